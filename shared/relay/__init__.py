@@ -1,0 +1,1 @@
+"""The relay: vendors' webhooks in, Calven's occupancy and time off out."""
