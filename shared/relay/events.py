@@ -1,0 +1,150 @@
+"""The domain: what happened at a door or in an HR system, in no vendor's words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import from_json
+
+Direction = Literal["in", "out"]
+LeaveState = Literal["requested", "approved", "ended"]
+
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+"""Times outside these are a broken clock or a broken payload, not an event."""
+
+
+class Unparseable(Exception):
+    """A verified body that its vendor's module cannot read. The message names fields, never values."""
+
+
+class VendorUnavailable(Exception):
+    """A vendor's API did not answer, or asked to be tried later.
+
+    `retry_after` is the wait in seconds that it asked for, if it did.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class VendorRefused(Exception):
+    """A vendor's API refused the question for good: wrong credentials or missing permissions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A request whose signature has been verified: all that a parser may look at.
+
+    `body` is the raw body, `topic` the last path segment of the two-segment HRIS route, `headers` the
+    lower-cased headers, `received_at` the gateway's receipt time in Unix seconds.
+    """
+
+    body: bytes
+    received_at: float
+    topic: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BadgeEvent(_Event):
+    """A person was let through a door.
+
+    `person` is an e-mail address or the vendor's id for the person, and a keyed hash from the moment that
+    the pipeline takes it over; None for a passage that names nobody. `direction` is set only where the
+    vendor reports one.
+    """
+
+    form: Literal["badge"] = "badge"
+    event_id: str = Field(min_length=1)
+    at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+    door: str = Field(min_length=1)
+    person: str | None = None
+    direction: Direction | None = None
+
+
+class LeaveChange(_Event):
+    """What a leave became.
+
+    `version` orders the changes of one leave: a text that sorts as time does. `start` and `end` are the
+    first ten characters of the vendor's dates (`YYYY-MM-DD`, both inclusive), the employee's calendar days.
+    `replaces` names the leave of the same source that this one takes the place of.
+    """
+
+    form: Literal["leave"] = "leave"
+    event_id: str = Field(min_length=1)
+    leave_id: str = Field(min_length=1)
+    state: LeaveState
+    version: str
+    declined: bool = False
+    email: str | None = None
+    start: str | None = None
+    end: str | None = None
+    open_ended: bool = False
+    type_name: str | None = None
+    first_day_part: bool = False
+    last_day_part: bool = False
+    every_day_part: bool = False
+    replaces: str | None = None
+
+
+class LeaveNotice(_Event):
+    """A thin webhook's news: that leave changed, and not what it became."""
+
+    form: Literal["notice"] = "notice"
+    event_id: str = Field(min_length=1)
+    leave_id: str = Field(min_length=1)
+    employee_id: str = Field(min_length=1)
+    replaces: str | None = None
+
+
+class Ignored(_Event):
+    """Something that a vendor announces and Calven has no use for. `reason` goes into the answer."""
+
+    form: Literal["ignored"] = "ignored"
+    event_id: str = ""
+    reason: str
+
+
+Event = Annotated[BadgeEvent | LeaveChange | LeaveNotice | Ignored, Field(discriminator="form")]
+
+
+def utc(seconds: float) -> datetime:
+    """Unix seconds as an aware UTC time; raises `Unparseable` where no calendar has such a time."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise Unparseable("a time is out of range") from None
+
+
+def iso(seconds: float) -> str:
+    """Unix seconds as Calven and the envelopes write time: ISO 8601, UTC, milliseconds, `Z`."""
+    return iso_ms(round(seconds * 1000))
+
+
+def iso_ms(milliseconds: int) -> str:
+    """Unix milliseconds in the same form as `iso`, exactly."""
+    whole, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+
+
+def read_json(body: bytes) -> Any:
+    """The value of a JSON body; raises `Unparseable` for anything that is not strict JSON."""
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError:
+        raise Unparseable("body: not JSON") from None
+
+
+def unparseable(error: ValidationError) -> Unparseable:
+    """The fields at fault and the rules that they break, without any value of the payload."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    rules = (f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found[:5])
+    return Unparseable("; ".join(rules)[:500])

@@ -1,0 +1,34 @@
+"""The environment of a function, read once as one typed model."""
+
+import os
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+
+
+class InvalidEnvironment(Exception):
+    """The environment lacks variables or holds wrong ones; the message names all of them."""
+
+
+class Settings(BaseModel):
+    """What `template.yaml` tells a function through its environment. Holds no secret."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    stack_name: str = Field(alias="STACK_NAME", min_length=1)
+    table_name: str = Field(alias="TABLE_NAME", min_length=1)
+    unprocessed_queue_url: str = Field(alias="UNPROCESSED_QUEUE_URL", min_length=1)
+    dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    calven_base_url: HttpUrl = Field(alias="CALVEN_BASE_URL")
+    forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
+    retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
+
+
+def read(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings; raises `InvalidEnvironment` with every problem in one message."""
+    try:
+        return Settings.model_validate(dict(environment))
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        raise InvalidEnvironment("; ".join(problems)) from None

@@ -1,0 +1,193 @@
+"""Leave: which days Calven should hold as away, and the difference to send. Pure functions, no storage.
+
+Calven acts on dates, not on requests: `scheduled` makes days away, `cancelled` gives days back. So each
+employee has days *wanted* (covered by approved leave of any source) and days *held* (that Calven may have as
+away), and what is sent is always the difference of the two.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TypeVar
+from uuid import uuid5
+
+from relay.config import Source, TimeOffType
+from relay.events import EARLIEST, LATEST, LeaveChange, LeaveState
+from relay.occupancy import NAMESPACE
+
+LONGEST_DAYS = 400
+KEPT = timedelta(days=60)
+ONE_DAY = timedelta(days=1)
+
+V = TypeVar("V")
+
+
+class InvalidLeave(Exception):
+    """A leave that Calven cannot be told about; `reason` is the dead letter's."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left."""
+
+    state: LeaveState
+    version: str
+    email: str = ""
+    start: date | None = None
+    end: date | None = None
+    type: TimeOffType = "leave"
+    recorded: date = date.min
+
+    def rank(self) -> tuple[object, ...]:
+        """What decides between two versions: the later change, at equal times an ending, then content."""
+        return (
+            self.version,
+            self.state == "ended",
+            str(self.start),
+            str(self.end),
+            self.type,
+            self.email.lower(),
+        )
+
+    def days(self) -> Iterator[date]:
+        """Each day of an approved leave; none of any other."""
+        if self.state == "approved" and self.start and self.end:
+            yield from span(self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it."""
+
+    type: TimeOffType | None
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOff:
+    """One time-off event to send: a range of days, and its type when they are `scheduled`."""
+
+    start: date
+    end: date
+    type: TimeOffType | None
+
+    def event_id(self, source: str, vendor_event_id: str, email: str) -> str:
+        """Calven's `eventId`: of source, vendor's event and all that the event says."""
+        said = (self.start, self.end, self.type or "cancelled", email.lower())
+        return str(uuid5(NAMESPACE, "|".join((source, vendor_event_id, *map(str, said)))))
+
+    def payload(self, event_id: str, email: str) -> dict[str, object]:
+        """The event as `POST /v1/timeoff` takes it."""
+        event: dict[str, object] = {
+            "eventId": event_id,
+            "email": email,
+            "eventType": "scheduled" if self.type else "cancelled",
+            "startDate": self.start.isoformat(),
+            "endDate": self.end.isoformat(),
+        }
+        return {**event, "timeOffType": self.type} if self.type else event
+
+
+def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
+    """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
+    start, end = None, None
+    try:
+        if change.state != "requested":
+            start, end = _whole_days(change, source)
+    except InvalidLeave:
+        if change.state == "approved":
+            raise
+    return Leave(
+        state=change.state,
+        version=change.version,
+        email=change.email or "",
+        start=start,
+        end=end,
+        type=source.time_off_type(change.type_name),
+        recorded=today,
+    )
+
+
+def _whole_days(change: LeaveChange, source: Source) -> tuple[date | None, date | None]:
+    if change.open_ended:
+        raise InvalidLeave("open_ended", "the leave has no end date")
+    try:
+        start, end = date.fromisoformat(change.start or ""), date.fromisoformat(change.end or "")
+    except ValueError:
+        raise InvalidLeave("invalid_dates", "start or end is missing or is no date") from None
+    if start < EARLIEST.date() or end >= LATEST.date():
+        raise InvalidLeave("invalid_dates", "start or end is in no year that leave is taken in")
+    if end < start:
+        raise InvalidLeave("invalid_dates", "the leave ends before it starts")
+    if (end - start).days >= LONGEST_DAYS:
+        raise InvalidLeave("invalid_dates", f"the leave is longer than {LONGEST_DAYS} days")
+    if source.part_days == "whole":
+        return start, end
+    first, last = start + ONE_DAY * change.first_day_part, end - ONE_DAY * change.last_day_part
+    return (None, None) if change.every_day_part or last < first else (first, last)
+
+
+def span(start: date, end: date) -> Iterator[date]:
+    """Every day from start to end, both included."""
+    return (start + timedelta(days=n) for n in range((end - start).days + 1))
+
+
+def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:
+    """The days of all approved leave; where two cover a day, the newest one's type."""
+    return {day: leave.type for leave in sorted(leaves, key=Leave.rank) for day in leave.days()}
+
+
+def to_send(want: Mapping[date, TimeOffType], held: Mapping[date, Held]) -> list[TimeOff]:
+    """The difference between wanted and held, as ranges of adjacent days of one kind."""
+    cancelled: dict[date, TimeOffType | None] = {day: None for day in held if day not in want}
+    scheduled = {day: kind for day, kind in want.items() if held.get(day) != Held(kind, confirmed=True)}
+    return [TimeOff(*run) for run in runs({**cancelled, **scheduled})]
+
+
+def runs(values: Mapping[date, V]) -> list[tuple[date, date, V]]:
+    """Adjacent days of one value as (first day, last day, value), in order of time."""
+    found: list[tuple[date, date, V]] = []
+    for day in sorted(values):
+        if found and found[-1][1] + ONE_DAY == day and found[-1][2] == values[day]:
+            found[-1] = (found[-1][0], day, values[day])
+        else:
+            found.append((day, day, values[day]))
+    return found
+
+
+def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff]) -> dict[date, Held]:
+    """What Calven may hold from the moment when these are sent: all their days, unconfirmed."""
+    return {**held, **{d: Held(t.type, confirmed=False) for t in sending for d in span(t.start, t.end)}}
+
+
+def accepted(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
+    """What Calven holds once it has accepted one of them."""
+    if sent.type is None:
+        return refused(held, sent)
+    return {**held, **{day: Held(sent.type, confirmed=True) for day in span(sent.start, sent.end)}}
+
+
+def refused(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
+    """What Calven holds once it has refused one of them, or given its days back."""
+    gone = set(span(sent.start, sent.end))
+    return {day: value for day, value in held.items() if day not in gone}
+
+
+def recent(leaves: Mapping[str, Leave], today: date) -> dict[str, Leave]:
+    """Without the leaves that ended, and were last heard of, over 60 days ago."""
+    return {
+        name: leave
+        for name, leave in leaves.items()
+        if max(leave.end or date.min, leave.recorded) >= today - KEPT
+    }
+
+
+def recent_days(held: Mapping[date, Held], leaves: Mapping[str, Leave], today: date) -> dict[date, Held]:
+    """Without the days over 60 days ago that no leave covers any more."""
+    covered = wanted(leaves.values())
+    return {day: value for day, value in held.items() if day >= today - KEPT or day in covered}

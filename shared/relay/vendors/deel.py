@@ -1,0 +1,137 @@
+"""Deel: time off of employees and contractors.
+
+Follows https://developer.deel.com/docs/webhooks-get-started and the pages `webhook-time-off-created`,
+`-reviewed`, `-updated` and `-deleted` of https://developer.deel.com/api. Not confirmed on live traffic: the
+body of `time-off.deleted` beyond its two keys, and whether a delivery may carry several events.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
+
+from relay.events import (
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    Unparseable,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
+from relay.signatures import Hmac, Part
+from relay.vendors.base import Vendor
+
+STATES: dict[str, LeaveState] = {
+    "REQUESTED": "requested",
+    "APPROVED": "approved",
+    "USED": "approved",
+    "REJECTED": "ended",
+    "CANCELED": "ended",
+    "CANCELLED": "ended",
+}
+CHANGES = frozenset({"time-off.created", "time-off.reviewed", "time-off.updated"})
+DELETED = "time-off.deleted"
+
+
+Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1)]
+
+
+class _Meta(BaseModel):
+    event_type: str
+    tracking_id: Text | None = None
+    is_simulation: bool | None = False
+
+
+class _Data(BaseModel):
+    meta: _Meta
+    resource: object = None
+
+
+class _Body(BaseModel):
+    data: _Data
+    timestamp: str | None = None
+
+
+class _Requester(BaseModel):
+    work_email: str | None = None
+
+
+class _Resource(BaseModel):
+    id: Text = Field(validation_alias=AliasChoices("id", "time_off_id"))
+    created_at: str | None = None
+    updated_at: str | None = None
+    start_date: str | None = None
+    end_date: str | None = None
+    status: str | None = None
+    type: str | None = None
+    requester: _Requester | None = None
+    start_date_is_half_day: bool | None = False
+    end_date_is_half_day: bool | None = False
+    date_is_half_day: bool | None = False
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """Each resource of each event as a leave change; other families and simulations are ignored."""
+    payload = read_json(webhook.body)
+    events = payload if isinstance(payload, list) else [payload]
+    try:
+        return [change for event in events for change in _changes(_Body.model_validate(event), webhook)]
+    except ValidationError as error:
+        raise unparseable(error) from None
+
+
+def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
+    meta = body.data.meta
+    if meta.is_simulation:
+        yield Ignored(event_id=meta.tracking_id or "", reason="simulation")
+    elif meta.event_type == DELETED or meta.event_type in CHANGES:
+        found = body.data.resource
+        for resource in found if isinstance(found, list) else [found]:
+            yield _change(_Resource.model_validate(resource), body, webhook)
+    else:
+        yield Ignored(event_id=meta.tracking_id or "", reason="other_event")
+
+
+def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
+    meta = body.data.meta
+    status = "CANCELED" if meta.event_type == DELETED else (leave.status or "").upper()
+    if status not in STATES:
+        raise Unparseable("data.resource.status: unknown")
+    sent = _instant(body.timestamp) or iso(webhook.received_at)
+    changed = _instant(leave.updated_at) or sent
+    return LeaveChange(
+        event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
+        leave_id=leave.id,
+        state=STATES[status],
+        declined=status == "REJECTED",
+        version=f"{sent if meta.event_type == DELETED else changed}/{sent}",
+        email=(leave.requester and leave.requester.work_email) or None,
+        start=leave.start_date and leave.start_date[:10],
+        end=leave.end_date and leave.end_date[:10],
+        type_name=leave.type,
+        first_day_part=bool(leave.start_date_is_half_day or leave.date_is_half_day),
+        last_day_part=bool(leave.end_date_is_half_day or leave.date_is_half_day),
+    )
+
+
+def _instant(text: str | None) -> str | None:
+    """A time as text that sorts as time does; None where it is no time."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return iso((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+
+
+VENDOR = Vendor(
+    name="deel",
+    family="hris",
+    docs="https://developer.deel.com/docs/webhooks-get-started",
+    scheme=Hmac(header="x-deel-signature", layout=(b"POST", Part.BODY)),
+    parse=parse,
+    fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},
+)
