@@ -1,0 +1,11 @@
+"""`POST /webhooks/access-control/{source}`: badge, sign-in and sensor events to occupancy."""
+
+from typing import Any
+
+from relay import webhook
+from relay.runtime import relay
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Answer one webhook of an access-control system."""
+    return webhook.handle(relay(), "access-control", event)

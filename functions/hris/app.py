@@ -1,0 +1,11 @@
+"""`POST /webhooks/hris/{source}` and `…/{source}/{topic}`: leave events to time off."""
+
+from typing import Any
+
+from relay import webhook
+from relay.runtime import relay
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """Answer one webhook of an HR system."""
+    return webhook.handle(relay(), "hris", event)

@@ -1,0 +1,1 @@
+"""The schedule that closes operating days."""

@@ -1,0 +1,111 @@
+"""The configuration in the table: versions, the pointer to the current one, doors read when needed.
+
+`config` / `pointer` names the current version. `config#<version>` / `main` holds sources and places as one
+JSON text; `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor each.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from relay.config import Config, Door, RelayYaml
+from relay.dynamo import Key, Table, TableUnavailable, Update
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from relay.deadline import Clock
+
+POINTER: Key = ("config", "pointer")
+MAX_AGE_SECONDS = 60.0
+FRESH_SECONDS = 5.0
+"""How old configuration may be when a door is about to be called unmapped."""
+
+
+class ConfigStore:
+    """The current configuration, cached for a minute. Raises `TableUnavailable` while it has none."""
+
+    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+        self._table = table
+        self._clock = clock
+        self._read_at = float("-inf")
+        self._config = Config()
+        self._doors: dict[tuple[str, str], Door] = {}
+
+    def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
+        """The configuration, at most that many seconds old, or older while the table does not answer."""
+        if self._clock() - self._read_at > max_age:
+            try:
+                self._refresh()
+            except TableUnavailable:
+                if self._read_at == float("-inf"):
+                    raise
+        return self._config
+
+    def door(self, source: str, door: str) -> Door | None:
+        """A door of the current version; one that is not there is looked for in fresh configuration."""
+        found = self._door(source, door)
+        if found is None and self._clock() - self._read_at > FRESH_SECONDS:
+            self.current(FRESH_SECONDS)
+            found = self._door(source, door)
+        return found
+
+    def _door(self, source: str, door: str) -> Door | None:
+        version, cached = self._config.version, self._doors
+        if (source, door) not in cached:
+            key = (_partition(version, source), f"door#{door}")
+            item = self._table.get([key]).get(key)
+            if item is None:
+                return None
+            cached[source, door] = Door.model_validate_json(item["body"])
+        return cached[source, door]
+
+    def _refresh(self) -> None:
+        pointer = self._table.get([POINTER]).get(POINTER)
+        version = pointer["version"] if pointer else 0
+        if version != self._config.version:
+            key = (f"config#{version}", "main")
+            main = self._table.get([key])[key]
+            self._doors = {}
+            self._config = Config.model_validate_json(main["body"]).model_copy(update={"version": version})
+        self._read_at = self._clock()
+
+
+def push(client: "DynamoDBClient", table_name: str, relay: RelayYaml) -> int:
+    """Store a new version, whole, and point to it last. Returns its number.
+
+    Raises `relay.dynamo.Conflict` when somebody else pushed meanwhile.
+    """
+    table = Table(client, table_name)
+    pointer = table.get([POINTER]).get(POINTER)
+    version = (pointer["newest"] if pointer else 0) + 1
+    current = pointer["version"] if pointer else None
+    _write_all(client, table_name, version, relay)
+    swap = {"version": version, "newest": version, "pushed_at": int(time.time())}
+    table.write([Update(key=POINTER, set=swap, expect={"version": current})])
+    return version
+
+
+def _write_all(client: "DynamoDBClient", table_name: str, version: int, relay: RelayYaml) -> None:
+    items = list(_items(version, relay))
+    for start in range(0, len(items), 25):
+        requests: Any = {table_name: [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]}
+        while requests:
+            requests = client.batch_write_item(RequestItems=requests)["UnprocessedItems"]
+
+
+def _items(version: int, relay: RelayYaml) -> Iterator[dict[str, Any]]:
+    yield _item(f"config#{version}", "main", relay.config().model_dump_json(by_alias=True))
+    for kind, of_sources in (("door", relay.doors), ("sensor", relay.sensors)):
+        for source, entries in of_sources.items():
+            for entry, record in entries.items():
+                body = record.model_dump_json(by_alias=True)
+                yield _item(_partition(version, source), f"{kind}#{entry}", body)
+
+
+def _item(pk: str, sk: str, body: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}, "body": {"S": body}}
+
+
+def _partition(version: int, source: str) -> str:
+    return f"config#{version}#{source}"

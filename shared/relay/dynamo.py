@@ -1,0 +1,170 @@
+"""The one DynamoDB table, as plain dictionaries and conditional updates."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+Key = tuple[str, str]
+"""Partition and sort key."""
+
+Item = Mapping[str, Any]
+
+CONFLICTS = frozenset(
+    {
+        "ConditionalCheckFailed",
+        "ConditionalCheckFailedException",
+        "TransactionConflict",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+    }
+)
+
+
+class TableUnavailable(Exception):
+    """The table did not answer in time, throttles or refuses; the message is the error's code."""
+
+
+class Conflict(Exception):
+    """A condition did not hold, or another write held one of the items: read again and retry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """A conditional update of one item; with nothing to set or remove, a check only.
+
+    `expect` maps attributes to the value that they must have, None for absent. `below` maps attributes to
+    the value that they must be less than; absent counts as less.
+    """
+
+    key: Key
+    set: Mapping[str, Any] = field(default_factory=dict)
+    remove: Sequence[str] = ()
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    below: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Table:
+    """Typed, conditional access to the table; raises `TableUnavailable` and `Conflict` only."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        """The items that exist under up to 100 keys, read consistently in one request."""
+        wanted: Any = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        found: dict[Key, Item] = {}
+        while wanted:
+            with _errors():
+                answer = self._client.batch_get_item(
+                    RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
+                )
+            for item in map(_deserialize, answer["Responses"].get(self._name, [])):
+                found[item["pk"], item["sk"]] = item
+            left = answer["UnprocessedKeys"].get(self._name)
+            wanted = left["Keys"] if left else []
+        return found
+
+    def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
+        """Every item of one partition whose sort key begins with `prefix`, read consistently."""
+        more: dict[str, Any] = {}
+        while True:
+            with _errors():
+                answer = self._client.query(
+                    TableName=self._name,
+                    KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+                    ExpressionAttributeValues=_serialize({":pk": pk, ":prefix": prefix}),
+                    ConsistentRead=True,
+                    **more,
+                )
+            yield from map(_deserialize, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def write(self, updates: Sequence[Update]) -> None:
+        """Carry out every update, or none: one request, a transaction when there are several."""
+        with _errors():
+            if len(updates) == 1 and (updates[0].set or updates[0].remove):
+                self._client.update_item(TableName=self._name, **_expressions(updates[0]))
+            elif updates:
+                self._client.transact_write_items(TransactItems=[self._in_transaction(u) for u in updates])
+
+    def _in_transaction(self, update: Update) -> Any:
+        kind = "Update" if update.set or update.remove else "ConditionCheck"
+        return {kind: {"TableName": self._name, **_expressions(update)}}
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        reasons = {str(r.get("Code")) for r in error.response.get("CancellationReasons", [])} - {"None"}
+        if code in CONFLICTS or (reasons and reasons <= CONFLICTS):
+            raise Conflict from None
+        raise TableUnavailable(", ".join(sorted(reasons)) or code) from None
+    except BotoCoreError as error:
+        raise TableUnavailable(type(error).__name__) from None
+
+
+def _expressions(update: Update) -> Any:
+    """The request parameters of one update; every name and value is passed by reference."""
+    names = list(dict.fromkeys((*update.set, *update.remove, *update.expect, *update.below)))
+    alias = {name: f"#a{i}" for i, name in enumerate(names)}
+    values = {f":s{i}": value for i, value in enumerate(update.set.values())}
+    actions = []
+    if update.set:
+        actions.append("SET " + ", ".join(f"{alias[n]} = :s{i}" for i, n in enumerate(update.set)))
+    if update.remove:
+        actions.append("REMOVE " + ", ".join(alias[name] for name in update.remove))
+    conditions = []
+    for i, (name, value) in enumerate(update.expect.items()):
+        conditions.append(
+            f"attribute_not_exists({alias[name]})" if value is None else f"{alias[name]} = :e{i}"
+        )
+        values |= {} if value is None else {f":e{i}": value}
+    for i, (name, value) in enumerate(update.below.items()):
+        conditions.append(f"(attribute_not_exists({alias[name]}) OR {alias[name]} < :b{i})")
+        values[f":b{i}"] = value
+    parameters: dict[str, Any] = {"Key": _serialize({"pk": update.key[0], "sk": update.key[1]})}
+    if alias:
+        parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}
+    if values:
+        parameters["ExpressionAttributeValues"] = _serialize(values)
+    if actions:
+        parameters["UpdateExpression"] = " ".join(actions)
+    if conditions:
+        parameters["ConditionExpression"] = " AND ".join(conditions)
+    return parameters
+
+
+def _serialize(item: Item) -> dict[str, Any]:
+    serialize = TypeSerializer().serialize
+    return {name: serialize(value) for name, value in item.items()}
+
+
+def _deserialize(item: Mapping[str, Any]) -> dict[str, Any]:
+    deserialize = TypeDeserializer().deserialize
+    return {name: _plain(deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Whole numbers as int, at any depth: DynamoDB's numbers come as decimals."""
+    match value:
+        case Decimal():
+            return int(value)
+        case list():
+            return [_plain(entry) for entry in value]
+        case dict():
+            return {name: _plain(entry) for name, entry in value.items()}
+    return value

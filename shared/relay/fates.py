@@ -1,0 +1,55 @@
+"""What became of an event: storing it where that is still to be done, and the log line that says so."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from relay.observability import Telemetry
+from relay.runtime import Relay
+from relay.unprocessed import Envelope, wait_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of an envelope, or of a part of it.
+
+    `forwarded` and `ignored` need nothing more; `queued` and `dead-lettered` are to be stored, as
+    `envelope` says. `events` counts what Calven accepted, `wait` is a wait in seconds that was asked for.
+    """
+
+    outcome: Literal["forwarded", "ignored", "queued", "dead-lettered"]
+    envelope: Envelope
+    reason: str = ""
+    events: int = 0
+    wait: float | None = None
+
+    def delay(self, base: float) -> float:
+        """Seconds until a queued event is tried again."""
+        return max(wait_seconds(self.envelope.attempts, base), self.wait or 0)
+
+
+def store(relay: Relay, fates: Sequence[Fate]) -> None:
+    """Put what is queued and dead-lettered into its queue; raises `QueueUnavailable`."""
+    base = relay.settings.retry_base_seconds
+    later = [(fate.envelope, fate.delay(base)) for fate in fates if fate.outcome == "queued"]
+    dead = [fate.envelope for fate in fates if fate.outcome == "dead-lettered"]
+    if later:
+        relay.queues.retry_later(later)
+    if dead:
+        relay.queues.dead_letter(dead)
+
+
+def log(telemetry: Telemetry, fate: Fate, now: float) -> None:
+    """One line: outcome, reason, source, event, how long after its receipt."""
+    envelope = fate.envelope
+    telemetry.event(
+        fate.outcome,
+        source=envelope.source,
+        vendor=envelope.vendor,
+        reason=fate.reason or None,
+        event_id=envelope.event_id or None,
+        envelope_id=envelope.id if fate.outcome in ("queued", "dead-lettered") else None,
+        events=fate.events or None,
+        attempts=envelope.attempts or None,
+        age_ms=round((now - envelope.received_at.timestamp()) * 1000),
+    )

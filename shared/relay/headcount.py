@@ -1,0 +1,204 @@
+"""The ledger of people and counts: reads and conditional writes around `relay.occupancy`.
+
+`day#<site>#<date>` / `count#<place>` is a place's count, `person#<site>#<date>#<hash>` / `position` where a
+person is, `day#<site>#<date>` / `closed` says that a day was reported empty. All expire after 16 days.
+"""
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from relay.config import Config
+from relay.deadline import Deadline
+from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.occupancy import (
+    Badge,
+    Count,
+    Day,
+    Fact,
+    Ledger,
+    Position,
+    Settled,
+    day_of,
+    end,
+    operating_day,
+    settle,
+)
+
+if TYPE_CHECKING:
+    from relay.deadline import Clock
+
+KEPT_SECONDS = 16 * 24 * 3600
+LATE_MS = 5_000
+"""So long before its day ends, a badge begins to check that the day has not been closed."""
+CLOSE_AFTER_MS = 60_000
+"""So long after its end a day is closed: badges that were just being written are in by then."""
+DAYS_BACK = 15
+MAX_ITEMS = 100
+SWEEP_AFTER_MS = 60_000
+FIELDS = ("people", "version", "at", "event_id", "source", "ended")
+
+
+class Contended(Exception):
+    """Others kept writing the same counts until no time was left."""
+
+
+class Headcount:
+    """Settles badges, and closes days. Raises `TableUnavailable` and `Contended`."""
+
+    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+        self._table = table
+        self._clock = clock
+
+    def settle(self, badge: Badge, config: Config, deadline: Deadline) -> Settled:
+        """Record a badge. Two reads at most and one write, again from the start on a conflict."""
+        day = operating_day(config, config.site(badge.place), badge.at)
+        while True:
+            try:
+                return self._attempt(badge, day, config)
+            except Conflict:
+                pause = random.uniform(0.01, 0.1)  # noqa: S311 - spreads retries, guards nothing
+                if deadline.left_for_work() < 2 * pause:
+                    raise Contended from None
+                time.sleep(pause)
+
+    def _attempt(self, badge: Badge, day: Day, config: Config) -> Settled:
+        where, closed = _position_key(day, badge.person), (_partition(day.key), "closed")
+        late = self._clock() * 1000 >= day.end - LATE_MS
+        around = set(config.path(badge.place))
+        found = self._table.get([where, *_keys(day, around), *([closed] if late else [])])
+        position = _position(found.get(where))
+        if more := set(config.path(position.place)) - around:
+            found |= self._table.get(_keys(day, more))
+        counts = {place: _count(found.get(_count_key(day.key, place))) for place in around | more}
+        since = self._told_since(day, counts, config) if closed in found else frozenset()
+        ledger = Ledger(day, position, counts, closed in found, since)
+        settled = settle(badge, ledger, config)
+        if settled.position is not None:
+            guard = [Update(key=closed, expect={"at": found.get(closed, {}).get("at")})] if late else []
+            self._write(where, settled, ledger, guard)
+        return settled
+
+    def _told_since(self, day: Day, places: Iterable[str], config: Config) -> frozenset[str]:
+        following = day_of(config, day.site, day.date + timedelta(days=1))
+        found = self._table.get(_keys(following, places))
+        return frozenset(p for p in places if _count(found.get(_count_key(following.key, p))).at)
+
+    def _write(self, where: Key, settled: Settled, ledger: Ledger, guard: Sequence[Update]) -> None:
+        position = settled.position or Position()
+        expires_at = ledger.day.end // 1000 + KEPT_SECONDS
+        moved = {"place": position.place or "", "at": position.at, "event": position.event}
+        updates = [_versioned(where, moved, ledger.position.revision, expires_at)]
+        for place, count in settled.counts.items():
+            values = {name: getattr(count, name) for name in FIELDS}
+            key = _count_key(ledger.day.key, place)
+            updates.append(_versioned(key, values, ledger.counts[place].revision, expires_at))
+        self._table.write([*updates, *guard])
+
+    def reported(self, facts: Sequence[Fact]) -> None:
+        """Note that Calven has these facts, or that they are safe in a queue. Never lowers a version."""
+        newest: dict[tuple[str, str], int] = {}
+        for fact in facts:
+            key = (f"{fact.site}#{fact.day}", fact.place)
+            newest[key] = max(newest.get(key, 0), fact.version)
+        updates = [
+            Update(key=_count_key(*key), set={"reported": version}, below={"reported": version})
+            for key, version in newest.items()
+        ]
+        for start in range(0, len(updates), MAX_ITEMS):
+            some = updates[start : start + MAX_ITEMS]
+            try:
+                self._table.write(some)
+            except Conflict:
+                for update in some if len(some) > 1 else ():
+                    self._report_one(update)
+
+    def _report_one(self, update: Update) -> None:
+        try:
+            self._table.write([update])
+        except Conflict:
+            return
+
+    def close_days(self, site: str, config: Config) -> list[tuple[str, Fact]]:
+        """What there is to tell about a site's days: zeros of those that are over, and all left unreported.
+
+        Each fact with the source that last reported its place.
+
+        Running it twice, late, or after days of not running at all comes to the same.
+        """
+        now = int(self._clock() * 1000)
+        today = operating_day(config, site, now)
+        days = [day_of(config, site, today.date - timedelta(days=back)) for back in range(DAYS_BACK, -1, -1)]
+        markers = {day: (_partition(day.key), "closed") for day in days if now >= day.end + CLOSE_AFTER_MS}
+        closed = self._table.get(list(markers.values()))
+        facts: list[tuple[str, Fact]] = []
+        for day in days:
+            if day in markers and markers[day] not in closed:
+                self._close(markers[day], day, now)
+            for place, count in self._counts(day):
+                told = self._end(day, place, count) if day in markers else count
+                if told.reported < told.version and (day in markers or told.at < now - SWEEP_AFTER_MS):
+                    facts.append((told.source, told.fact(place, day)))
+        return facts
+
+    def _close(self, marker: Key, day: Day, now: int) -> None:
+        try:
+            expires_at = day.end // 1000 + KEPT_SECONDS
+            self._table.write(
+                [Update(key=marker, set={"at": now, "expires_at": expires_at}, expect={"at": None})]
+            )
+        except Conflict:
+            return
+
+    def _end(self, day: Day, place: str, count: Count) -> Count:
+        """The count as it stands once its day is over; a badge that comes in between is read again."""
+        key = _count_key(day.key, place)
+        while (ended := end(count)) != count:
+            values = {name: getattr(ended, name) for name in FIELDS}
+            try:
+                self._table.write([_versioned(key, values, count.revision, day.end // 1000 + KEPT_SECONDS)])
+            except Conflict:
+                count = _count(self._table.get([key]).get(key))
+            else:
+                return ended
+        return count
+
+    def _counts(self, day: Day) -> list[tuple[str, Count]]:
+        items = self._table.query(_partition(day.key), "count#")
+        return [(str(item["sk"]).removeprefix("count#"), _count(item)) for item in items]
+
+
+def _partition(day: str) -> str:
+    return f"day#{day}"
+
+
+def _count_key(day: str, place: str) -> Key:
+    return _partition(day), f"count#{place}"
+
+
+def _keys(day: Day, places: Iterable[str]) -> list[Key]:
+    return [_count_key(day.key, place) for place in places]
+
+
+def _position_key(day: Day, person: str) -> Key:
+    return f"person#{day.key}#{person}", "position"
+
+
+def _versioned(key: Key, values: Mapping[str, Any], revision: int, expires_at: int) -> Update:
+    """An update that holds only while the item is still the one that was read."""
+    values = {**values, "revision": revision + 1, "expires_at": expires_at}
+    return Update(key=key, set=values, expect={"revision": revision or None})
+
+
+def _position(item: Item | None) -> Position:
+    if item is None:
+        return Position()
+    return Position(item["place"] or None, item["at"], item["event"], item["revision"])
+
+
+def _count(item: Item | None) -> Count:
+    if item is None:
+        return Count()
+    return Count(**{name: item[name] for name in (*FIELDS, "revision")}, reported=item.get("reported", 0))

@@ -1,0 +1,317 @@
+"""The ledger of leave: reads and conditional writes around `relay.time_off`.
+
+`leave#<source>#<id>` / `leave` is one leave, found by its id alone; `employee#<e-mail, lower case>` / `leave`
+holds the employee's approved leaves, the days that Calven may hold, and the lease of whoever is submitting.
+"""
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from relay.config import Source
+from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.events import LeaveChange
+from relay.time_off import (
+    KEPT,
+    Held,
+    InvalidLeave,
+    Leave,
+    TimeOff,
+    accepted,
+    attempted,
+    leave_of,
+    recent,
+    recent_days,
+    refused,
+    runs,
+    span,
+    to_send,
+    wanted,
+)
+
+if TYPE_CHECKING:
+    from relay.deadline import Clock
+
+LEASE_SECONDS = 20.0
+"""Longer than any one submission takes. After one whose outcome is unknown, the lease runs out first."""
+ATTEMPTS = 8
+
+
+class LeaveContended(Exception):
+    """Others kept writing the same leave or employee."""
+
+
+@dataclass(frozen=True, slots=True)
+class Employee:
+    """One employee's item. `lease` is the id of the submission under way and the instant when it runs out."""
+
+    email: str
+    leaves: Mapping[str, Leave] = field(default_factory=dict)
+    held: Mapping[date, Held] = field(default_factory=dict)
+    lease: tuple[str, float] | None = None
+    revision: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Where the employee is in the table: by e-mail, without regard to case."""
+        return _employee_key(self.email)
+
+    def tidied(self, today: date) -> "Employee":
+        """Without what is too long ago to matter."""
+        leaves = recent(self.leaves, today)
+        return replace(self, leaves=leaves, held=recent_days(self.held, leaves, today))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """An employee's submission under a lease: what to send, by `eventId`. Nothing is sent after `until`."""
+
+    employee: Employee
+    cause: tuple[str, str]
+    sending: Mapping[str, TimeOff]
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What a change came to: turns to submit, else the reason why there is nothing to send.
+
+    `busy` is how many seconds somebody else's submission may still last, None when there is none: the
+    change is recorded, and what it means has yet to be sent.
+    """
+
+    turns: tuple[Turn, ...]
+    reason: str
+    busy: float | None = None
+
+
+class Leaves:
+    """Records changes and leads submissions. Raises `TableUnavailable`, `InvalidLeave`, `LeaveContended`."""
+
+    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+        self._table = table
+        self._clock = clock
+
+    def record(self, change: LeaveChange, source_name: str, source: Source) -> Recorded:
+        """Record a change and take the employee's lease, in one write, where there is something to send."""
+        leave = leave_of(change, source, self._today())
+        for _ in range(ATTEMPTS):
+            try:
+                return self._attempt(change, leave, source_name)
+            except Conflict:
+                time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads retries, guards nothing
+        raise LeaveContended
+
+    def _attempt(self, change: LeaveChange, leave: Leave, source: str) -> Recorded:
+        where = _leave_key(source, change.leave_id)
+        replaced = _leave_key(source, change.replaces) if change.replaces else None
+        found = self._table.get(
+            [key for key in (where, replaced, leave.email and _employee_key(leave.email)) if key]
+        )
+        known = _leave(found.get(where))
+        email = leave.email or (known and known.email) or _email(replaced and found.get(replaced))
+        fresh = known is None or leave.rank() > replace(known, email=known.email or email).rank()
+        if not email:
+            return self._without_employee(change, leave, known, where, fresh=fresh)
+        keys = {_employee_key(address) for address in (email, known and known.email) if address}
+        found |= self._table.get([key for key in keys if key not in found])
+        before = {key: _employee(found.get(key), email) for key in keys}
+        after = {key: employee.tidied(self._today()) for key, employee in before.items()}
+        updates: list[Update] = []
+        if fresh:
+            leave = replace(leave, email=email)
+            updates.append(_leave_update(where, leave, known))
+            after = {key: _changed(e, key, change, leave, known, source) for key, e in after.items()}
+            if replaced:
+                updates += _replaced_update(replaced, _leave(found.get(replaced)), leave)
+        turns, busy = [], None
+        for key, employee in after.items():
+            turn, wait = self._turn(employee, (source, change.event_id))
+            if turn:
+                turns.append(turn)
+                after[key] = turn.employee
+            busy = max(filter(None, (busy, wait)), default=None)
+        updates += [_employee_update(after[key]) for key in keys if after[key] != before[key]]
+        self._table.write(updates)
+        saved = tuple(replace(turn, employee=_saved(turn.employee)) for turn in turns)
+        return Recorded(saved, _reason(change, leave, fresh=fresh), busy)
+
+    def _without_employee(
+        self, change: LeaveChange, leave: Leave, known: Leave | None, where: Key, *, fresh: bool
+    ) -> Recorded:
+        """A change of a leave of which nobody knows whose it is."""
+        if leave.state == "approved":
+            raise InvalidLeave("no_email", "the employee has no e-mail address")
+        if fresh:
+            self._table.write([_leave_update(where, leave, known)])
+        if leave.state == "ended" and known is None and not change.declined:
+            raise InvalidLeave("unknown_leave", "the leave is known by its id only, and was never seen")
+        return Recorded((), _reason(change, leave, fresh=fresh))
+
+    def _turn(self, employee: Employee, cause: tuple[str, str]) -> tuple[Turn | None, float | None]:
+        sending = to_send(wanted(employee.leaves.values()), employee.held)
+        if not sending:
+            return None, None
+        now = self._clock()
+        if employee.lease and employee.lease[1] > now:
+            return None, employee.lease[1] - now
+        until = now + LEASE_SECONDS
+        held = attempted(employee.held, sending)
+        leased = replace(employee, held=held, lease=(uuid4().hex, until))
+        by_id = {time_off.event_id(*cause, employee.email): time_off for time_off in sending}
+        return Turn(leased, cause, by_id, until), None
+
+    def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
+        """Note which events Calven accepted (True) or refused (False), and let go of the lease.
+
+        Returns another turn where changes recorded meanwhile leave something to send. `uncertain` says that
+        Calven may still take a request that was given up: then the lease stays until it runs out.
+        """
+        mine, employee = turn.employee.lease, turn.employee
+        for _ in range(ATTEMPTS):
+            held = dict(employee.held)
+            for event_id, ok in outcome.items():
+                held = (accepted if ok else refused)(held, turn.sending[event_id])
+            done = replace(employee, held=held, lease=mine if uncertain else None)
+            again = None
+            if employee.revision != turn.employee.revision and len(outcome) == len(turn.sending):
+                cause = (turn.cause[0], f"{turn.cause[1]}+{employee.revision}")
+                again, _ = self._turn(done, cause)
+            try:
+                self._table.write([_employee_update(again.employee if again else done)])
+            except Conflict:
+                employee = _employee(self._table.get([employee.key]).get(employee.key), employee.email)
+                if employee.lease != mine:
+                    return None
+                continue
+            return replace(again, employee=_saved(again.employee)) if again else None
+        return None
+
+    def _today(self) -> date:
+        return datetime.fromtimestamp(self._clock(), UTC).date()
+
+
+def _changed(
+    employee: Employee, key: Key, change: LeaveChange, leave: Leave, known: Leave | None, source: str
+) -> Employee:
+    """The employee with the change applied; one whose leave moved to another address only loses it."""
+    name = f"{source}/{change.leave_id}"
+    leaves = {
+        n: kept for n, kept in employee.leaves.items() if n not in (name, f"{source}/{change.replaces}")
+    }
+    held = employee.held
+    if key == _employee_key(leave.email):
+        employee = replace(employee, email=leave.email)
+        if leave.state == "approved":
+            leaves[name] = leave
+        elif leave.state == "ended" and known is None and not change.declined:
+            days = replace(leave, state="approved").days()
+            held = {**dict.fromkeys(days, Held(None, confirmed=False)), **held}
+    return replace(employee, leaves=leaves, held=held)
+
+
+def _reason(change: LeaveChange, leave: Leave, *, fresh: bool) -> str:
+    if not fresh:
+        return "superseded"
+    if change.declined:
+        return "declined"
+    if leave.state == "approved" and leave.start is None:
+        return "part_day"
+    return {"requested": "requested", "approved": "unchanged", "ended": "not_approved"}[leave.state]
+
+
+def _leave_key(source: str, leave_id: str) -> Key:
+    return f"leave#{source}#{leave_id}", "leave"
+
+
+def _employee_key(email: str) -> Key:
+    return f"employee#{email.lower()}", "leave"
+
+
+def _email(item: Item | None) -> str:
+    return str(item["email"]) if item else ""
+
+
+def _expires_at(*days: date | None) -> int:
+    last = max(day for day in (*days, datetime.now(UTC).date()) if day)
+    return int(datetime(last.year, last.month, last.day, tzinfo=UTC).timestamp()) + (KEPT.days + 2) * 86400
+
+
+def _leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
+    values = {**_leave_values(leave), "expires_at": _expires_at(leave.end)}
+    return Update(key=key, set=values, expect={"version": known.version if known else None})
+
+
+def _replaced_update(key: Key, known: Leave | None, by: Leave) -> list[Update]:
+    """The replaced leave, ended; none where something newer is known of it."""
+    ended = replace(known or by, state="ended", version=by.version)
+    return [_leave_update(key, ended, known)] if known is None or ended.rank() > known.rank() else []
+
+
+def _employee_update(employee: Employee) -> Update:
+    last = [leave.end for leave in employee.leaves.values()]
+    values: dict[str, Any] = {
+        "email": employee.email,
+        "leaves": {name: _leave_values(leave) for name, leave in employee.leaves.items()},
+        "held": [
+            [start.isoformat(), end.isoformat(), held.type or "", held.confirmed]
+            for start, end, held in runs(employee.held)
+        ],
+        "lease": [employee.lease[0], int(employee.lease[1] * 1000)] if employee.lease else [],
+        "revision": employee.revision + 1,
+        "expires_at": _expires_at(*last, *employee.held),
+    }
+    return Update(key=employee.key, set=values, expect={"revision": employee.revision or None})
+
+
+def _saved(employee: Employee) -> Employee:
+    return replace(employee, revision=employee.revision + 1)
+
+
+def _employee(item: Item | None, email: str) -> Employee:
+    if item is None:
+        return Employee(email)
+    held: dict[date, Held] = {}
+    for start, end, kind, confirmed in item["held"]:
+        days = span(date.fromisoformat(start), date.fromisoformat(end))
+        held |= dict.fromkeys(days, Held(kind or None, confirmed))
+    return Employee(
+        email=item["email"],
+        leaves={name: _stored(leave) for name, leave in item["leaves"].items()},
+        held=held,
+        lease=(item["lease"][0], item["lease"][1] / 1000) if item["lease"] else None,
+        revision=item["revision"],
+    )
+
+
+def _leave(item: Item | None) -> Leave | None:
+    return _stored(item) if item else None
+
+
+def _stored(item: Item) -> Leave:
+    start, end = (date.fromisoformat(item[name]) if item[name] else None for name in ("start", "end"))
+    return Leave(
+        state=item["state"],
+        version=item["version"],
+        email=item["email"],
+        start=start,
+        end=end,
+        type=item["type"],
+        recorded=date.fromisoformat(item["recorded"]),
+    )
+
+
+def _leave_values(leave: Leave) -> dict[str, Any]:
+    return {
+        "state": leave.state,
+        "version": leave.version,
+        "email": leave.email,
+        "start": leave.start.isoformat() if leave.start else "",
+        "end": leave.end.isoformat() if leave.end else "",
+        "type": leave.type,
+        "recorded": leave.recorded.isoformat(),
+    }

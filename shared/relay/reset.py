@@ -1,0 +1,50 @@
+"""The schedule's side: closes each site's operating day, and tells Calven what is still to be told."""
+
+from datetime import UTC, datetime
+
+from relay.config import Config
+from relay.deadline import Deadline
+from relay.dynamo import TableUnavailable
+from relay.fates import log, store
+from relay.observability import Telemetry
+from relay.occupancy import Fact
+from relay.pipeline import Pipeline
+from relay.runtime import Relay
+from relay.unprocessed import Envelope, QueueUnavailable
+
+CALL_SECONDS = 10.0
+
+
+def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
+    """Close and sweep every site; how many facts there were to tell."""
+    telemetry = Telemetry(request_id)
+    pipeline = Pipeline(relay, Deadline(relay.clock() + seconds, relay.clock), call_seconds=CALL_SECONDS)
+    told = 0
+    try:
+        config = relay.config.current()
+        by_source: dict[str, list[Fact]] = {}
+        for site in config.sites:
+            for source, fact in relay.headcount.close_days(site, config):
+                by_source.setdefault(source, []).append(fact)
+        envelopes = [_envelope(source, facts, config, relay.clock()) for source, facts in by_source.items()]
+        fates = [fate for of_envelope in pipeline.process(envelopes) for fate in of_envelope]
+        store(relay, fates)
+        pipeline.stored(fates)
+        for fate in fates:
+            log(telemetry, fate, relay.clock())
+        told = sum(map(len, by_source.values()))
+    except (TableUnavailable, QueueUnavailable) as error:
+        telemetry.problem("reset failed, the next run does it", error=type(error).__name__, detail=str(error))
+    telemetry.flush()
+    return {"facts": told}
+
+
+def _envelope(source: str, facts: list[Fact], config: Config, now: float) -> Envelope:
+    known = config.sources.get(source)
+    return Envelope(
+        source=source,
+        vendor=known.vendor if known else "unknown",
+        kind="occupancy",
+        received_at=datetime.fromtimestamp(now, UTC),
+        calven=tuple(facts),
+    )

@@ -1,0 +1,113 @@
+"""The Unprocessed queue's side: a batch of messages through the same pipeline, each with its own wait."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from relay.deadline import Deadline
+from relay.fates import Fate, log, store
+from relay.observability import Telemetry, whereabouts
+from relay.pipeline import Pipeline
+from relay.runtime import Relay
+from relay.unprocessed import MAX_AGE_SECONDS, Envelope, QueueUnavailable, StoredRequest
+
+CALL_SECONDS = 10.0
+"""How long one request to Calven may take here, where nobody waits for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One SQS record. `attempts` of its envelope counts the deliveries before this one too."""
+
+    id: str
+    receipt: str
+    envelope: Envelope
+
+
+def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
+    """Process a batch within that many seconds; the answer names the messages that stay in the queue."""
+    telemetry = Telemetry(request_id)
+    messages = [_message(record) for record in event["Records"]]
+    deadline = Deadline(relay.clock() + seconds, relay.clock)
+    pipeline = Pipeline(relay, deadline, call_seconds=CALL_SECONDS)
+    stay = [
+        message.id
+        for message, fates in zip(messages, _processed(pipeline, messages, telemetry), strict=True)
+        if not _settle(relay, pipeline, message, fates, telemetry)
+    ]
+    telemetry.flush()
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
+
+
+def _message(record: Mapping[str, Any]) -> _Message:
+    received = int(record["attributes"]["ApproximateReceiveCount"])
+    try:
+        envelope = Envelope.model_validate_json(record["body"])
+    except ValidationError:
+        envelope = _unreadable(record)
+    envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
+    return _Message(record["messageId"], record["receiptHandle"], envelope)
+
+
+def _unreadable(record: Mapping[str, Any]) -> Envelope:
+    """A message that is no envelope, as one: its text is kept, and it goes to the dead-letter queue."""
+    sent = int(record["attributes"]["SentTimestamp"]) / 1000
+    return Envelope(
+        source="unknown",
+        vendor="unknown",
+        kind="occupancy",
+        reason="unparseable",
+        received_at=datetime.fromtimestamp(sent, UTC),
+        request=StoredRequest(body=base64.b64encode(record["body"].encode("utf-8", "replace")).decode()),
+    )
+
+
+def _processed(pipeline: Pipeline, messages: Sequence[_Message], telemetry: Telemetry) -> list[list[Fate]]:
+    """The fates of each message; where a fault of ours stops the batch, of each message by itself."""
+    try:
+        return pipeline.process([message.envelope for message in messages])
+    except Exception as error:  # noqa: BLE001 - one message must not hold up the others
+        telemetry.problem("internal error", error=whereabouts(error))
+        if len(messages) > 1:
+            return [_processed(pipeline, [message], telemetry)[0] for message in messages]
+        failed = messages[0].envelope.failed("internal_error", "", messages[0].envelope.received_at)
+        return [[Fate("queued", failed, "internal_error")]]
+
+
+def _settle(
+    relay: Relay, pipeline: Pipeline, message: _Message, fates: Sequence[Fate], telemetry: Telemetry
+) -> bool:
+    """Store what is left of a message; whether the message itself is done with."""
+    fates = [_exhausted(fate, relay.clock()) for fate in fates]
+    keep = next((fate for fate in fates if fate.outcome == "queued" and _same(fate, message)), None)
+    try:
+        store(relay, [fate for fate in fates if fate is not keep])
+        if keep is not None:
+            relay.queues.hide(message.receipt, keep.delay(relay.settings.retry_base_seconds))
+    except QueueUnavailable as error:
+        telemetry.problem("queue unavailable", detail=str(error))
+        return False
+    pipeline.stored(fates)
+    for fate in fates:
+        log(telemetry, fate, relay.clock())
+    return keep is None
+
+
+def _same(fate: Fate, message: _Message) -> bool:
+    """Whether what is left to be done is what the message says already."""
+    left, said = fate.envelope, message.envelope
+    return (left.calven, left.event, left.request) == (said.calven, said.event, said.request)
+
+
+def _exhausted(fate: Fate, now: float) -> Fate:
+    """A fate that would wait again after 26 hours of waiting is a dead letter instead."""
+    first = fate.envelope.first_failed_at
+    if fate.outcome != "queued" or first is None or now - first.timestamp() < MAX_AGE_SECONDS:
+        return fate
+    detail = f"{fate.reason}: {fate.envelope.detail}"[:1000]
+    envelope = fate.envelope.model_copy(update={"reason": "retries_exhausted", "detail": detail})
+    return replace(fate, outcome="dead-lettered", reason="retries_exhausted", envelope=envelope)

@@ -1,0 +1,69 @@
+"""What a container keeps between requests: clients, caches, the token. Built once, when first needed."""
+
+import threading
+import time
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config as ClientConfig
+
+from relay import settings
+from relay.calven import Calven
+from relay.config_store import ConfigStore
+from relay.deadline import Clock
+from relay.dynamo import Table
+from relay.headcount import Headcount
+from relay.http import Http
+from relay.leave import Leaves
+from relay.secrets import Secrets
+from relay.settings import Settings
+from relay.unprocessed import Queues
+
+AWS_CLIENTS = ClientConfig(
+    connect_timeout=1,
+    read_timeout=1,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+    tcp_keepalive=True,
+    max_pool_connections=100,
+)
+
+
+class Relay:
+    """The relay's parts, wired together. `clock` gives Unix seconds."""
+
+    def __init__(self, environment: Settings, clock: Clock = time.time) -> None:
+        self.settings = environment
+        self.clock = clock
+        self._session = boto3.session.Session()
+        self.http = Http()
+        self.secrets = Secrets(self._client("secretsmanager"), environment.stack_name, clock)
+        self.calven = Calven(str(environment.calven_base_url), self.secrets, self.http, clock)
+        table = Table(self._client("dynamodb"), environment.table_name)
+        self.config = ConfigStore(table, clock)
+        self.headcount = Headcount(table, clock)
+        self.leaves = Leaves(table, clock)
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Both queues; most requests need neither."""
+        environment = self.settings
+        return Queues(
+            self._client("sqs"), environment.unprocessed_queue_url, environment.dead_letter_queue_url
+        )
+
+    def _client(self, service: Any) -> Any:
+        return self._session.client(service, config=AWS_CLIENTS)
+
+
+_lock = threading.Lock()
+_relay: Relay | None = None
+
+
+def relay() -> Relay:
+    """The container's relay, from the environment. Raises `relay.settings.InvalidEnvironment`."""
+    global _relay  # noqa: PLW0603 - a container's state is what this module is for
+    with _lock:
+        if _relay is None:
+            _relay = Relay(settings.read())
+        return _relay

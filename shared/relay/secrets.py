@@ -1,0 +1,124 @@
+"""Secrets Manager, cached, with a refetch when a secret turns out to be old.
+
+While Secrets Manager is down, what was read last goes on being used; a secret that was deleted does not.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from relay.deadline import Clock
+
+MAX_AGE_SECONDS = 300.0
+REFETCH_SECONDS = 30.0
+
+
+class SecretUnreadable(Exception):
+    """A secret is missing, has no value, is malformed or cannot be fetched. Names the secret, no value."""
+
+
+Region = Literal["usce1", "ause1"]
+
+
+class _Secret(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class CalvenSecret(_Secret):
+    """The `calven` secret: an API key and how to authenticate with it."""
+
+    api_key: str = Field(alias="apiKey", min_length=1)
+    api_secret: SecretStr = Field(alias="apiSecret", min_length=1)
+    region: Region = "usce1"
+    auth: Literal["hmac", "client_credentials"] = "hmac"
+
+
+class SourceSecret(_Secret):
+    """A source's secret: what its vendor signs with, or sends, and what its API is called with."""
+
+    signing_secrets: list[SecretStr] | None = Field(default=None, alias="signingSecrets")
+    tokens: list[SecretStr] | None = None
+    api: dict[str, SecretStr] | None = None
+
+    def accepted(self, kind: Literal["signingSecrets", "tokens"]) -> Sequence[str] | None:
+        """The values of one list, or None where the secret does not have that list."""
+        found = self.signing_secrets if kind == "signingSecrets" else self.tokens
+        return None if found is None else [secret.get_secret_value() for secret in found]
+
+
+M = TypeVar("M", bound=_Secret)
+
+
+class Secrets:
+    """The stack's secrets. Every method raises `SecretUnreadable`."""
+
+    def __init__(self, client: "SecretsManagerClient", stack: str, clock: "Clock" = time.time) -> None:
+        self._client = client
+        self._stack = stack
+        self._clock = clock
+        self._cache: dict[str, tuple[float, str]] = {}
+        self._refetched: dict[str, float] = {}
+
+    def calven(self) -> CalvenSecret:
+        """The credentials for Calven's API."""
+        return self._parsed("calven", CalvenSecret)
+
+    def source(self, family: str, name: str) -> SourceSecret:
+        """The secret of one source."""
+        return self._parsed(f"{family}/{name}", SourceSecret)
+
+    def person_key(self) -> bytes:
+        """The stack's own random key, under which people are hashed."""
+        return self._text("person-key").encode()
+
+    def refetch_source(self, family: str, name: str) -> SourceSecret | None:
+        """A source's secret fetched anew, or None where that was done within `REFETCH_SECONDS`."""
+        if not self._may_refetch(f"{family}/{name}"):
+            return None
+        self._expire(f"{family}/{name}")
+        return self.source(family, name)
+
+    def forget(self, name: str) -> None:
+        """Have a secret that turned out to be wrong read again at its next use, at most every 30 s."""
+        if self._may_refetch(name):
+            self._expire(name)
+
+    def _may_refetch(self, name: str) -> bool:
+        now = self._clock()
+        if now - self._refetched.get(name, float("-inf")) < REFETCH_SECONDS:
+            return False
+        self._refetched[name] = now
+        return True
+
+    def _expire(self, name: str) -> None:
+        """Keep the text, for when Secrets Manager does not answer, but not as fresh."""
+        self._cache[name] = (float("-inf"), self._cache.get(name, (0.0, ""))[1])
+
+    def _parsed(self, name: str, model: type[M]) -> M:
+        try:
+            return model.model_validate_json(self._text(name))
+        except ValidationError as error:
+            fields = ", ".join(
+                ".".join(map(str, e["loc"])) or "JSON" for e in error.errors(include_input=False)
+            )
+            raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}") from None
+
+    def _text(self, name: str) -> str:
+        fetched_at, text = self._cache.get(name, (float("-inf"), ""))
+        if self._clock() - fetched_at <= MAX_AGE_SECONDS:
+            return text
+        try:
+            text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
+        except (ClientError, BotoCoreError, KeyError) as error:
+            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            if text and code != "ResourceNotFoundException":
+                return text
+            raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
+        self._cache[name] = (self._clock(), text)
+        return text

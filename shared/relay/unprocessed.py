@@ -1,0 +1,186 @@
+"""What cannot be forwarded now, or ever: the envelope, its two queues, and the waits between attempts."""
+
+import base64
+import binascii
+import json
+import random
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from relay.events import Event, Webhook
+from relay.occupancy import Fact
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+Kind = Literal["occupancy", "time_off"]
+
+BASE_SECONDS = 30.0
+CAP_SECONDS = 900.0
+JITTER = 0.2
+MAX_AGE_SECONDS = 26 * 3600.0
+SQS_MAX_DELAY_SECONDS = 900
+SQS_MAX_VISIBILITY_SECONDS = 12 * 3600
+SQS_BATCH = 10
+SQS_BATCH_BYTES = 1024 * 1024
+
+
+class QueueUnavailable(Exception):
+    """A queue did not take a message: it is stored nowhere."""
+
+
+class StoredRequest(BaseModel):
+    """A verified request as it arrived, without its credentials. `body` is base64."""
+
+    model_config = ConfigDict(frozen=True)
+
+    body: str
+    topic: str | None = None
+    headers: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> "StoredRequest":
+        """The form in which a webhook waits in a queue."""
+        body = base64.b64encode(webhook.body).decode("ascii")
+        return cls(body=body, topic=webhook.topic, headers=dict(webhook.headers))
+
+    def webhook(self, received_at: float) -> Webhook:
+        """The webhook again. It was verified before it was stored."""
+        try:
+            body = base64.b64decode(self.body, validate=True)
+        except binascii.Error:
+            body = b""
+        return Webhook(body=body, topic=self.topic, headers=self.headers, received_at=received_at)
+
+
+class Envelope(BaseModel):
+    """One event on its way, with what is left to be done in exactly one of `calven`, `event` and `request`.
+
+    `calven` holds settled occupancy events that only have to be sent, `event` a domain event still to be
+    settled, `request` a verified request still to be parsed or asked the vendor about.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(default_factory=lambda: uuid4().hex)
+    source: str
+    vendor: str
+    kind: Kind
+    reason: str = ""
+    detail: str = ""
+    received_at: AwareDatetime
+    first_failed_at: AwareDatetime | None = None
+    attempts: int = 0
+    calven: tuple[Fact, ...] | None = None
+    event: Event | None = None
+    request: StoredRequest | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The vendor's id of the event, where it is known; for the log."""
+        return self.event.event_id if self.event else ""
+
+    def failed(self, reason: str, detail: str, at: datetime) -> "Envelope":
+        """The envelope after one more attempt that came to nothing."""
+        update = {"reason": reason, "detail": detail[:1000], "attempts": self.attempts + 1}
+        return self.model_copy(update={**update, "first_failed_at": self.first_failed_at or at})
+
+    def with_facts(self, facts: Sequence[Fact]) -> "Envelope":
+        """The envelope once its event is settled and these facts are all that is left to be sent."""
+        return self.model_copy(update={"calven": tuple(facts), "event": None, "request": None})
+
+    def body(self) -> str:
+        """ASCII JSON, as SQS refuses some characters."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def wait_seconds(attempts: int, base: float = BASE_SECONDS) -> float:
+    """The wait before the next attempt: none before the first, then doubling, capped, with 20 % jitter.
+
+    `base` other than `BASE_SECONDS` scales all of it, for local runs.
+    """
+    if attempts == 0:
+        return 0.0
+    wait = min(BASE_SECONDS * 2.0 ** min(attempts - 1, 16), CAP_SECONDS) * base / BASE_SECONDS
+    return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads retries, guards nothing
+
+
+class Queues:
+    """The Unprocessed and the dead-letter queue. Raises `QueueUnavailable`: then nothing is stored."""
+
+    def __init__(self, client: "SQSClient", unprocessed_url: str, dead_letter_url: str) -> None:
+        self._client = client
+        self.unprocessed_url = unprocessed_url
+        self.dead_letter_url = dead_letter_url
+
+    def retry_later(self, envelopes: Sequence[tuple[Envelope, float]]) -> None:
+        """Store envelopes in the Unprocessed queue, each with its wait in seconds (15 minutes at most)."""
+        self._send(self.unprocessed_url, envelopes)
+
+    def dead_letter(self, envelopes: Sequence[Envelope]) -> None:
+        """Store envelopes in the dead-letter queue."""
+        self._send(self.dead_letter_url, [(envelope, 0) for envelope in envelopes])
+
+    def hide(self, receipt_handle: str, seconds: float) -> None:
+        """Show a received message again after a wait (12 hours at most)."""
+        try:
+            self._client.change_message_visibility(
+                QueueUrl=self.unprocessed_url,
+                ReceiptHandle=receipt_handle,
+                VisibilityTimeout=min(round(seconds), SQS_MAX_VISIBILITY_SECONDS),
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise QueueUnavailable(_code(error)) from None
+
+    def _send(self, url: str, envelopes: Sequence[tuple[Envelope, float]]) -> None:
+        for batch in _batches([_entry(envelope, wait) for envelope, wait in envelopes]):
+            entries = [{**entry, "Id": str(i)} for i, entry in enumerate(batch)]
+            for _ in range(2):
+                failed = self._send_batch(url, entries)
+                entries = [entry for entry in entries if entry["Id"] in failed]
+                if not entries:
+                    break
+            else:
+                raise QueueUnavailable("a message was refused")
+
+    def _send_batch(self, url: str, entries: Sequence[Any]) -> set[str]:
+        try:
+            answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
+        except (ClientError, BotoCoreError) as error:
+            raise QueueUnavailable(_code(error)) from None
+        return {failure["Id"] for failure in answer.get("Failed", [])}
+
+
+def _entry(envelope: Envelope, wait: float) -> dict[str, Any]:
+    repeated = {name: getattr(envelope, name) for name in ("id", "source", "vendor", "kind", "reason")}
+    return {
+        "MessageBody": envelope.body(),
+        "DelaySeconds": min(round(wait), SQS_MAX_DELAY_SECONDS),
+        "MessageAttributes": {
+            name: {"DataType": "String", "StringValue": value} for name, value in repeated.items() if value
+        },
+    }
+
+
+def _batches(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Entries in as few batches as SQS takes: ten messages, one MiB."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for entry in entries:
+        length = len(entry["MessageBody"]) + 1024
+        if batch and (len(batch) == SQS_BATCH or size + length > SQS_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(entry)
+        size += length
+    if batch:
+        yield batch
+
+
+def _code(error: Exception) -> str:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

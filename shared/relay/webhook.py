@@ -1,0 +1,114 @@
+"""The HTTP side: from an API Gateway event to the vendor's answer. Steps 1 to 3, and the table of answers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from relay import inbound, vendors
+from relay.deadline import Deadline
+from relay.dynamo import TableUnavailable
+from relay.events import Webhook
+from relay.fates import Fate, log, store
+from relay.inbound import RawRequest, Unacceptable
+from relay.observability import Telemetry, whereabouts
+from relay.pipeline import KINDS, Pipeline
+from relay.runtime import Relay
+from relay.secrets import SecretUnreadable, SourceSecret
+from relay.unprocessed import Envelope, QueueUnavailable, StoredRequest
+from relay.vendors.base import Family, Vendor
+
+RETRY_AFTER_SECONDS = 30
+
+Answer = tuple[int, Mapping[str, object]]
+
+
+def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer one webhook of a family's route. Every input has an answer; none is a 500."""
+    telemetry = Telemetry(event["requestContext"].get("requestId", ""))
+    try:
+        status, body = _answered(relay, family, event, telemetry)
+    except Unacceptable as refused:
+        status, body = refused.status, {"error": refused.error}
+    except (TableUnavailable, SecretUnreadable, QueueUnavailable) as error:
+        telemetry.problem("unavailable", error=type(error).__name__, detail=str(error))
+        status, body = 503, {"error": "try again later"}
+    finally:
+        telemetry.flush()
+    headers = {"content-type": "application/json"}
+    if status == 503:
+        headers["retry-after"] = str(RETRY_AFTER_SECONDS)
+    return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
+
+
+def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
+    request = inbound.read(event)
+    source = relay.config.current().sources.get(request.source)
+    vendor = vendors.load(source.vendor) if source else None
+    if source is None or vendor is None or vendor.family != family:
+        return 404, {"error": "unknown source"}
+    if not source.enabled:
+        return _ignored("disabled")
+    if request.method != "POST":
+        return 405, {"error": "method not allowed"}
+    if vendor.is_ping(request.body):
+        return _ignored("ping")
+    webhook = _verified(relay, vendor, request)
+    if webhook is None:
+        telemetry.rejected(source=request.source, vendor=vendor.name)
+        return 401, {"error": "invalid signature"}
+    return _relayed(relay, vendor, request.source, webhook, telemetry)
+
+
+def _verified(relay: Relay, vendor: Vendor, request: RawRequest) -> Webhook | None:
+    """The verified webhook; on a mismatch once more with the secret as it is now."""
+    secret: SourceSecret | None = relay.secrets.source(vendor.family, request.source)
+    while secret is not None:
+        accepted = secret.accepted(vendor.scheme.credentials)
+        if accepted is None:
+            name = f"{vendor.family}/{request.source}"
+            raise SecretUnreadable(f"{name}: has no {vendor.scheme.credentials}")
+        webhook = inbound.verify(request, vendor.scheme, accepted, relay.clock())
+        if webhook is not None:
+            return webhook
+        secret = relay.secrets.refetch_source(vendor.family, request.source)
+    return None
+
+
+def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, telemetry: Telemetry) -> Answer:
+    """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
+    envelope = Envelope(
+        source=source,
+        vendor=vendor.name,
+        kind=KINDS[vendor.family],
+        received_at=datetime.fromtimestamp(webhook.received_at, UTC),
+        request=StoredRequest.of(webhook),
+    )
+    pipeline = Pipeline(relay, Deadline(webhook.received_at + vendor.ack_seconds, relay.clock))
+    try:
+        if relay.settings.forward_mode == "queued":
+            fates = pipeline.store_first(envelope)
+        else:
+            [fates] = pipeline.process([envelope])
+    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the event: it is stored
+        telemetry.problem("internal error", error=whereabouts(error))
+        failed = envelope.failed("internal_error", "", envelope.received_at)
+        fates = [Fate("queued", failed, "internal_error")]
+    store(relay, fates)
+    pipeline.stored(fates)
+    for fate in fates:
+        log(telemetry, fate, relay.clock())
+    return _answer(fates)
+
+
+def _answer(fates: Sequence[Fate]) -> Answer:
+    kept = [fate for fate in fates if fate.outcome in ("queued", "dead-lettered")]
+    if kept:
+        return 202, {"status": "queued", "reason": kept[0].reason}
+    if events := sum(fate.events for fate in fates):
+        return 200, {"status": "forwarded", "events": events}
+    return _ignored(fates[0].reason if fates else "no_event")
+
+
+def _ignored(reason: str) -> Answer:
+    return 200, {"status": "ignored", "reason": reason}
