@@ -1,0 +1,1 @@
+"""`relayctl`: the relay's command for engineers and operators."""

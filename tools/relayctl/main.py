@@ -1,0 +1,165 @@
+"""The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
+
+import os
+from pathlib import Path
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from relay.config import RelayYaml
+from relay.config_store import push
+from relay.dynamo import Conflict, TableUnavailable
+from relayctl import dead_letters, relay_yaml
+from relayctl.options import Common, common_options, pass_common
+from relayctl.output import print_json, print_table
+from relayctl.send import Sent, send_event
+
+DEMO = Path(__file__).resolve().parents[1] / "localrun" / "demo" / "relay.yaml"
+YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
+
+
+class _Commands(click.Group):
+    """A group whose commands fail in one line when AWS does."""
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command; AWS's errors become a message and exit code 1."""
+        try:
+            return super().invoke(context)
+        except (BotoCoreError, ClientError, TableUnavailable) as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@common_options
+def main() -> None:
+    """Run, configure and operate the relay."""
+
+
+@main.command()
+@common_options
+def local() -> None:
+    """Run the relay on this machine, as `make run` does."""
+    from localrun.run import run  # noqa: PLC0415 - the other commands need none of what it imports
+
+    raise SystemExit(run())
+
+
+@main.command()
+@click.argument("vendor")
+@click.argument("event", required=False)
+@click.option("--source", help="The source to post to; else the first one of that vendor.")
+@click.option("--url", help="Post to this URL instead: the API's, or the webhook's whole URL.")
+@click.option("--as-is", is_flag=True, help="The sample as recorded, with its old ids and times.")
+@common_options
+@pass_common
+def send(
+    common: Common, vendor: str, event: str | None, source: str | None, url: str | None, as_is: bool
+) -> None:
+    """Sign a sample EVENT of VENDOR, post it, and show what reached Calven."""
+    sent = send_event(common.target(default_local=True), vendor, event, source=source, url=url, as_is=as_is)
+    if common.as_json:
+        print_json(sent.as_dict())
+    else:
+        _print_sent(sent)
+    if sent.status >= 400:
+        raise SystemExit(1)
+
+
+def _print_sent(sent: Sent) -> None:
+    click.echo(f"POST {sent.url}")
+    click.echo(f"{sent.status} {sent.answer}")
+    if sent.calven is None:
+        click.echo("what reached Calven is not to be seen from here")
+    elif not sent.calven:
+        click.echo("nothing reached Calven")
+    for request in sent.calven or ():
+        click.echo(f"Calven {request['path']} answered {request['status']}: {request['body']}")
+
+
+@main.group()
+@common_options
+def config() -> None:
+    """The configuration, `relay.yaml`."""
+
+
+@config.command()
+@YAML_FILE
+@common_options
+@pass_common
+def validate(common: Common, file: Path | None) -> None:
+    """Check FILE (`RELAY_CONFIG`, or relay.yaml) and name each line at fault."""
+    found = _problems(_file(file))
+    if common.as_json:
+        print_json({"valid": not found, "problems": found})
+    elif found:
+        click.echo("\n".join(found), err=True)
+    else:
+        click.echo(f"{_file(file)}: valid")
+    if found:
+        raise SystemExit(1)
+
+
+@config.command("push")
+@YAML_FILE
+@common_options
+@pass_common
+def push_file(common: Common, file: Path | None) -> None:
+    """Check FILE, store it as a new version and make that the current one."""
+    relay = _target_config(file)
+    target = common.target()
+    try:
+        version = push(target.client("dynamodb"), target.table, relay)
+    except Conflict:
+        raise click.ClickException(
+            "somebody else pushed meanwhile: look at theirs, then push again"
+        ) from None
+    if common.as_json:
+        print_json({"version": version})
+    else:
+        click.echo(f"version {version} is current; functions take it up within a minute")
+
+
+def _target_config(file: Path | None) -> RelayYaml:
+    try:
+        return relay_yaml.load(_file(file))
+    except relay_yaml.InvalidConfig as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _problems(file: Path) -> list[str]:
+    try:
+        relay_yaml.load(file)
+    except relay_yaml.InvalidConfig as error:
+        return error.problems
+    return []
+
+
+def _file(file: Path | None) -> Path:
+    """The file named, else `RELAY_CONFIG`, else `relay.yaml` where there is one, else the demo's."""
+    named = file or os.environ.get("RELAY_CONFIG")
+    if named:
+        return Path(named)
+    return Path("relay.yaml") if Path("relay.yaml").exists() else DEMO
+
+
+@main.group()
+@common_options
+def dlq() -> None:
+    """The dead-letter queue."""
+
+
+@dlq.command("list")
+@common_options
+@pass_common
+def list_dead_letters(common: Common) -> None:
+    """List the dead letters. Reading gives every message back at once."""
+    envelopes = dead_letters.peek(common.target())
+    if common.as_json:
+        print_json(envelopes)
+        return
+    now = dead_letters.now()
+    columns = ("id", "reason", "source", "kind", "age", "detail")
+    rows = [[dead_letters.age(e, now) if c == "age" else e.get(c, "") for c in columns] for e in envelopes]
+    if rows:
+        print_table(columns, rows)
+    click.echo(f"{len(rows)} dead letters")

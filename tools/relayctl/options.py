@@ -1,0 +1,56 @@
+"""The options that every command takes, before or after the command's own name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from relayctl import target
+from relayctl.target import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Common:
+    """What `--local`, `--stack` and `--json` said so far."""
+
+    local: bool = False
+    stack: str | None = None
+    as_json: bool = False
+
+    def target(self, default_local: bool = False) -> Target:
+        """The relay that is meant; a usage error where none or two are named."""
+        if self.local and self.stack:
+            raise click.UsageError("--local and --stack exclude each other")
+        if self.stack:
+            return target.deployed(self.stack)
+        if self.local or default_local:
+            return target.local()
+        raise click.UsageError("say which relay is meant: --local, or --stack NAME")
+
+
+pass_common = click.make_pass_decorator(Common, ensure=True)
+
+
+def common_options(command: F) -> F:
+    """Add `--local`, `--stack` and `--json` to a command or group."""
+    for decorate in (
+        click.option(
+            "--json", "as_json", is_flag=True, expose_value=False, callback=_keep, help="Print JSON only."
+        ),
+        click.option("--stack", metavar="NAME", expose_value=False, callback=_keep, help="A deployed stack."),
+        click.option(
+            "--local", is_flag=True, expose_value=False, callback=_keep, help="The running `make run`."
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    common = context.ensure_object(Common)
+    if value and parameter.name:
+        setattr(common, parameter.name, value)
+    return value

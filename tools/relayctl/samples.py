@@ -1,0 +1,76 @@
+"""The sample events in `events/`: read, made new, signed."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from relay import vendors
+from relay.signatures import Signature
+from relay.vendors.base import Fresh, Vendor
+
+EVENTS = Path(__file__).resolve().parents[2] / "events"
+
+
+class UnknownSample(Exception):
+    """No sample of that name; the message lists those that there are."""
+
+
+def names(vendor: str) -> list[str]:
+    """The samples of a vendor, in order; the first is the one that `send` takes when none is named."""
+    return sorted(path.stem for path in (EVENTS / vendor).glob("*.json"))
+
+
+def body(vendor: str, name: str | None) -> bytes:
+    """A sample as recorded; raises `UnknownSample`."""
+    known = names(vendor)
+    if not known or name not in (None, *known):
+        raise UnknownSample(f"{vendor} has the sample events {', '.join(known) or 'none'}")
+    return (EVENTS / vendor / f"{name or known[0]}.json").read_bytes()
+
+
+def renewed(vendor: Vendor, recorded: bytes, now: datetime) -> bytes:
+    """The sample as an event of this moment: with new ids and times, so that it is no duplicate."""
+    payload = json.loads(recorded)
+    for path, kind in vendor.fresh.items():
+        _renew(payload, path.split("."), kind, now)
+    return json.dumps(payload).encode()
+
+
+def _renew(node: Any, path: list[str], kind: Fresh, now: datetime) -> None:
+    if isinstance(node, list):
+        for entry in node:
+            _renew(entry, path, kind, now)
+    elif isinstance(node, dict) and path[0] in node:
+        if path[1:]:
+            _renew(node[path[0]], path[1:], kind, now)
+        else:
+            node[path[0]] = _fresh(kind, now)
+
+
+def _fresh(kind: Fresh, now: datetime) -> str | int:
+    match kind:
+        case "id":
+            return str(uuid4())
+        case "seconds":
+            return int(now.timestamp())
+        case "iso":
+            return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def signed(vendor: Vendor, content: bytes, secret: Mapping[str, Any], now: float) -> Signature:
+    """What the vendor would add to the request; raises `ValueError` where the secret has nothing for it."""
+    accepted = secret.get(vendor.scheme.credentials) or []
+    if not accepted:
+        raise ValueError(f"the source's secret has no {vendor.scheme.credentials}")
+    return vendor.scheme.sign(content, accepted[0], now)
+
+
+def vendor_named(name: str) -> Vendor:
+    """The vendor's record; raises `UnknownSample` naming the vendors that there are."""
+    try:
+        return vendors.load(name)
+    except vendors.UnknownVendor:
+        raise UnknownSample(f"unknown vendor {name!r}: there are {', '.join(vendors.NAMES)}") from None

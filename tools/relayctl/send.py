@@ -1,0 +1,104 @@
+"""Sending a signed sample event, and seeing what reached Calven."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import httpx
+
+from relay.config_store import ConfigStore
+from relay.dynamo import Table
+from relay.vendors.base import Vendor
+from relayctl import samples
+from relayctl.target import Target
+
+TIMEOUT_SECONDS = 35
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What was posted where, the answer, and Calven's new requests (None where they cannot be seen)."""
+
+    url: str
+    status: int
+    answer: str
+    calven: Sequence[Mapping[str, Any]] | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For `--json`: the answer parsed, where it is JSON."""
+        try:
+            answer = json.loads(self.answer)
+        except ValueError:
+            answer = self.answer
+        return {**asdict(self), "answer": answer}
+
+
+def send_event(
+    target: Target, vendor_name: str, event: str | None, *, source: str | None, url: str | None, as_is: bool
+) -> Sent:
+    """Sign and post one sample; raises `click.ClickException` where that cannot be done."""
+    try:
+        vendor = samples.vendor_named(vendor_name)
+        content = samples.body(vendor.name, event)
+        if not as_is:
+            content = samples.renewed(vendor, content, datetime.now(UTC))
+        source = source or _source_of(target, vendor)
+        signature = samples.signed(vendor, content, _secret(target, vendor, source), time.time())
+    except (samples.UnknownSample, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    webhook_url = _webhook_url(url or target.api_url, vendor, source)
+    seen = len(_calven_requests(target) or ())
+    answer = _post(webhook_url, content, signature.headers, signature.query)
+    requests = _calven_requests(target)
+    return Sent(webhook_url, answer.status_code, answer.text, requests and requests[seen:])
+
+
+def _source_of(target: Target, vendor: Vendor) -> str:
+    config = ConfigStore(Table(target.client("dynamodb"), target.table)).current()
+    found = next((name for name, source in config.sources.items() if source.vendor == vendor.name), None)
+    if found is None:
+        raise ValueError(f"no source of vendor {vendor.name} is configured: name one with --source")
+    return found
+
+
+def _secret(target: Target, vendor: Vendor, source: str) -> dict[str, Any]:
+    name = f"{target.stack}/{vendor.family}/{source}"
+    text = target.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
+    secret: dict[str, Any] = json.loads(text)
+    return secret
+
+
+def _webhook_url(base: str, vendor: Vendor, source: str) -> str:
+    return base if "/webhooks/" in base else f"{base.rstrip('/')}/webhooks/{vendor.family}/{source}"
+
+
+def _post(url: str, content: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> httpx.Response:
+    headers = {"content-type": "application/json", **headers}
+    try:
+        return httpx.post(
+            url,
+            content=content,
+            headers=headers,
+            params=query or None,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+        )
+    except httpx.HTTPError as error:
+        raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None
+
+
+def _calven_requests(target: Target) -> list[dict[str, Any]] | None:
+    """The occupancy and time-off requests that the sandbox has received so far; None without a sandbox."""
+    if target.sandbox_url is None:
+        return None
+    received = httpx.get(f"{target.sandbox_url}/_sandbox/requests", timeout=5, trust_env=False).json()
+    shown = ("path", "status", "body")
+    return [
+        {key: request[key] for key in shown}
+        for request in received
+        if request["path"] in ("/v1/occupancy", "/v1/timeoff")
+    ]

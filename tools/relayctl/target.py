@@ -1,0 +1,85 @@
+"""Which relay a command speaks to: a running `make run`, or a deployed stack."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import click
+import httpx
+from botocore.config import Config as ClientConfig
+from botocore.exceptions import BotoCoreError, ClientError
+
+OUTPUTS = {
+    "table": "TableName",
+    "unprocessed_queue_url": "UnprocessedQueueUrl",
+    "dead_letter_queue_url": "DeadLetterQueueUrl",
+    "api_url": "ApiUrl",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """One relay: where its API, table and queues are. `sandbox_url` is the local Calven sandbox's, if any."""
+
+    stack: str
+    api_url: str
+    table: str
+    unprocessed_queue_url: str
+    dead_letter_queue_url: str
+    region: str | None = None
+    endpoint: str | None = None
+    calven_url: str | None = None
+    sandbox_url: str | None = None
+
+    def client(self, service: Any) -> Any:
+        """A boto3 client for the target; the local one takes no real credentials."""
+        key = "local" if self.endpoint else None
+        session = boto3.session.Session(key, key, region_name=self.region)
+        config = ClientConfig(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3})
+        return session.client(service, endpoint_url=self.endpoint, config=config)
+
+
+def local_url() -> str:
+    """Where `make run` listens, by the same `PORT`."""
+    return f"http://127.0.0.1:{os.environ.get('PORT') or '8080'}"
+
+
+def local(url: str | None = None) -> Target:
+    """The running `make run`. Raises `click.ClickException` where none runs."""
+    base = (url or local_url()).rstrip("/")
+    try:
+        answer = httpx.get(f"{base}/_local", timeout=5, trust_env=False)
+        about = answer.raise_for_status().json()
+    except (httpx.HTTPError, ValueError):
+        hint = "start one with `make run`, with the same PORT"
+        raise click.ClickException(f"no local relay answers at {base}: {hint}") from None
+    return Target(
+        stack=about["stack"],
+        api_url=base,
+        table=about["table"],
+        unprocessed_queue_url=about["unprocessed_queue_url"],
+        dead_letter_queue_url=about["dead_letter_queue_url"],
+        region=about["region"],
+        endpoint=about["aws_endpoint"],
+        calven_url=about["calven_url"],
+        sandbox_url=about["sandbox_url"],
+    )
+
+
+def deployed(stack: str) -> Target:
+    """A deployed stack, found by its outputs. Raises `click.ClickException` where it cannot be read."""
+    try:
+        found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+    except (BotoCoreError, ClientError) as error:
+        raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    return Target(stack=stack, **_required(outputs))
+
+
+def _required(outputs: Mapping[str, str]) -> dict[str, str]:
+    missing = [name for name in OUTPUTS.values() if name not in outputs]
+    if missing:
+        raise click.ClickException(f"the stack has no output {', '.join(missing)}: is it this relay's?")
+    return {field: outputs[name] for field, name in OUTPUTS.items()}
