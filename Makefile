@@ -1,0 +1,69 @@
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint build check deploy lock clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+SAM := .venv-sam/bin/sam
+READY := .venv/.ready
+SAM_READY := .venv-sam/.ready
+PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
+# Which tests run: those that look into the built package only once it is built.
+TESTS := not package
+
+export SAM_CLI_TELEMETRY := 0
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Start the relay on this machine, with nothing to sign up for
+	@exec $(BIN)/relayctl local
+
+test: $(READY) ## Run the tests, with branch coverage
+	$(BIN)/pytest --cov -m "$(TESTS)"
+
+lint: $(READY) $(SAM_READY) ## Check style, types and the template, as written and as it will be deployed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy shared functions tools tests
+	$(SAM) validate --lint
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/python tools/build/lint_template.py template.yaml
+
+build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no containers)
+	$(BIN)/python tools/build/package.py
+	$(SAM) build
+
+check: TESTS :=
+check: lint build test ## Everything that must pass before a merge
+
+deploy: build ## Deploy to AWS, asking for the stack's name, region and parameters
+	$(SAM) deploy --guided --capabilities CAPABILITY_IAM
+
+lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
+lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/sam.in
+	$(PIN) pyproject.toml -o requirements.lock
+	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(PIN) tools/build/sam.in -o requirements-sam.lock
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .venv-sam .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
+
+# $(call environment,folder,lock,seconds) makes a virtual environment that holds what the lock names.
+PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
+define environment
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is older than 3.11: name another one with PYTHON=..." >&2; exit 1; }
+@echo "setting up $(1) (about $(3) s)"
+@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@$(call PIP,$(1)) --no-deps --require-hashes -r $(2)
+endef
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(call environment,.venv,$<,40)
+	@$(call PIP,.venv) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(SAM_READY): requirements-sam.lock
+	$(call environment,.venv-sam,$<,40)
+	@touch $@

@@ -1,0 +1,393 @@
+"""`template.yaml`, read as SAM deploys it: what keeps events, secrets and the bill safe."""
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build import lint_template
+from localrun.template import Template
+from relay.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = (ROOT / "template.yaml").read_text(encoding="utf-8")
+
+FOLDERS = {
+    "AccessControlFunction": "access_control",
+    "HrisFunction": "hris",
+    "RetryFunction": "retry",
+    "OccupancyResetFunction": "occupancy_reset",
+}
+
+LEDGER_CALLS = {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"}
+CHECK = {"dynamodb:ConditionCheckItem"}
+
+READ = {"secretsmanager:GetSecretValue"}
+SEND = {"sqs:SendMessage"}
+TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
+
+# What each function may do beyond logs and traces: (resource, calls).
+GRANTS: dict[str, list[tuple[str, set[str]]]] = {
+    "AccessControlFunction": [
+        ("CalvenSecret", READ),
+        ("PersonKeySecret", READ),
+        ("access-control/*", READ),
+        ("LedgerTable", LEDGER_CALLS | CHECK),
+        ("UnprocessedQueue", SEND),
+        ("DeadLetterQueue", SEND),
+    ],
+    "HrisFunction": [
+        ("CalvenSecret", READ),
+        ("hris/*", READ),
+        ("LedgerTable", LEDGER_CALLS),
+        ("UnprocessedQueue", SEND),
+        ("DeadLetterQueue", SEND),
+    ],
+    "RetryFunction": [
+        ("CalvenSecret", READ),
+        ("PersonKeySecret", READ),
+        ("access-control/*", READ),
+        ("hris/*", READ),
+        ("LedgerTable", LEDGER_CALLS | CHECK),
+        ("UnprocessedQueue", TAKE),
+        ("UnprocessedQueue", SEND),
+        ("DeadLetterQueue", SEND),
+    ],
+    "OccupancyResetFunction": [
+        ("CalvenSecret", READ),
+        ("LedgerTable", LEDGER_CALLS | {"dynamodb:Query"}),
+        ("UnprocessedQueue", SEND),
+        ("DeadLetterQueue", SEND),
+    ],
+}
+
+Json = dict[str, Any]
+
+
+@cache
+def deployed() -> Json:
+    """Return the CloudFormation template that a deploy creates the stack from."""
+    return lint_template.transform(TEMPLATE)
+
+
+def resource(name: str) -> Json:
+    """Return the deployed properties of a resource."""
+    properties: Json = deployed()["Resources"][name]["Properties"]
+    return properties
+
+
+def of_type(kind: str) -> dict[str, Json]:
+    """Return the deployed properties of the resources of a type, by logical id."""
+    found = deployed()["Resources"].items()
+    return {name: each["Properties"] for name, each in found if each["Type"] == kind}
+
+
+def named(reference: Any) -> str:
+    """Return the logical id that a reference names, the end of a secret's name, or the text itself."""
+    match reference:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), "Arn"]}:
+            return name
+        case {"Fn::Sub": str(arn)}:
+            return arn.rpartition(":${AWS::StackName}/")[2]
+        case _:
+            return str(reference)
+
+
+def listed(value: Any) -> list[Any]:
+    """Return a policy's field, which may be one value or a list of them, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def statements(function: str) -> list[Json]:
+    """Return what a function's role allows."""
+    role = resource(named(resource(function)["Role"]))
+    found = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+    assert "ManagedPolicyArns" not in role
+    return found
+
+
+def test_deployed_form_lints_clean() -> None:
+    """What SAM deploys has no finding."""
+    assert lint_template.lint(TEMPLATE) == []
+
+
+@pytest.mark.parametrize(
+    ("written", "broken", "rule"),
+    [
+        ("TABLE_NAME: !Ref LedgerTable", "TABLE_NAME: !Ref Nothing", "E1020"),
+        ("BatchSize: 100 ", "BatchSize: 99999 ", "E3034"),
+        ("VisibilityTimeout: 366", "VisibilityTimeout: 30", "E3505"),
+        ("Handler: functions.hris.app.handler", "Handlr: functions.hris.app.handler", "Handlr not defined"),
+    ],
+)
+def test_lint_finds_what_only_the_deployed_form_shows(written: str, broken: str, rule: str) -> None:
+    """A reference to nothing, limits of AWS and properties unknown to SAM are findings."""
+    assert TEMPLATE.count(written) == 1
+    findings = lint_template.lint(TEMPLATE.replace(written, broken))
+    assert any(rule in finding for finding in findings)
+
+
+def test_lint_command_fails_with_its_findings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command's exit code is what stops `make lint`."""
+    path = tmp_path / "template.yaml"
+    monkeypatch.setattr("sys.argv", ["lint_template.py", str(path)])
+    path.write_text(TEMPLATE, encoding="utf-8")
+    assert lint_template.main() == 0
+    path.write_text(TEMPLATE.replace("BatchSize: 100 ", "BatchSize: 99999 "), encoding="utf-8")
+    assert lint_template.main() == 1
+    assert "E3034" in capsys.readouterr().err
+
+
+def test_functions_are_the_folders() -> None:
+    """Each folder of functions is deployed, from the one package, under its own handler."""
+    folders = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+    assert sorted(FOLDERS.values()) == folders
+    written = {
+        name: each
+        for name, each in Template().resources.items()
+        if each["Type"] == "AWS::Serverless::Function"
+    }
+    assert set(written) == set(FOLDERS)
+    for name, function in written.items():
+        assert function["Properties"]["Handler"] == f"functions.{FOLDERS[name]}.app.handler"
+        assert function["Properties"]["CodeUri"] == "build/package"
+        assert function["Metadata"]["SkipBuild"] is True
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_function_runs_as_the_package_was_built(name: str) -> None:
+    """The package's bytecode and binaries fit one runtime and one processor."""
+    function = resource(name)
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_function_states_its_limits(name: str) -> None:
+    """Memory and timeout are chosen, not Lambda's defaults of 128 MB and 3 s."""
+    written = Template().resources[name]["Properties"]
+    assert written["MemorySize"] >= 512
+    assert written["Timeout"] >= 15
+    assert resource(name)["TracingConfig"] == {"Mode": "Active"}
+
+
+@pytest.mark.parametrize("name", ["AccessControlFunction", "HrisFunction"])
+def test_webhook_function_ends_before_the_api_gives_up(name: str) -> None:
+    """The HTTP API waits 30 s, and answers for a function that takes longer."""
+    assert resource(name)["Timeout"] < 30
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_function_logs_to_a_group_that_forgets(name: str) -> None:
+    """Logs are JSON, in a group of the function's own with a retention."""
+    logging = resource(name)["LoggingConfig"]
+    assert logging["LogFormat"] == "JSON"
+    assert resource(named(logging["LogGroup"]))["RetentionInDays"] == 30
+    others = [resource(other)["LoggingConfig"]["LogGroup"] for other in FOLDERS if other != name]
+    assert logging["LogGroup"] not in others
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_environment_names_every_setting(name: str) -> None:
+    """What the settings read is there, and no secret is."""
+    variables = resource(name)["Environment"]["Variables"]
+    wanted = {field.alias for field in Settings.model_fields.values()}
+    powertools = {f"POWERTOOLS_{name}" for name in ("SERVICE_NAME", "METRICS_NAMESPACE", "LOG_LEVEL")}
+    assert set(variables) == wanted | powertools
+    assert variables["TABLE_NAME"] == {"Ref": "LedgerTable"}
+    assert variables["UNPROCESSED_QUEUE_URL"] == {"Ref": "UnprocessedQueue"}
+    assert variables["DEAD_LETTER_QUEUE_URL"] == {"Ref": "DeadLetterQueue"}
+
+
+def test_routes() -> None:
+    """Both families take webhooks by POST and handshakes by GET; topics are for HRIS."""
+    routes = {(route.method, route.path, route.function.logical_id) for route in Template().routes}
+    assert routes == {
+        (method, path, function)
+        for method in ("GET", "POST")
+        for path, function in (
+            ("/webhooks/access-control/{source}", "AccessControlFunction"),
+            ("/webhooks/hris/{source}", "HrisFunction"),
+            ("/webhooks/hris/{source}/{topic}", "HrisFunction"),
+        )
+    }
+
+
+def test_api_is_throttled() -> None:
+    """A flood is turned away before it costs a function call."""
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
+    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] > 0
+
+
+def test_access_log_holds_no_credentials() -> None:
+    """The access log is one JSON object a line, without query strings, headers and bodies."""
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+    log = stage["AccessLogSettings"]
+    assert resource(named(log["DestinationArn"]))["RetentionInDays"] == 30
+    fields = json.loads(log["Format"])
+    assert "\n" not in log["Format"]
+    assert set(fields.values()) <= {
+        "$context.requestId",
+        "$context.requestTime",
+        "$context.identity.sourceIp",
+        "$context.routeKey",
+        "$context.path",
+        "$context.status",
+        "$context.responseLatency",
+        "$context.integrationLatency",
+        "$context.integration.status",
+        "$context.integration.integrationStatus",
+        "$context.error.message",
+    }
+
+
+def test_retry_takes_the_unprocessed_queue() -> None:
+    """Batches fail message by message, and no more of them than Calven can take run at once."""
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    assert named(mapping["EventSourceArn"]) == "UnprocessedQueue"
+    assert named(mapping["FunctionName"]) == "RetryFunction"
+    assert mapping["BatchSize"] == 100
+    assert mapping["MaximumBatchingWindowInSeconds"] >= 1
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    concurrency = deployed()["Parameters"][mapping["ScalingConfig"]["MaximumConcurrency"]["Ref"]]
+    assert concurrency["Default"] == concurrency["MinValue"] == 2
+    assert "FilterCriteria" not in mapping, "what a filter turns away is deleted"
+
+
+def test_visibility_outlasts_the_retry_function() -> None:
+    """A message does not come back while the batch that holds it may still be tried, as AWS advises."""
+    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    tries = 6 * (resource("RetryFunction")["Timeout"] + mapping["MaximumBatchingWindowInSeconds"])
+    assert tries <= resource("UnprocessedQueue")["VisibilityTimeout"] <= 2 * tries
+
+
+def test_dead_letters_outlive_unprocessed_events() -> None:
+    """A dead letter keeps the age that it had; the retry function gives up long before both ends."""
+    unprocessed, dead = resource("UnprocessedQueue"), resource("DeadLetterQueue")
+    day = 86_400
+    assert unprocessed["MessageRetentionPeriod"] == 4 * day
+    assert dead["MessageRetentionPeriod"] == 14 * day
+    assert named(unprocessed["RedrivePolicy"]["deadLetterTargetArn"]) == "DeadLetterQueue"
+    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] == 1000
+    assert "RedrivePolicy" not in dead
+
+
+def test_dead_letter_queue_takes_from_one_queue_only() -> None:
+    """The allowed ARN is the one that the Unprocessed queue's name makes."""
+    allowed = resource("DeadLetterQueue")["RedriveAllowPolicy"]
+    assert allowed["redrivePermission"] == "byQueue"
+    (arn,) = allowed["sourceQueueArns"]
+    name = resource("UnprocessedQueue")["QueueName"]["Fn::Sub"]
+    assert arn["Fn::Sub"] == f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
+
+
+@pytest.mark.parametrize("name", ["UnprocessedQueue", "DeadLetterQueue"])
+def test_queue_is_encrypted_at_rest_and_on_the_way(name: str) -> None:
+    """Events wait encrypted, and plain HTTP is refused."""
+    assert resource(name)["SqsManagedSseEnabled"] is True
+    policies = of_type("AWS::SQS::QueuePolicy").values()
+    (policy,) = [each for each in policies if each["Queues"] == [{"Ref": name}]]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == ("Deny", "*", "sqs:*")
+    assert named(statement["Resource"]) == name
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_table_keys_and_expiry() -> None:
+    """The table has the keys and the expiry attribute that the ledger writes."""
+    table = resource("LedgerTable")
+    assert {key["KeyType"]: key["AttributeName"] for key in table["KeySchema"]} == {
+        "HASH": "pk",
+        "RANGE": "sk",
+    }
+    assert {each["AttributeType"] for each in table["AttributeDefinitions"]} == {"S"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    expiry = table["TimeToLiveSpecification"]
+    assert expiry["Enabled"] is True
+    attribute = re.compile(rf'"{re.escape(expiry["AttributeName"])}"')
+    sources = (ROOT / "shared" / "relay").glob("*.py")
+    assert any(attribute.search(path.read_text(encoding="utf-8")) for path in sources)
+
+
+def test_table_outlives_mistakes() -> None:
+    """Neither a deleted stack nor a bad write loses the ledger."""
+    table = deployed()["Resources"]["LedgerTable"]
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert table["Properties"]["SSESpecification"]["SSEEnabled"] is True
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_role_allows_what_the_function_calls_and_no_more(name: str) -> None:
+    """Each role names single resources; only X-Ray, which has none, gets a `*`."""
+    found = statements(name)
+    logs = resource(name)["LoggingConfig"]["LogGroup"]["Ref"]
+    grants = [
+        (named(each), set(listed(statement["Action"])))
+        for statement in found
+        for each in listed(statement["Resource"])
+    ]
+    expected = [
+        (logs, {"logs:CreateLogStream", "logs:PutLogEvents"}),
+        ("*", {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}),
+        *GRANTS[name],
+    ]
+    assert {statement["Effect"] for statement in found} == {"Allow"}
+    assert sorted(grants, key=str) == sorted(expected, key=str)
+
+
+def test_roles_are_not_shared() -> None:
+    """One role a function, assumed by Lambda alone."""
+    roles = [named(resource(name)["Role"]) for name in FOLDERS]
+    assert len(set(roles)) == len(FOLDERS)
+    assert set(roles) == set(of_type("AWS::IAM::Role"))
+    for role in roles:
+        (statement,) = resource(role)["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_template_carries_no_secret() -> None:
+    """Calven's secret is made empty, the person key by AWS, and no parameter is for a secret."""
+    assert not {"SecretString", "GenerateSecretString"} & set(resource("CalvenSecret"))
+    assert resource("CalvenSecret")["Name"] == {"Fn::Sub": "${AWS::StackName}/calven"}
+    assert resource("PersonKeySecret")["Name"] == {"Fn::Sub": "${AWS::StackName}/person-key"}
+    assert resource("PersonKeySecret")["GenerateSecretString"]["PasswordLength"] >= 32
+    assert set(deployed()["Parameters"]) == {
+        "CalvenBaseUrl",
+        "ForwardMode",
+        "RetryConcurrency",
+        "ReservedConcurrency",
+        "LogLevel",
+    }
+
+
+def test_reset_runs_two_minutes_after_every_quarter() -> None:
+    """Reset times lie on quarters; two minutes later the day's last events have settled."""
+    (rule,) = of_type("AWS::Events::Rule").values()
+    assert rule["ScheduleExpression"] == "cron(2/15 * * * ? *)"
+    assert [named(target["Arn"]) for target in rule["Targets"]] == ["OccupancyResetFunction"]
+    (schedule,) = Template().schedules
+    assert schedule.interval == 15 * 60
+
+
+def test_deploy_explains_itself_and_asks_for_nothing() -> None:
+    """A guided deploy shows the parameters, which all have defaults, and the console the outputs."""
+    parameters, outputs = deployed()["Parameters"], deployed()["Outputs"]
+    assert all(each["Description"] for each in [*parameters.values(), *outputs.values()])
+    assert all("Default" in each for each in parameters.values())
+
+
+def test_outputs_name_what_an_operator_needs() -> None:
+    """Vendors' consoles take the URLs, relayctl the queues and the table."""
+    outputs = {name: each["Value"] for name, each in deployed()["Outputs"].items()}
+    assert outputs["AccessControlUrl"]["Fn::Sub"].endswith("/webhooks/access-control")
+    assert outputs["HrisUrl"]["Fn::Sub"].endswith("/webhooks/hris")
+    assert outputs["UnprocessedQueueUrl"] == {"Ref": "UnprocessedQueue"}
+    assert outputs["DeadLetterQueueUrl"] == {"Ref": "DeadLetterQueue"}
+    assert outputs["TableName"] == {"Ref": "LedgerTable"}

@@ -1,0 +1,57 @@
+"""Lints the template as it will be deployed: transformed by SAM first, since linters do not see through that.
+
+Before the transform, a reference to nothing, a batch that is too large and a queue whose messages reappear
+while the function still works on them all pass.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import boto3
+from cfnlint import api
+from samtranslator.model.exceptions import InvalidDocumentException
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+# Where the transform asks which AWS partition it writes ARNs for.
+REGION = "us-east-1"
+
+
+def transform(template: str) -> dict[str, Any]:
+    """Return the CloudFormation template that SAM makes of this one.
+
+    Raises `InvalidDocumentException` where SAM refuses it.
+    """
+    source = yaml_parse(template)
+    for resource in source["Resources"].values():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # A deploy uploads the package first.
+            resource["Properties"]["CodeUri"] = "s3://bucket/package.zip"
+    session = boto3.Session(region_name=REGION)
+    transformed: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(source, {})
+    return transformed
+
+
+def lint(template: str) -> list[str]:
+    """Return what is wrong with the transformed template, one line a finding."""
+    try:
+        transformed = transform(template)
+    except InvalidDocumentException as error:
+        return [cause.message for cause in error.causes]
+    findings = api.lint(json.dumps(transformed), regions=[REGION])
+    return [f"{found.rule.id} {found.message} ({'/'.join(map(str, found.path or ()))})" for found in findings]
+
+
+def main() -> int:
+    """Lint the template that the command line names; its findings go to standard error."""
+    findings = lint(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Builds `build/package`, the one package that all functions share.
+
+It holds the handlers, `relay` and the pinned dependencies for Python 3.13 on arm64, with their bytecode:
+a deployed package is read-only, so that without it every cold start would compile the dependencies anew.
+The bytecode is unchecked, which spares a look at each source file, and must come from the runtime's own
+Python. The same sources give the same bytes.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+RUNTIME = "3.13"
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "build" / "package"
+DEPLOYED_AT = "/var/task"
+SOURCES = (ROOT / "functions", ROOT / "shared" / "relay")
+
+# The runtime's C library is newer than all of these.
+PLATFORMS = ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_28_aarch64")
+
+# 2 January 1980: a zip file begins with 1980, in local time.
+MODIFIED = 315_619_200
+
+
+class BuildError(Exception):
+    """The package cannot be built here; the message says what is missing."""
+
+
+def find_python() -> str:
+    """Return a Python of the runtime's minor version: `PYTHON313`, the one on the path, or one of pyenv's."""
+    named = os.environ.get("PYTHON313")
+    if named:
+        candidates = [named]
+    else:
+        pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        installed = sorted((pyenv / "versions").glob(f"{RUNTIME}.*/bin/python{RUNTIME}"))
+        candidates = [f"python{RUNTIME}", *map(str, installed)]
+    for candidate in candidates:
+        if is_runtime(candidate):
+            return candidate
+    message = (
+        f"PYTHON313={named} does not run Python {RUNTIME}"
+        if named
+        else f"Python {RUNTIME} not found: install it (python{RUNTIME} on PATH, or pyenv install {RUNTIME}), "
+        "or name one in PYTHON313"
+    )
+    raise BuildError(message)
+
+
+def is_runtime(python: str) -> bool:
+    """Tell whether this is a Python of the runtime's minor version that really runs."""
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    try:
+        answer = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    except OSError:
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == RUNTIME
+
+
+def install_dependencies(python: str, folder: Path) -> None:
+    """Install what `requirements.lock` names, as wheels for the functions' processor."""
+    pip = (sys.executable, "-m", "pip", "--python", python, "install")
+    quiet = ("-qq", "--no-input", "--disable-pip-version-check", "--no-compile")
+    wheels = ("--only-binary", ":all:", "--no-deps", "--implementation", "cp", "--python-version", RUNTIME)
+    platforms = [f"--platform={platform}" for platform in PLATFORMS]
+    pinned = ("--require-hashes", "-r", str(ROOT / "requirements.lock"))
+    subprocess.run([*pip, *quiet, *wheels, *platforms, *pinned, "--target", str(folder)], check=True)
+    for needless in ("bin", *(path.name for path in folder.glob("*.dist-info"))):
+        shutil.rmtree(folder / needless, ignore_errors=True)
+
+
+def copy_sources(folder: Path) -> None:
+    """Copy the project's own packages."""
+    for source in SOURCES:
+        shutil.copytree(source, folder / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+
+
+def compile_bytecode(python: str, folder: Path) -> None:
+    """Compile every module, with the paths that its tracebacks will show once deployed."""
+    options = ("--invalidation-mode", "unchecked-hash", "-s", str(folder), "-p", DEPLOYED_AT)
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    command = [python, "-m", "compileall", "-qq", "-f", *options, str(folder)]
+    subprocess.run(command, check=True, env=environment)
+
+
+def make_uniform(folder: Path) -> None:
+    """Give every file and folder one mode and one time, so that equal packages are equal archives."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() or path.suffix == ".so" else 0o644)
+        os.utime(path, (MODIFIED, MODIFIED))
+
+
+def build() -> None:
+    """Build the package beside the old one, and put it in its place once it is whole."""
+    python = find_python()
+    new = PACKAGE.with_name("package.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    install_dependencies(python, new)
+    copy_sources(new)
+    compile_bytecode(python, new)
+    make_uniform(new)
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    new.rename(PACKAGE)
+
+
+def main() -> int:
+    """Build the package and say how large it is."""
+    try:
+        build()
+    except (BuildError, subprocess.CalledProcessError) as error:
+        print(f"package: {error}", file=sys.stderr)
+        return 1
+    files = [path for path in PACKAGE.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    print(f"{PACKAGE.relative_to(ROOT)}: {len(files)} files, {size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
