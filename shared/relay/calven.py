@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from relay.deadline import Deadline
+from relay.errors import SecretUnreadable
 from relay.http import Answer, Http, NoAnswer
-from relay.secrets import CalvenSecret, Secrets, SecretUnreadable
+from relay.secrets import CalvenSecret, Secrets
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -39,8 +40,8 @@ class CalvenError(Exception):
 class Transient(CalvenError):
     """Try again later: time-out, broken connection, 408, 425, 429, 5xx, unreadable 200.
 
-    `retry_after` is Calven's own wait in seconds; `uncertain` tells whether Calven may have taken, or may
-    yet take, the request.
+    `retry_after` is Calven's own wait in seconds; `uncertain` tells whether Calven may yet take the request,
+    which was given up.
     """
 
     reason = "calven_unavailable"
@@ -246,7 +247,7 @@ def _results(answer: Answer) -> Sequence[_EventResult]:
     try:
         return _Results.model_validate_json(answer.body).results
     except ValidationError:
-        raise Transient("Calven's answer is unreadable", uncertain=True) from None
+        raise Transient("Calven's answer is unreadable") from None
 
 
 def _result(found: _EventResult | None) -> Result:

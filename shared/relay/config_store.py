@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from relay.config import Config, Door, RelayYaml
-from relay.dynamo import Key, Table, TableUnavailable, Update
+from relay.dynamo import Key, Table, Update
+from relay.errors import TableUnavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

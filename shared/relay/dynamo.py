@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay.errors import TableUnavailable
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
@@ -26,10 +28,6 @@ CONFLICTS = frozenset(
         "TransactionInProgressException",
     }
 )
-
-
-class TableUnavailable(Exception):
-    """The table did not answer in time, throttles or refuses; the message is the error's code."""
 
 
 class Conflict(Exception):

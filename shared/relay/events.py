@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
+from relay.errors import Unparseable
+
 Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
 
@@ -15,25 +17,6 @@ LeaveState = Literal["requested", "approved", "ended"]
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside these are a broken clock or a broken payload, not an event."""
-
-
-class Unparseable(Exception):
-    """A verified body that its vendor's module cannot read. The message names fields, never values."""
-
-
-class VendorUnavailable(Exception):
-    """A vendor's API did not answer, or asked to be tried later.
-
-    `retry_after` is the wait in seconds that it asked for, if it did.
-    """
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
-class VendorRefused(Exception):
-    """A vendor's API refused the question for good: wrong credentials or missing permissions."""
 
 
 @dataclass(frozen=True, slots=True)

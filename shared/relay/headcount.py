@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from relay.config import Config
 from relay.deadline import Deadline
 from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.errors import Contended
 from relay.occupancy import (
     Badge,
     Count,
@@ -39,10 +40,6 @@ DAYS_BACK = 15
 MAX_ITEMS = 100
 SWEEP_AFTER_MS = 60_000
 FIELDS = ("people", "version", "at", "event_id", "source", "ended")
-
-
-class Contended(Exception):
-    """Others kept writing the same counts until no time was left."""
 
 
 class Headcount:

@@ -60,6 +60,10 @@ class Http:
     def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
         self._client = httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
 
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self._client.close()
+
     def request(
         self, method: str, url: str, headers: Mapping[str, str], deadline: Deadline, json: Any = None
     ) -> Answer:

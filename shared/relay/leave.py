@@ -14,11 +14,11 @@ from uuid import uuid4
 
 from relay.config import Source
 from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.errors import Contended, InvalidLeave
 from relay.events import LeaveChange
 from relay.time_off import (
     KEPT,
     Held,
-    InvalidLeave,
     Leave,
     TimeOff,
     accepted,
@@ -36,13 +36,9 @@ from relay.time_off import (
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-LEASE_SECONDS = 20.0
-"""Longer than any one submission takes. After one whose outcome is unknown, the lease runs out first."""
+LEASE_GRACE_SECONDS = 5.0
+"""How long after its time is up a lease still holds: a request that was given up may reach Calven by then."""
 ATTEMPTS = 8
-
-
-class LeaveContended(Exception):
-    """Others kept writing the same leave or employee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,39 +70,43 @@ class Turn:
     cause: tuple[str, str]
     sending: Mapping[str, TimeOff]
     until: float
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What a change came to: turns to submit, else the reason why there is nothing to send.
 
-    `busy` is how many seconds somebody else's submission may still last, None when there is none: the
-    change is recorded, and what it means has yet to be sent.
+    `busy` says that somebody else is submitting for the employee: the change is recorded, and what it
+    means has yet to be sent.
     """
 
     turns: tuple[Turn, ...]
     reason: str
-    busy: float | None = None
+    busy: bool = False
 
 
 class Leaves:
-    """Records changes and leads submissions. Raises `TableUnavailable`, `InvalidLeave`, `LeaveContended`."""
+    """Records changes and leads submissions. Raises `TableUnavailable`, `InvalidLeave`, `Contended`."""
 
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
 
-    def record(self, change: LeaveChange, source_name: str, source: Source) -> Recorded:
-        """Record a change and take the employee's lease, in one write, where there is something to send."""
+    def record(self, change: LeaveChange, source_name: str, source: Source, seconds: float) -> Recorded:
+        """Record a change and take the employee's lease, in one write, where there is something to send.
+
+        The caller has that many seconds to submit it.
+        """
         leave = leave_of(change, source, self._today())
         for _ in range(ATTEMPTS):
             try:
-                return self._attempt(change, leave, source_name)
+                return self._attempt(change, leave, source_name, seconds)
             except Conflict:
                 time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads retries, guards nothing
-        raise LeaveContended
+        raise Contended
 
-    def _attempt(self, change: LeaveChange, leave: Leave, source: str) -> Recorded:
+    def _attempt(self, change: LeaveChange, leave: Leave, source: str, seconds: float) -> Recorded:
         where = _leave_key(source, change.leave_id)
         replaced = _leave_key(source, change.replaces) if change.replaces else None
         found = self._table.get(
@@ -128,14 +128,14 @@ class Leaves:
             after = {key: _changed(e, key, change, leave, known, source) for key, e in after.items()}
             if replaced:
                 updates += _replaced_update(replaced, _leave(found.get(replaced)), leave)
-        turns, busy = [], None
+        turns, busy = [], False
         for key, employee in after.items():
-            turn, wait = self._turn(employee, (source, change.event_id))
+            turn, taken = self._turn(employee, (source, change.event_id), seconds)
             if turn:
                 turns.append(turn)
                 after[key] = turn.employee
-            busy = max(filter(None, (busy, wait)), default=None)
-        updates += [_employee_update(after[key]) for key in keys if after[key] != before[key]]
+            busy = busy or taken
+        updates += [_employee_update(after[key], self._today()) for key in keys if after[key] != before[key]]
         self._table.write(updates)
         saved = tuple(replace(turn, employee=_saved(turn.employee)) for turn in turns)
         return Recorded(saved, _reason(change, leave, fresh=fresh), busy)
@@ -145,25 +145,28 @@ class Leaves:
     ) -> Recorded:
         """A change of a leave of which nobody knows whose it is."""
         if leave.state == "approved":
-            raise InvalidLeave("no_email", "the employee has no e-mail address")
+            raise InvalidLeave("the employee has no e-mail address", reason="no_email")
         if fresh:
             self._table.write([_leave_update(where, leave, known)])
         if leave.state == "ended" and known is None and not change.declined:
-            raise InvalidLeave("unknown_leave", "the leave is known by its id only, and was never seen")
+            raise InvalidLeave(
+                "the leave is known by its id only, and was never seen", reason="unknown_leave"
+            )
         return Recorded((), _reason(change, leave, fresh=fresh))
 
-    def _turn(self, employee: Employee, cause: tuple[str, str]) -> tuple[Turn | None, float | None]:
+    def _turn(self, employee: Employee, cause: tuple[str, str], seconds: float) -> tuple[Turn | None, bool]:
+        """What there is to send under a new lease, or whether somebody else holds it."""
         sending = to_send(wanted(employee.leaves.values()), employee.held)
         if not sending:
-            return None, None
+            return None, False
         now = self._clock()
         if employee.lease and employee.lease[1] > now:
-            return None, employee.lease[1] - now
-        until = now + LEASE_SECONDS
+            return None, True
+        until = now + seconds
         held = attempted(employee.held, sending)
-        leased = replace(employee, held=held, lease=(uuid4().hex, until))
+        leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS))
         by_id = {time_off.event_id(*cause, employee.email): time_off for time_off in sending}
-        return Turn(leased, cause, by_id, until), None
+        return Turn(leased, cause, by_id, until, seconds), False
 
     def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
         """Note which events Calven accepted (True) or refused (False), and let go of the lease.
@@ -180,12 +183,12 @@ class Leaves:
             again = None
             if employee.revision != turn.employee.revision and len(outcome) == len(turn.sending):
                 cause = (turn.cause[0], f"{turn.cause[1]}+{employee.revision}")
-                again, _ = self._turn(done, cause)
+                again, _ = self._turn(done, cause, turn.seconds)
             try:
-                self._table.write([_employee_update(again.employee if again else done)])
+                self._table.write([_employee_update(again.employee if again else done, self._today())])
             except Conflict:
                 employee = _employee(self._table.get([employee.key]).get(employee.key), employee.email)
-                if employee.lease != mine:
+                if _holder(employee) != _holder(turn.employee):
                     return None
                 continue
             return replace(again, employee=_saved(again.employee)) if again else None
@@ -193,6 +196,10 @@ class Leaves:
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._clock(), UTC).date()
+
+
+def _holder(employee: Employee) -> str:
+    return employee.lease[0] if employee.lease else ""
 
 
 def _changed(
@@ -236,13 +243,13 @@ def _email(item: Item | None) -> str:
     return str(item["email"]) if item else ""
 
 
-def _expires_at(*days: date | None) -> int:
-    last = max(day for day in (*days, datetime.now(UTC).date()) if day)
+def _expires_at(today: date, *days: date | None) -> int:
+    last = max(day for day in (*days, today) if day)
     return int(datetime(last.year, last.month, last.day, tzinfo=UTC).timestamp()) + (KEPT.days + 2) * 86400
 
 
 def _leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
-    values = {**_leave_values(leave), "expires_at": _expires_at(leave.end)}
+    values = {**_leave_values(leave), "expires_at": _expires_at(leave.recorded, leave.end)}
     return Update(key=key, set=values, expect={"version": known.version if known else None})
 
 
@@ -252,7 +259,7 @@ def _replaced_update(key: Key, known: Leave | None, by: Leave) -> list[Update]:
     return [_leave_update(key, ended, known)] if known is None or ended.rank() > known.rank() else []
 
 
-def _employee_update(employee: Employee) -> Update:
+def _employee_update(employee: Employee, today: date) -> Update:
     last = [leave.end for leave in employee.leaves.values()]
     values: dict[str, Any] = {
         "email": employee.email,
@@ -263,7 +270,7 @@ def _employee_update(employee: Employee) -> Update:
         ],
         "lease": [employee.lease[0], int(employee.lease[1] * 1000)] if employee.lease else [],
         "revision": employee.revision + 1,
-        "expires_at": _expires_at(*last, *employee.held),
+        "expires_at": _expires_at(today, *last, *employee.held),
     }
     return Update(key=employee.key, set=values, expect={"revision": employee.revision or None})
 

@@ -8,7 +8,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-logger = Logger()
+logger = Logger(location=None)
 
 
 def whereabouts(error: Exception) -> str:

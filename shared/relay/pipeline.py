@@ -9,6 +9,7 @@ caller's: the webhook functions send it to a queue, the retry function leaves it
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -18,25 +19,13 @@ from relay import occupancy, vendors
 from relay.calven import Result, Submission
 from relay.config import Source
 from relay.deadline import Deadline
-from relay.dynamo import TableUnavailable
-from relay.events import (
-    BadgeEvent,
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveNotice,
-    Unparseable,
-    VendorRefused,
-    VendorUnavailable,
-    unparseable,
-)
+from relay.errors import Ignore, Never, NotNow, TableUnavailable, Unparseable
+from relay.events import BadgeEvent, Event, Ignored, LeaveChange, LeaveNotice, unparseable
 from relay.fates import Fate
-from relay.headcount import Contended
-from relay.leave import LeaveContended, Turn
+from relay.leave import Turn
+from relay.observability import Telemetry, whereabouts
 from relay.occupancy import Fact
 from relay.runtime import Relay
-from relay.secrets import SecretUnreadable
-from relay.time_off import InvalidLeave
 from relay.unprocessed import Envelope, Kind, StoredRequest
 from relay.vendor_api import VendorClient
 
@@ -51,24 +40,6 @@ LEAST_SECONDS = 0.2
 T = TypeVar("T")
 
 
-class _NotNow(Exception):
-    def __init__(self, reason: str, detail: str = "", wait: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.detail, self.wait = reason, detail, wait
-
-
-class _Never(Exception):
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.reason, self.detail = reason, detail
-
-
-class _Ignore(Exception):
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(slots=True)
 class _Step:
     """An envelope whose event is settled: what to send for it, and what became of that so far.
@@ -80,7 +51,7 @@ class _Step:
     origin: int = 0
     facts: list[Fact] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
-    busy: float | None = None
+    busy: bool = False
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
 
@@ -88,9 +59,12 @@ class _Step:
 class Pipeline:
     """Processes the envelopes of one invocation. `call_seconds` bounds each request to Calven."""
 
-    def __init__(self, relay: Relay, deadline: Deadline, call_seconds: float | None = None) -> None:
+    def __init__(
+        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, call_seconds: float | None = None
+    ) -> None:
         self._relay = relay
         self._deadline = deadline
+        self._telemetry = telemetry
         self._call_seconds = call_seconds
         self._fates: list[list[Fate]] = []
 
@@ -131,25 +105,16 @@ class Pipeline:
     def _guarded(self, origin: int, envelope: Envelope, step: Callable[[Envelope], T]) -> T | None:
         """One step of one envelope; where it cannot go on, its fate."""
         try:
-            if self._deadline.left_for_work() < LEAST_SECONDS:
-                raise _NotNow("no_time")
             return step(envelope)
-        except _Ignore as ignore:
-            self._fates[origin].append(Fate("ignored", envelope, ignore.reason))
-        except (_Never, InvalidLeave) as never:
-            self._dead_letter(origin, envelope, never.reason, never.detail)
-        except Unparseable as error:
-            self._dead_letter(origin, envelope, "unparseable", str(error))
-        except VendorRefused as error:
-            self._dead_letter(origin, envelope, "vendor_refused", str(error))
-        except VendorUnavailable as error:
-            self._queue(origin, envelope, "vendor_unavailable", str(error), error.retry_after)
-        except SecretUnreadable as error:
-            self._queue(origin, envelope, "secret_unreadable", str(error))
-        except (TableUnavailable, Contended, LeaveContended) as error:
-            self._queue(origin, envelope, "ledger_unavailable", str(error) or type(error).__name__)
-        except _NotNow as later:
-            self._queue(origin, envelope, later.reason, later.detail, later.wait)
+        except Ignore as stop:
+            self._fates[origin].append(Fate("ignored", envelope, stop.reason))
+        except Never as stop:
+            self._dead_letter(origin, envelope, stop.reason, str(stop))
+        except NotNow as stop:
+            self._queue(origin, envelope, stop.reason, str(stop), stop.retry_after)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event, nor hold up others
+            self._telemetry.problem("internal error", error=whereabouts(error), envelope_id=envelope.id)
+            self._queue(origin, envelope, "internal_error", "")
         return None
 
     def _queue(
@@ -181,6 +146,8 @@ class Pipeline:
         request = envelope.request or StoredRequest(body="")
         try:
             return vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
+        except vendors.UnknownVendor:
+            raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
 
@@ -188,6 +155,7 @@ class Pipeline:
         vendor = vendors.load(envelope.vendor)
         if not isinstance(event, LeaveNotice) or vendor.fetch is None or vendor.api is None:
             return [event]
+        self._check_time()
         secret = self._relay.secrets.source(vendor.family, envelope.source)
         limit = self._deadline.at_most(self._deadline.left_for_work())
         client = VendorClient(vendor.api, secret, self._relay.http, limit, self._relay.clock)
@@ -203,13 +171,18 @@ class Pipeline:
             parts.append(envelope.model_copy(update=update | part_id))
         return parts
 
+    def _check_time(self) -> None:
+        if self._deadline.left_for_work() < LEAST_SECONDS:
+            raise NotNow(reason="no_time")
+
     def _anonymous(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
         if badge.person is None:
             return badge
         return occupancy.anonymous(badge, envelope.source, self._relay.secrets.person_key())
 
     def _settled(self, envelope: Envelope) -> _Step:
-        """Record the event in the ledger. Raises `_Ignore` where there is nothing to send."""
+        """Record the event in the ledger. Raises `Ignore` where there is nothing to send."""
+        self._check_time()
         match envelope.event:
             case BadgeEvent() as badge:
                 return _Step(envelope, facts=self._settled_badge(badge, envelope))
@@ -218,50 +191,56 @@ class Pipeline:
             case LeaveNotice():
                 raise Unparseable("event: a notice is no event that can be settled")
             case Ignored() as ignored:
-                raise _Ignore(ignored.reason)
+                raise Ignore(reason=ignored.reason)
         return _Step(envelope, facts=list(envelope.calven or ()))
 
     def _settled_badge(self, badge: BadgeEvent, envelope: Envelope) -> list[Fact]:
         if badge.person is None:
-            raise _Ignore("anonymous")
+            raise Ignore(reason="anonymous")
         source = self._source(envelope)
         door = self._relay.config.door(envelope.source, badge.door)
         config = self._relay.config.current()
         if door is None or door.place not in config.places:
             if source.unmapped_doors == "ignore":
-                raise _Ignore("unmapped_door")
-            raise _Never(
-                "unmapped_door", f"door {badge.door} of {envelope.source} is not in the configuration"
-            )
+                raise Ignore(reason="unmapped_door")
+            raise Never(f"door {badge.door} is not configured", reason="unmapped_door")
         passage = occupancy.through(badge, door, envelope.source, envelope.received_at.timestamp(), config)
         settled = self._relay.headcount.settle(passage, config, self._deadline)
         if not settled.facts:
-            raise _Ignore(settled.reason)
+            raise Ignore(reason=settled.reason)
         return list(settled.facts)
 
     def _settled_leave(self, change: LeaveChange, envelope: Envelope) -> _Step:
-        recorded = self._relay.leaves.record(change, envelope.source, self._source(envelope))
-        if not recorded.turns and recorded.busy is None:
-            raise _Ignore(recorded.reason)
+        seconds = min(self._deadline.left_for_work(), 2 * (self._call_seconds or float("inf")))
+        recorded = self._relay.leaves.record(change, envelope.source, self._source(envelope), seconds)
+        if not recorded.turns and not recorded.busy:
+            raise Ignore(reason=recorded.reason)
         return _Step(envelope, turns=list(recorded.turns), busy=recorded.busy)
 
     def _source(self, envelope: Envelope) -> Source:
         source = self._relay.config.current().sources.get(envelope.source)
         if source is None:
-            raise _NotNow("unknown_source", "the source is not in the configuration any more")
+            raise NotNow("the source is not configured any more", reason="unknown_source")
         return source
 
     def _forward(self, steps: Sequence[_Step]) -> list[_Step]:
         """Send all that the steps have to send, and note the results; the steps that have more to send."""
         submissions = [submission for step in steps for submission in self._submissions(step)]
-        limit = self._deadline.at_most(self._deadline.left_for_work())
-        results = self._relay.calven.submit(submissions, limit, call_seconds=self._call_seconds)
-        more = [step for step in steps if self._noted(step, results)]
+        results = self._sent(submissions)
+        more = [s for s in steps if self._guarded(s.origin, s.envelope, partial(self._noted, s, results))]
         accepted = [
             f for s in steps for f in s.facts if results.get(f.event_id, NO_PLACE).status == "accepted"
         ]
         self._reported(accepted)
         return more
+
+    def _sent(self, submissions: Sequence[Submission]) -> Mapping[str, Result]:
+        limit = self._deadline.at_most(self._deadline.left_for_work())
+        try:
+            return self._relay.calven.submit(submissions, limit, call_seconds=self._call_seconds)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event
+            self._telemetry.problem("internal error", error=whereabouts(error))
+            return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}
 
     def _submissions(self, step: _Step) -> Iterator[Submission]:
         config = self._relay.config.current()
@@ -279,15 +258,15 @@ class Pipeline:
                     endpoint="/v1/timeoff", event_id=event_id, payload=payload, not_after=turn.until
                 )
 
-    def _noted(self, step: _Step, results: Mapping[str, Result]) -> bool:
+    def _noted(self, step: _Step, results: Mapping[str, Result], _: Envelope) -> bool:
         """Note the results of one step; whether it has more to send."""
-        if step.envelope.kind == "time_off":
-            step.turns = list(filter(None, (self._finished(step, turn, results) for turn in step.turns)))
-            if not step.turns:
-                self._end_leave(step)
-            return bool(step.turns)
-        self._end_occupancy(step, results)
-        return False
+        if step.facts:
+            self._end_occupancy(step, results)
+            return False
+        step.turns = list(filter(None, (self._finished(step, turn, results) for turn in step.turns)))
+        if not step.turns:
+            self._end_leave(step)
+        return bool(step.turns)
 
     def _finished(self, step: _Step, turn: Turn, results: Mapping[str, Result]) -> Turn | None:
         of_turn = {event_id: results[event_id] for event_id in turn.sending}
@@ -307,8 +286,8 @@ class Pipeline:
         waiting = next((result for result in step.failed if result.status == "waiting"), None)
         if waiting:
             self._queue(step.origin, step.envelope, waiting.reason, waiting.detail, waiting.retry_after)
-        elif step.busy is not None:
-            self._queue(step.origin, step.envelope, "busy", "", step.busy)
+        elif step.busy:
+            self._queue(step.origin, step.envelope, "busy", "another change is being submitted")
         elif step.failed:
             refused = step.failed[0]
             self._dead_letter(step.origin, step.envelope, refused.reason, refused.detail)
@@ -332,6 +311,8 @@ class Pipeline:
                 self._queue(step.origin, left, reason, result.detail, result.retry_after)
 
     def _reported(self, facts: Sequence[Fact]) -> None:
+        if not facts:
+            return
         try:
             self._relay.headcount.reported(facts)
         except TableUnavailable:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from relay.config import Config
 from relay.deadline import Deadline
-from relay.dynamo import TableUnavailable
+from relay.errors import TableUnavailable
 from relay.fates import log, store
 from relay.observability import Telemetry
 from relay.occupancy import Fact
@@ -18,7 +18,8 @@ CALL_SECONDS = 10.0
 def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
     """Close and sweep every site; how many facts there were to tell."""
     telemetry = Telemetry(request_id)
-    pipeline = Pipeline(relay, Deadline(relay.clock() + seconds, relay.clock), call_seconds=CALL_SECONDS)
+    deadline = Deadline(relay.clock() + seconds, relay.clock)
+    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS)
     told = 0
     try:
         config = relay.config.current()

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from relay.deadline import Deadline
 from relay.fates import Fate, log, store
-from relay.observability import Telemetry, whereabouts
+from relay.observability import Telemetry
 from relay.pipeline import Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import MAX_AGE_SECONDS, Envelope, QueueUnavailable, StoredRequest
@@ -33,10 +33,11 @@ def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: s
     telemetry = Telemetry(request_id)
     messages = [_message(record) for record in event["Records"]]
     deadline = Deadline(relay.clock() + seconds, relay.clock)
-    pipeline = Pipeline(relay, deadline, call_seconds=CALL_SECONDS)
+    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS)
+    processed = pipeline.process([message.envelope for message in messages])
     stay = [
         message.id
-        for message, fates in zip(messages, _processed(pipeline, messages, telemetry), strict=True)
+        for message, fates in zip(messages, processed, strict=True)
         if not _settle(relay, pipeline, message, fates, telemetry)
     ]
     telemetry.flush()
@@ -64,18 +65,6 @@ def _unreadable(record: Mapping[str, Any]) -> Envelope:
         received_at=datetime.fromtimestamp(sent, UTC),
         request=StoredRequest(body=base64.b64encode(record["body"].encode("utf-8", "replace")).decode()),
     )
-
-
-def _processed(pipeline: Pipeline, messages: Sequence[_Message], telemetry: Telemetry) -> list[list[Fate]]:
-    """The fates of each message; where a fault of ours stops the batch, of each message by itself."""
-    try:
-        return pipeline.process([message.envelope for message in messages])
-    except Exception as error:  # noqa: BLE001 - one message must not hold up the others
-        telemetry.problem("internal error", error=whereabouts(error))
-        if len(messages) > 1:
-            return [_processed(pipeline, [message], telemetry)[0] for message in messages]
-        failed = messages[0].envelope.failed("internal_error", "", messages[0].envelope.received_at)
-        return [[Fate("queued", failed, "internal_error")]]
 
 
 def _settle(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from relay.errors import SecretUnreadable
+
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
@@ -17,10 +19,6 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
-
-
-class SecretUnreadable(Exception):
-    """A secret is missing, has no value, is malformed or cannot be fetched. Names the secret, no value."""
 
 
 Region = Literal["usce1", "ause1"]

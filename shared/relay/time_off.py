@@ -12,6 +12,7 @@ from typing import TypeVar
 from uuid import uuid5
 
 from relay.config import Source, TimeOffType
+from relay.errors import InvalidLeave
 from relay.events import EARLIEST, LATEST, LeaveChange, LeaveState
 from relay.occupancy import NAMESPACE
 
@@ -20,15 +21,6 @@ KEPT = timedelta(days=60)
 ONE_DAY = timedelta(days=1)
 
 V = TypeVar("V")
-
-
-class InvalidLeave(Exception):
-    """A leave that Calven cannot be told about; `reason` is the dead letter's."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +107,17 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
 
 def _whole_days(change: LeaveChange, source: Source) -> tuple[date | None, date | None]:
     if change.open_ended:
-        raise InvalidLeave("open_ended", "the leave has no end date")
+        raise InvalidLeave("the leave has no end date", reason="open_ended")
     try:
         start, end = date.fromisoformat(change.start or ""), date.fromisoformat(change.end or "")
     except ValueError:
-        raise InvalidLeave("invalid_dates", "start or end is missing or is no date") from None
+        raise InvalidLeave("start or end is missing or is no date", reason="invalid_dates") from None
     if start < EARLIEST.date() or end >= LATEST.date():
-        raise InvalidLeave("invalid_dates", "start or end is in no year that leave is taken in")
+        raise InvalidLeave("start or end is in no year that leave is taken in", reason="invalid_dates")
     if end < start:
-        raise InvalidLeave("invalid_dates", "the leave ends before it starts")
+        raise InvalidLeave("the leave ends before it starts", reason="invalid_dates")
     if (end - start).days >= LONGEST_DAYS:
-        raise InvalidLeave("invalid_dates", f"the leave is longer than {LONGEST_DAYS} days")
+        raise InvalidLeave(f"the leave is longer than {LONGEST_DAYS} days", reason="invalid_dates")
     if source.part_days == "whole":
         return start, end
     first, last = start + ONE_DAY * change.first_day_part, end - ONE_DAY * change.last_day_part

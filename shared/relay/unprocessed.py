@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from relay.events import Event, Webhook
 from relay.occupancy import Fact
@@ -79,6 +79,12 @@ class Envelope(BaseModel):
     calven: tuple[Fact, ...] | None = None
     event: Event | None = None
     request: StoredRequest | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Envelope":
+        if [self.calven, self.event, self.request].count(None) != 2:
+            raise ValueError("an envelope holds exactly one of calven, event and request")
+        return self
 
     @property
     def event_id(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from relay.deadline import Deadline
-from relay.events import Unparseable, VendorRefused, VendorUnavailable, read_json
+from relay.errors import Unparseable, VendorRefused, VendorUnavailable
+from relay.events import read_json
 from relay.http import Http, NoAnswer
 from relay.secrets import SourceSecret
 from relay.vendors.base import Api
@@ -58,7 +59,7 @@ class VendorClient:
             return None
         if answer.status in RETRIED_STATUSES or answer.status >= 500:
             wait = answer.retry_after(self._clock())
-            raise VendorUnavailable(f"the vendor's API answered {answer.status}", wait)
+            raise VendorUnavailable(f"the vendor's API answered {answer.status}", retry_after=wait)
         if not 200 <= answer.status < 300:
             raise VendorRefused(f"the vendor's API answered {answer.status}")
         try:

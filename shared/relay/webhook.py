@@ -7,14 +7,14 @@ from typing import Any
 
 from relay import inbound, vendors
 from relay.deadline import Deadline
-from relay.dynamo import TableUnavailable
+from relay.errors import SecretUnreadable, TableUnavailable
 from relay.events import Webhook
 from relay.fates import Fate, log, store
 from relay.inbound import RawRequest, Unacceptable
-from relay.observability import Telemetry, whereabouts
+from relay.observability import Telemetry
 from relay.pipeline import KINDS, Pipeline
 from relay.runtime import Relay
-from relay.secrets import SecretUnreadable, SourceSecret
+from relay.secrets import SourceSecret
 from relay.unprocessed import Envelope, QueueUnavailable, StoredRequest
 from relay.vendors.base import Family, Vendor
 
@@ -84,16 +84,12 @@ def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, teleme
         received_at=datetime.fromtimestamp(webhook.received_at, UTC),
         request=StoredRequest.of(webhook),
     )
-    pipeline = Pipeline(relay, Deadline(webhook.received_at + vendor.ack_seconds, relay.clock))
-    try:
-        if relay.settings.forward_mode == "queued":
-            fates = pipeline.store_first(envelope)
-        else:
-            [fates] = pipeline.process([envelope])
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not cost the event: it is stored
-        telemetry.problem("internal error", error=whereabouts(error))
-        failed = envelope.failed("internal_error", "", envelope.received_at)
-        fates = [Fate("queued", failed, "internal_error")]
+    deadline = Deadline(webhook.received_at + vendor.ack_seconds, relay.clock)
+    pipeline = Pipeline(relay, deadline, telemetry)
+    if relay.settings.forward_mode == "queued":
+        fates = pipeline.store_first(envelope)
+    else:
+        [fates] = pipeline.process([envelope])
     store(relay, fates)
     pipeline.stored(fates)
     for fate in fates:

@@ -8,7 +8,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.config import RelayYaml
 from relay.config_store import push
-from relay.dynamo import Conflict, TableUnavailable
+from relay.dynamo import Conflict
+from relay.errors import TableUnavailable
 from relayctl import dead_letters, relay_yaml
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table

@@ -11,12 +11,12 @@ from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
+from relay.errors import Unparseable
 from relay.events import (
     Event,
     Ignored,
     LeaveChange,
     LeaveState,
-    Unparseable,
     Webhook,
     iso,
     read_json,

@@ -12,13 +12,13 @@ from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
+from relay.errors import Unparseable
 from relay.events import (
     Event,
     Ignored,
     LeaveChange,
     LeaveNotice,
     LeaveState,
-    Unparseable,
     Webhook,
     iso,
     read_json,

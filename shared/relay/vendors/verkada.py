@@ -10,12 +10,12 @@ from hashlib import sha256
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
+from relay.errors import Unparseable
 from relay.events import (
     BadgeEvent,
     Direction,
     Event,
     Ignored,
-    Unparseable,
     Webhook,
     read_json,
     unparseable,

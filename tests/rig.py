@@ -1,0 +1,306 @@
+"""A whole relay in one process: moto for AWS, the sandbox for Calven, a clock that only the test moves."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from starlette.types import Receive, Scope, Send
+
+from localrun.aws import Aws, create
+from localrun.sandbox import Sandbox
+from localrun.seed import seed, with_vendor_api
+from localrun.serve import Served
+from localrun.settings import DEMO
+from localrun.template import STACK, Template
+from localrun.vendor_api import create as create_vendor_api
+from relay import reset, retry, vendors, webhook
+from relay.runtime import Relay
+from relay.settings import Settings
+from relay.signatures import Signature
+from relayctl import dead_letters, relay_yaml
+from relayctl.target import Target
+
+NOON = 1793764800.0
+"""2026-11-04T04:00:00Z, three in the afternoon in Sydney: far from every operating day's end."""
+
+EVENTS = Path(__file__).parents[1] / "events"
+
+
+class Clock:
+    """Unix seconds, as the test says."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+class Sandboxes:
+    """Serves a sandbox that each test replaces, and the vendors' own APIs."""
+
+    def __init__(self) -> None:
+        self.current: Sandbox | None = None
+        self._calven, self._vendors = Served(self._serve), Served(create_vendor_api())
+        self.url = self.vendor_api = ""
+        self.aws = Aws(None)
+        self.template = Template()
+        self.config = relay_yaml.load(DEMO / "relay.yaml")
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert self.current is not None
+        await self.current(scope, receive, send)
+
+    def __enter__(self) -> Self:
+        """Start both servers."""
+        self.url, self.vendor_api = self._calven.start(), self._vendors.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop both servers."""
+        self._calven.stop()
+        self._vendors.stop()
+        self.aws.close()
+
+
+class Rig:
+    """The relay under test. Call its methods as a vendor, as AWS, as Calven or as an operator would."""
+
+    def __init__(self, sandboxes: Sandboxes) -> None:
+        self.clock = Clock()
+        self.secrets = with_vendor_api(json.loads((DEMO / "secrets.json").read_text()), sandboxes.vendor_api)
+        self.config = sandboxes.config
+        sandboxes.current = Sandbox(self.secrets["calven"], now=self.clock)
+        self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
+        self.aws = sandboxes.aws
+        self.resources = create(sandboxes.template, self.aws)
+        seed(self.aws, self.resources, self.config, self.secrets)
+        self._relays: list[Relay] = []
+        self.relay = self.built()
+
+    def built(self, **settings: str) -> Relay:
+        """Another relay on the same AWS and Calven: a fresh container, or one with other settings."""
+        environment = {
+            "STACK_NAME": STACK,
+            "TABLE_NAME": self.resources.table,
+            "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
+            "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
+            "CALVEN_BASE_URL": str(self.sandbox.base_url),
+            "RETRY_BASE_SECONDS": "0.001",
+            **settings,
+        }
+        self._relays.append(Relay(Settings.model_validate(environment), self.clock))
+        return self._relays[-1]
+
+    def __enter__(self) -> Self:
+        """Nothing to start."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        self.sandbox.delete("/_sandbox/fail")
+        self.sandbox.close()
+        for relay in self._relays:
+            relay.http.close()
+
+    def source(self, vendor: str) -> str:
+        """The demo's source of a vendor."""
+        return next(name for name, source in self.config.sources.items() if source.vendor == vendor)
+
+    def signature(self, vendor: str, body: bytes, secret: str | None = None) -> Signature:
+        """What the vendor would add to the request."""
+        record = vendors.load(vendor)
+        of_source = self.secrets[self.source(vendor)]
+        return record.scheme.sign(body, secret or of_source[record.scheme.credentials][0], self.clock())
+
+    def post(
+        self,
+        vendor: str,
+        event: str | bytes | Mapping[str, Any] | Sequence[Any],
+        *,
+        source: str | None = None,
+        family: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        relay: Relay | None = None,
+        **http: Any,
+    ) -> tuple[int, Any]:
+        """Post a sample by name, a body or a payload, signed unless `headers` says otherwise."""
+        body = content(vendor, event)
+        if headers is None:
+            headers = self.signature(vendor, body).headers
+        family = family or vendors.load(vendor).family
+        request = self.request(body, self.source(vendor) if source is None else source, headers, **http)
+        answer = webhook.handle(relay or self.relay, family, request)  # type: ignore[arg-type]
+        assert answer["headers"]["content-type"] == "application/json"
+        self.answer_headers = answer["headers"]
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def request(
+        self,
+        body: bytes,
+        source: str,
+        headers: Mapping[str, str],
+        *,
+        method: str = "POST",
+        as_base64: bool = False,
+        received_at: float | None = None,
+    ) -> dict[str, Any]:
+        """An API Gateway event as the HTTP API makes it."""
+        as_base64 = as_base64 or not _is_text(body)
+        epoch = int((self.clock() if received_at is None else received_at) * 1000)
+        return {
+            "version": "2.0",
+            "headers": {"content-type": "application/json", **headers},
+            "pathParameters": {"source": source},
+            "requestContext": {"http": {"method": method}, "timeEpoch": epoch, "requestId": "request-1"},
+            "body": base64.b64encode(body).decode() if as_base64 else body.decode(),
+            "isBase64Encoded": as_base64,
+        }
+
+    def calven(self) -> list[dict[str, Any]]:
+        """The events that Calven has accepted, in order."""
+        return [accepted["event"] for accepted in self.sandbox.get("/_sandbox/events").json()]
+
+    def requests(self, path: str = "") -> list[dict[str, Any]]:
+        """The requests that Calven has received, in order."""
+        received = self.sandbox.get("/_sandbox/requests").json()
+        return [request for request in received if request["path"].startswith(path)]
+
+    def counts(self) -> dict[str, int]:
+        """What Calven holds as the people in each place, by the names of the configuration."""
+        latest = self.sandbox.get("/_sandbox/state").json()["occupancy"]
+        names = {place.location_id: name for name, place in self.config.places.items()}
+        return {names[location]: event["occupancy"] for location, event in latest.items()}
+
+    def away(self, email: str) -> dict[str, str]:
+        """What Calven holds as the person's days away."""
+        days: dict[str, str] = self.sandbox.get("/_sandbox/state").json()["away"].get(email, {})
+        return days
+
+    def fail(self, mode: str, **order: Any) -> None:
+        """Have Calven fail."""
+        self.sandbox.post("/_sandbox/fail", json={"mode": mode, **order}).raise_for_status()
+
+    def recover(self) -> None:
+        """Have Calven work again."""
+        self.sandbox.delete("/_sandbox/fail").raise_for_status()
+
+    def refuse(self, *, users: Sequence[str] = (), locations: Sequence[str] = ()) -> None:
+        """Have Calven not know some people or locations."""
+        order = {"users": list(users), "locations": list(locations)}
+        self.sandbox.post("/_sandbox/unknown", json=order).raise_for_status()
+
+    def push(self, yaml: str, path: Path) -> None:
+        """Push another configuration, as text."""
+        file = path / "relay.yaml"
+        file.write_text(yaml)
+        self.config = relay_yaml.load(file)
+        from relay.config_store import push  # noqa: PLC0415 - only some tests push
+
+        push(self.aws.dynamodb, self.resources.table, self.config)
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """The envelopes in the Unprocessed queue, taken out of it."""
+        return [json.loads(message["Body"]) for message in self._receive()]
+
+    def retry(self, relay: Relay | None = None, receive_count: int = 1) -> dict[str, Any]:
+        """Deliver what is in the Unprocessed queue to the retry function, as its mapping does."""
+        messages = self._receive()
+        records = [_record(message, receive_count, self.clock()) for message in messages]
+        answer = retry.handle(relay or self.relay, {"Records": records}, 50, "request-2")
+        failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        for message in messages:
+            if message["MessageId"] not in failed:
+                url = self.resources.unprocessed_queue_url
+                self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return answer
+
+    def reset(self, relay: Relay | None = None) -> dict[str, int]:
+        """Run the scheduled function."""
+        return reset.handle(relay or self.relay, 50, "request-3")
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The envelopes in the dead-letter queue."""
+        return dead_letters.peek(self.target())
+
+    def target(self) -> Target:
+        """This relay as `relayctl` sees it."""
+        resources = self.resources
+        return Target(
+            stack=STACK,
+            api_url="http://127.0.0.1:1",
+            table=resources.table,
+            unprocessed_queue_url=resources.unprocessed_queue_url,
+            dead_letter_queue_url=resources.dead_letter_queue_url,
+            region="us-east-1",
+        )
+
+    def _receive(self) -> list[Any]:
+        found: list[Any] = []
+        until = time.monotonic() + 3
+        while time.monotonic() < until:
+            answer = self.aws.sqs.receive_message(
+                QueueUrl=self.resources.unprocessed_queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
+            )
+            new = [
+                m for m in answer.get("Messages", []) if m["MessageId"] not in {f["MessageId"] for f in found}
+            ]
+            if not new:
+                break
+            found += new
+        return found
+
+
+def content(vendor: str, event: str | bytes | Mapping[str, Any] | Sequence[Any]) -> bytes:
+    """A body: of a sample, as it is, or of a payload."""
+    if isinstance(event, bytes):
+        return event
+    if isinstance(event, str):
+        return (EVENTS / vendor / f"{event}.json").read_bytes()
+    return json.dumps(event).encode()
+
+
+def sample(vendor: str, name: str, **changes: Any) -> Any:
+    """A sample's payload with some fields changed; `data__resource__id` names a nested one."""
+    payload = json.loads((EVENTS / vendor / f"{name}.json").read_text())
+    for path, value in changes.items():
+        *outer, last = path.split("__")
+        node = payload
+        for key in outer:
+            node = node[key]
+        node[last] = value
+    return payload
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _record(message: Mapping[str, Any], receive_count: int, now: float) -> dict[str, Any]:
+    return {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": {
+            "ApproximateReceiveCount": str(receive_count),
+            "SentTimestamp": str(int(now * 1000)),
+        },
+    }

@@ -1,0 +1,185 @@
+"""The retry function: each message its own fate, nothing lost on the way."""
+
+import json
+from typing import Any
+
+import pytest
+
+from relay import retry
+from relay.unprocessed import MAX_AGE_SECONDS
+from tests.rig import Rig, sample
+
+
+def queued(rig: Rig, mode: str = "503") -> None:
+    """Leave a badge, a leave and a thin webhook in the Unprocessed queue, and Calven failing."""
+    rig.fail(mode)
+    for vendor, event in (("kisi", "badge-in"), ("deel", "approved"), ("hibob", "approved")):
+        assert rig.post(vendor, event)[0] == 202
+
+
+def test_one_request_for_a_batch(rig: Rig) -> None:
+    """A batch goes to Calven in as few requests as there are endpoints and sources."""
+    queued(rig)
+    rig.recover()
+    rig.clock.advance(30)
+    before = len(rig.requests())
+    assert rig.retry() == {"batchItemFailures": []}
+    paths = [request["path"] for request in rig.requests()[before:]]
+    assert sorted(paths) == ["/v1/auth", "/v1/occupancy", "/v1/timeoff"]
+    assert rig.waiting() == []
+
+
+def test_still_down(rig: Rig) -> None:
+    """While Calven is down every message stays, and Calven is asked once for the whole batch."""
+    queued(rig)
+    rig.clock.advance(30)
+    before = len(rig.requests("/v1/"))
+    failures = rig.retry()["batchItemFailures"]
+    assert len(failures) == 3
+    assert len(rig.requests("/v1/")) == before + 1
+    rig.recover()
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_history_of_an_outage(rig: Rig) -> None:
+    """What happened during an outage arrives with its own times and counts, in whatever order."""
+    rig.fail("503")
+    for event, at in (("badge-in", "03:00:00"), ("badge-out", "03:20:00"), ("badge-in", "03:40:00")):
+        badge = sample("kisi", event, uuid=f"{event} {at}", created_at=f"2026-11-04T{at}Z")
+        assert rig.post("kisi", badge)[0] == 202
+    rig.recover()
+    rig.retry()
+    location = rig.config.places["sydney-l3"].location_id
+    history = {e["timestamp"]: e["occupancy"] for e in rig.calven() if e["locationId"] == location}
+    assert history == {
+        "2026-11-04T03:00:00.000Z": 1,
+        "2026-11-04T03:20:00.000Z": 0,
+        "2026-11-04T03:40:00.000Z": 1,
+    }
+    assert rig.counts()["sydney-l3"] == 1
+
+
+@pytest.mark.parametrize("body", ["", "no JSON", "[]", "{}", '{"id": 1}', "\ud83d\ude00"])
+def test_poison(rig: Rig, body: str) -> None:
+    """A message that is no envelope is a dead letter, and holds up none of the others."""
+    queued(rig)
+    if body:
+        rig.aws.sqs.send_message(QueueUrl=rig.resources.unprocessed_queue_url, MessageBody=body)
+    rig.recover()
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert [letter["reason"] for letter in rig.dead_letters()] == (["unparseable"] if body else [])
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_exhausted(rig: Rig) -> None:
+    """After 26 hours of trying an event becomes a dead letter that says what stood in its way."""
+    queued(rig)
+    rig.clock.advance(MAX_AGE_SECONDS - 1)
+    assert len(rig.retry(receive_count=110)["batchItemFailures"]) == 3
+    rig.clock.advance(1)
+    assert rig.retry(receive_count=111) == {"batchItemFailures": []}
+    letters = rig.dead_letters()
+    assert {letter["reason"] for letter in letters} == {"retries_exhausted"}
+    assert all(letter["detail"].startswith("calven_unavailable") for letter in letters)
+    assert {letter["attempts"] for letter in letters} == {112}
+
+
+def test_refused_at_last(rig: Rig) -> None:
+    """What Calven refuses once it is back is a dead letter."""
+    queued(rig)
+    rig.recover()
+    rig.refuse(users=["Sam@example.com"], locations=[rig.config.places["sydney"].location_id])
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert sorted(letter["reason"] for letter in rig.dead_letters()) == ["unknown_location", "unknown_user"]
+    assert len(rig.away("kim@example.com")) == 5
+
+
+def test_refused_whole(rig: Rig) -> None:
+    """A refused request is halved until the events at fault stand alone; the rest arrives."""
+    queued(rig)
+    rig.recover()
+    rig.fail("400", count=1, endpoint="/v1/timeoff")
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.dead_letters() == []
+    assert len(rig.away("kim@example.com")) == len(rig.away("Sam@example.com")) == 5
+
+
+def test_vendor_down(rig: Rig) -> None:
+    """A thin vendor whose API does not answer leaves the request in the queue as it came."""
+    secret = {**rig.secrets["hibob"], "api": {**rig.secrets["hibob"]["api"], "baseUrl": "http://127.0.0.1:9"}}
+    name = f"{rig.target().stack}/hris/hibob"
+    rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(secret))
+    assert rig.post("hibob", "approved") == (202, {"status": "queued", "reason": "vendor_unavailable"})
+    [envelope] = rig.waiting()
+    assert set(envelope) >= {"request", "id", "first_failed_at"}
+    assert "authorization" not in json.dumps(envelope).lower()
+    rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(rig.secrets["hibob"]))
+    rig.clock.advance(301)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.away("kim@example.com")) == 5
+
+
+def test_vendor_refuses(rig: Rig) -> None:
+    """A thin vendor that refuses the service user's credentials makes a dead letter of the request."""
+    secret = {**rig.secrets["hibob"], "api": {"baseUrl": rig.secrets["hibob"]["api"]["baseUrl"]}}
+    name = f"{rig.target().stack}/hris/hibob"
+    rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(secret))
+    assert rig.post("hibob", "approved") == (202, {"status": "queued", "reason": "vendor_refused"})
+    assert [letter["reason"] for letter in rig.dead_letters()] == ["vendor_refused"]
+
+
+def test_source_removed(rig: Rig, tmp_path: Any) -> None:
+    """Events of a source that was taken out of the configuration wait for it to come back."""
+    queued(rig)
+    rig.recover()
+    rig.push("places: {}", tmp_path)
+    relay = rig.built()
+    rig.clock.advance(30)
+    assert len(rig.retry(relay)["batchItemFailures"]) == 2, "both leaves need their source"
+    assert [letter["reason"] for letter in rig.dead_letters()] == ["unknown_location"]
+
+
+def test_no_queue(rig: Rig) -> None:
+    """A message that can be stored nowhere else stays where it is."""
+    rig.fail("503")
+    rig.post("kisi", "badge-in")
+    rig.clock.advance(MAX_AGE_SECONDS)
+    rig.aws.sqs.delete_queue(QueueUrl=rig.resources.dead_letter_queue_url)
+    assert len(rig.retry()["batchItemFailures"]) == 1
+
+
+def test_fault_of_ours(rig: Rig) -> None:
+    """An error that nobody foresaw in one message keeps that message, and none of the others."""
+    queued(rig)
+    rig.recover()
+    relay = rig.built()
+    del relay.leaves
+    rig.clock.advance(30)
+    assert len(rig.retry(relay)["batchItemFailures"]) == 2, "both leaves stay"
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+    assert rig.retry() == {"batchItemFailures": []}
+
+
+def test_duplicate_delivery(rig: Rig) -> None:
+    """SQS may deliver a message twice in one batch: Calven gets each event once."""
+    rig.fail("503")
+    rig.post("kisi", "badge-in")
+    [body] = map(json.dumps, rig.waiting())
+    rig.recover()
+    records = [
+        {
+            "messageId": f"m{i}",
+            "receiptHandle": f"r{i}",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
+        }
+        for i in range(2)
+    ]
+    answer = retry.handle(rig.relay, {"Records": records}, 50, "request")
+    assert answer == {"batchItemFailures": []}
+    assert len(rig.calven()) == 2
