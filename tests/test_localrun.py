@@ -1,0 +1,447 @@
+"""The local run reads its template and settings, keeps the user's AWS out, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from localrun import environment, settings, vendor_api
+from localrun.aws import Resources
+from localrun.serve import Served, bind
+from localrun.template import EventSource, Function, Route, Schedule, Template, interval
+from localrun.world import Urls, World, WorldError
+
+COMMAND = "import sys; from localrun.run import run; sys.exit(run())"
+
+TEMPLATE = """
+Parameters:
+  Memory: {Type: Number, Default: 640}
+  Secret: {Type: String}
+Conditions:
+  Always: !Equals [a, a]
+Globals:
+  Function:
+    Timeout: 20
+    Environment:
+      Variables: {LEVEL: INFO, STACK: !Sub "${AWS::StackName}-x", TABLE: !Ref Table, SECRET: !Ref Secret}
+Resources:
+  Queue:
+    Type: AWS::SQS::Queue
+  Table:
+    Type: AWS::DynamoDB::Table
+  Worker:
+    Type: AWS::Serverless::Function
+    Properties:
+      Handler: worker.handler
+      MemorySize: !Ref Memory
+      ReservedConcurrentExecutions: !If [Always, 5, !Ref AWS::NoValue]
+      Environment:
+        Variables: {LEVEL: DEBUG}
+      Events:
+        Any: {Type: HttpApi, Properties: {Path: "/files/{name+}", Method: any}}
+        Queue: {Type: SQS, Properties: {Queue: !GetAtt Queue.Arn}}
+        Clock: {Type: ScheduleV2, Properties: {ScheduleExpression: rate(2 hours)}}
+"""
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Template:
+    """A template with the short forms, defaults and references that a template may have."""
+    path = tmp_path / "template.yaml"
+    path.write_text(TEMPLATE)
+    return Template(path)
+
+
+def test_template_functions(template: Template) -> None:
+    """What a function leaves out comes from Globals, from parameters' defaults, else from Lambda's."""
+    worker = Function("Worker", "worker.handler", 640, 20)
+    assert template.functions == {"Worker": worker}
+    assert template.routes == [Route("ANY", "/files/{name+}", worker)]
+    assert template.event_sources == [EventSource("Queue", worker, 10, 2)]
+    assert template.schedules == [Schedule(worker, 7200)]
+
+
+def test_template_environment(template: Template) -> None:
+    """Variables are known as far as a template alone tells them."""
+    assert template.environment == {"LEVEL": "DEBUG", "STACK": "calven-relay-local-x"}
+
+
+def test_real_template() -> None:
+    """The project's own template has the routes, the queue and the schedule that the local run serves."""
+    template = Template()
+    assert {(route.method, route.path) for route in template.routes} == {
+        (method, path)
+        for method in ("GET", "POST")
+        for path in (
+            "/webhooks/access-control/{source}",
+            "/webhooks/hris/{source}",
+            "/webhooks/hris/{source}/{topic}",
+        )
+    }
+    assert [(source.function.handler, source.batch_size) for source in template.event_sources] == [
+        ("functions.retry.app.handler", 100)
+    ]
+    assert [(each.function.handler, each.interval) for each in template.schedules] == [
+        ("functions.occupancy_reset.app.handler", 900)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("rate(1 minute)", 60),
+        ("rate(15 minutes)", 900),
+        ("rate(1 day)", 86_400),
+        ("cron(2/15 * * * ? *)", 900),
+        ("cron(*/5 * * * ? *)", 300),
+        ("cron(* * * * ? *)", 60),
+        ("cron(0,30 * * * ? *)", 1800),
+        ("cron(7 * * * ? *)", 3600),
+        ("cron(0 4 * * ? *)", 86_400),
+    ],
+)
+def test_interval(expression: str, seconds: int) -> None:
+    """A schedule becomes the seconds between two calls."""
+    assert interval(expression) == seconds
+
+
+def test_interval_of_nothing_known() -> None:
+    """What is no schedule is an error, not a guess."""
+    with pytest.raises(ValueError, match="not a schedule"):
+        interval("at(2026-01-01T00:00:00)")
+
+
+@pytest.fixture
+def vendors(tmp_path: Path) -> Iterator[httpx.Client]:
+    """A client of the vendors' APIs with one recorded answer, and the credentials to ask for it."""
+    folder = tmp_path / "hibob" / "api"
+    folder.mkdir(parents=True)
+    (folder / "request-32832853.json").write_text('{"status": "approved"}')
+    (folder / "person-3373576791477190995.json").write_text('{"email": "bob@example.com"}')
+    with (
+        Served(vendor_api.create(tmp_path)) as url,
+        httpx.Client(base_url=url, auth=("id", "token")) as client,
+    ):
+        yield client
+
+
+def test_vendor_api_plays_what_was_recorded(vendors: httpx.Client) -> None:
+    """A recorded answer is given as it is, and what was not recorded is 404."""
+    path = "/v1/timeoff/employees/3373576791477190995/requests/{}"
+    assert vendors.get(path.format(32832853)).json() == {"status": "approved"}
+    assert vendors.get(path.format(1)).status_code == 404
+    assert vendors.get("/v1/people/3373576791477190995").json() == {"email": "bob@example.com"}
+    assert vendors.get("/v1/people/..%2F..%2Fsecret").status_code == 404
+
+
+def test_vendor_api_wants_credentials(vendors: httpx.Client) -> None:
+    """Without Basic credentials there is no answer."""
+    for headers in ({"authorization": "Bearer x"}, {"authorization": "Basic"}):
+        request = vendors.build_request("GET", "/v1/people/3373576791477190995", headers=headers)
+        assert vendors.send(request, auth=None).status_code == 401
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends within five seconds."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_world_plays_all_three() -> None:
+    """The sandbox takes the secret that it was given, and vendors' and AWS's APIs answer."""
+    world = World({"apiKey": "key", "apiSecret": "secret"}, ["known"])
+    urls = world.start()
+    claim = {"client_id": "key", "client_secret": "secret"}
+    assert httpx.post(f"{urls.sandbox}/v1/auth/token", json=claim).status_code == 200
+    assert httpx.get(f"{urls.vendor_api}/v1/people/1").status_code == 401
+    assert httpx.get(f"{urls.aws}/moto-api/data.json").status_code == 200
+    world.stop()
+
+
+def test_world_without_sandbox_ends_with_its_input() -> None:
+    """Without credentials there is no sandbox; signals to the group do not end the process, stopping does."""
+    world = World(None)
+    assert world.start().sandbox is None
+    pid = world.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGINT)
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.2)
+    assert world.alive
+    world.stop()
+    world.stop()
+    assert not world.alive
+    assert gone(pid)
+
+
+def test_world_ends_with_its_parent() -> None:
+    """A parent that is killed outright leaves no child behind."""
+    code = """
+import time
+from localrun.world import World
+world = World(None)
+world.start()
+print(world.pid, flush=True)
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+    assert gone(pid)
+
+
+def test_world_that_does_not_start(capfd: pytest.CaptureFixture[str]) -> None:
+    """A child that dies before it is ready is an error that says so."""
+    with pytest.raises(WorldError, match="did not start"):
+        World({"wrong": "secret"}).start()
+    assert "KeyError" in capfd.readouterr().err
+
+
+def test_settings_have_defaults(tmp_path: Path) -> None:
+    """Everything has a default, and an empty variable counts as unset."""
+    found = settings.read({"PORT": "", "FORWARD_MODE": "", "PATH": "/bin"})
+    assert (found.port, found.forward_mode, found.retry_base_seconds) == (8080, "direct", 30)
+    assert (found.calven_base_url, found.secrets) == (None, None)
+    assert found.config.is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "65536"),
+        ("CALVEN_BASE_URL", "api.calven.com"),
+        ("RELAY_CONFIG", "/nowhere/relay.yaml"),
+        ("RELAY_SECRETS", "/nowhere/secrets.json"),
+        ("RETRY_BASE_SECONDS", "0"),
+        ("FORWARD_MODE", "batch"),
+    ],
+)
+def test_wrong_setting(name: str, value: str) -> None:
+    """A variable that is wrong is named with its value; the exit code is that of wrong usage."""
+    with pytest.raises(settings.StartError) as caught:
+        settings.read({name: value, "PATH": "/bin"})
+    assert caught.value.exit_code == 2
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{name}={value}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{\n  nonsense", "line 2"),
+        ("[]", "dictionary"),
+        ('{"calven": "hidden"}', "calven"),
+        ('{"calven": {"apiKey": "k"}}', "apiSecret is missing"),
+        ("{}", "apiKey is missing"),
+    ],
+)
+def test_wrong_secrets(tmp_path: Path, content: str, problem: str) -> None:
+    """A file of secrets that cannot be used is an error that names file and place, and repeats no secret."""
+    path = tmp_path / "secrets.json"
+    path.write_text(content)
+    with pytest.raises(settings.StartError) as caught:
+        settings.read_secrets(path)
+    assert caught.value.exit_code == 2
+    assert str(path) in caught.value.problems[0]
+    assert problem in caught.value.problems[0]
+    assert "hidden" not in str(caught.value)
+
+
+def test_demo_secrets_are_usable() -> None:
+    """The demo's secrets name each of its sources."""
+    found = settings.read_secrets(settings.DEMO / "secrets.json")
+    assert set(found) == {"calven", "kisi-sydney", "verkada", "deel", "hibob"}
+
+
+def test_environment_forgets_the_users_aws() -> None:
+    """No profile, endpoint, credential or proxy of the user's reaches the functions."""
+    variables = {
+        "AWS_PROFILE": "work",
+        "AWS_SESSION_TOKEN": "real",
+        "AWS_ENDPOINT_URL_SQS": "https://sqs.example.com",
+        "AWS_REGION": "eu-west-1",
+        "NO_PROXY": "example.com",
+        "POWERTOOLS_LOG_LEVEL": "DEBUG",
+    }
+    environment.prepare(variables, Template())
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_SQS"} & set(variables)
+    assert (variables["AWS_REGION"], variables["AWS_ACCESS_KEY_ID"]) == ("us-east-1", "local")
+    assert variables["NO_PROXY"] == "example.com,127.0.0.1,localhost"
+    assert variables["no_proxy"] == "127.0.0.1,localhost"
+    assert variables["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+    assert variables["POWERTOOLS_SERVICE_NAME"] == "calven-relay"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "expected"), [(None, "http://sandbox"), ("http://127.0.0.1:9/x/", "http://127.0.0.1:9/x")]
+)
+def test_functions_know_calven(base_url: str | None, expected: str) -> None:
+    """The functions call the sandbox, or the Calven that was named."""
+    chosen = settings.read({"CALVEN_BASE_URL": base_url or "", "RETRY_BASE_SECONDS": "1"})
+    urls = Urls("http://aws", None if base_url else "http://sandbox", "http://vendors")
+    variables = environment.of_functions(chosen, urls, Resources("table", "http://aws/q", "http://aws/d"))
+    assert variables["CALVEN_BASE_URL"] == expected
+    assert variables["RETRY_BASE_SECONDS"] == "1"
+    assert variables["AWS_ENDPOINT_URL"] == "http://aws"
+
+
+def run(**variables: str) -> subprocess.CompletedProcess[str]:
+    """The local run's own process, to its end."""
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_port_taken() -> None:
+    """A port that is taken is one clear line with the way out, and exit code 1."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run(PORT=str(port))
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert (
+        ended.stderr == f"port {port}: Address already in use; take another one with PORT=<number> make run\n"
+    )
+
+
+def test_port_taken_meanwhile() -> None:
+    """A port that another program begins to listen on while the run starts is the same clear line."""
+    with bind() as other:
+        port = other.getsockname()[1]
+        threading.Timer(0.5, other.listen).start()
+        ended = run(PORT=str(port))
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert (
+        ended.stderr == f"port {port}: Address already in use; take another one with PORT=<number> make run\n"
+    )
+
+
+def test_wrong_usage() -> None:
+    """Every variable at fault has its line, and the exit code is 2."""
+    ended = run(PORT="x", FORWARD_MODE="y")
+    assert ended.returncode == 2
+    assert [line.partition(":")[0] for line in ended.stderr.splitlines()] == ["PORT=x", "FORWARD_MODE=y"]
+
+
+class Running:
+    """A local run in a process of its own, on a free port, with what it printed until it was ready."""
+
+    def __init__(self, **variables: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND],
+            env={**os.environ, "PORT": "0", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.lines: list[str] = []
+        for line in self.process.stdout:
+            self.lines.append(line.strip())
+            if line == "ready\n":
+                break
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        found = [line for line in self.lines if "/webhooks/" in line]
+        return found[0].partition("/webhooks/")[0]
+
+    def about(self) -> dict[str, str | None]:
+        """What it tells the tools."""
+        about: dict[str, str | None] = httpx.get(f"{self.url}/_local").json()
+        return about
+
+    def world(self) -> int:
+        """Its child's process id."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(children.read_text().split()[0])
+
+    def end(self, number: signal.Signals | None = None) -> tuple[int, str]:
+        """Sends a signal, and returns exit code and standard error."""
+        if number is not None:
+            self.process.send_signal(number)
+        _, error = self.process.communicate(timeout=15)
+        return self.process.returncode, error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_serves_and_stops_cleanly(number: signal.Signals) -> None:
+    """A run says where it is and `ready`, serves, and ends on a signal with 0 and without a word."""
+    running = Running()
+    world = running.world()
+    assert running.lines[-1] == "ready"
+    assert f"{running.url}/webhooks/access-control/kisi-sydney" in running.lines
+    assert f"{running.url}/webhooks/hris/hibob" in running.lines
+    assert httpx.post(f"{running.url}/webhooks/hris/deel", json={}).status_code == 401
+    assert httpx.post(f"{running.url}/webhooks/hris/nobody", json={}).status_code == 404
+    about = running.about()
+    assert about["stack"] == "calven-relay-local"
+    assert about["calven_url"] == about["sandbox_url"]
+    assert httpx.get(f"{about['sandbox_url']}/_sandbox/requests").json() == []
+    assert running.end(number) == (0, "")
+    assert gone(world)
+
+
+def test_run_with_another_calven(tmp_path: Path) -> None:
+    """With another Calven there is no sandbox; a source without a secret is named, and the others served."""
+    secrets = tmp_path / "secrets.json"
+    secrets.write_text('{"calven": {"apiKey": "k", "apiSecret": "s"}, "deel": {"signingSecrets": ["x"]}}')
+    running = Running(CALVEN_BASE_URL="http://127.0.0.1:9", RELAY_SECRETS=str(secrets))
+    about = running.about()
+    assert (about["calven_url"], about["sandbox_url"]) == ("http://127.0.0.1:9", None)
+    code, error = running.end(signal.SIGINT)
+    assert code == 0
+    assert [line.split("'")[1] for line in error.splitlines()] == ["kisi-sydney", "verkada", "hibob"]
+
+
+def test_run_ends_when_its_child_does() -> None:
+    """Without the process that plays AWS and Calven the run ends with 1, and says why in one line."""
+    running = Running()
+    os.kill(running.world(), signal.SIGKILL)
+    code, error = running.end()
+    assert code == 1
+    assert error.splitlines()[-1] == "the process that plays AWS and Calven has ended: stopping"
+    assert "Traceback" not in error
+
+
+def test_killed_run_leaves_nothing() -> None:
+    """A run that is killed outright takes its child with it."""
+    running = Running()
+    world = running.world()
+    running.end(signal.SIGKILL)
+    assert gone(world)
+
+
+def test_wrong_configuration(tmp_path: Path) -> None:
+    """A configuration that is wrong is named to the line before anything is started, with exit code 2."""
+    path = tmp_path / "relay.yaml"
+    path.write_text("sources:\n  x: {vendor: nobody}\n  y: {vendor: kisi, colour: red}\n")
+    ended = run(PORT="0", RELAY_CONFIG=str(path))
+    assert ended.returncode == 2
+    assert f"{path}:3: " in ended.stderr
+    assert ended.stdout == ""

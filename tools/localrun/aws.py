@@ -1,0 +1,85 @@
+"""The table, the queues and the secrets that the template declares, made in moto's server."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from localrun.template import REGION, Template
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+ACCESS_KEY = "local"
+
+
+class Aws:
+    """Clients of the AWS at an endpoint, whatever credentials and proxies the user has. To be closed."""
+
+    def __init__(self, endpoint: str | None) -> None:
+        session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
+        config = Config(proxies={}, max_pool_connections=20)
+        self.dynamodb: DynamoDBClient = session.client("dynamodb", endpoint_url=endpoint, config=config)
+        self.sqs: SQSClient = session.client("sqs", endpoint_url=endpoint, config=config)
+        self.secrets: SecretsManagerClient = session.client(
+            "secretsmanager", endpoint_url=endpoint, config=config
+        )
+
+    def close(self) -> None:
+        """Closes the connections."""
+        for client in (self.dynamodb, self.sqs, self.secrets):
+            client.close()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the template's resources are called here."""
+
+    table: str
+    unprocessed_queue_url: str
+    dead_letter_queue_url: str
+
+
+def create(template: Template, aws: Aws) -> Resources:
+    """Makes the table and both queues as the template declares them."""
+    queues = template.of_type("AWS::SQS::Queue")
+    source = queues[template.event_sources[0].queue]
+    redrive = source["RedrivePolicy"]
+    dead_letter_url = _queue(template, aws, queues[template.target(redrive["deadLetterTargetArn"])])
+    answer = aws.sqs.get_queue_attributes(QueueUrl=dead_letter_url, AttributeNames=["QueueArn"])
+    policy = {
+        "deadLetterTargetArn": answer["Attributes"]["QueueArn"],
+        "maxReceiveCount": template.resolve(redrive["maxReceiveCount"]),
+    }
+    unprocessed_url = _queue(template, aws, source, RedrivePolicy=json.dumps(policy))
+    return Resources(_table(template, aws), unprocessed_url, dead_letter_url)
+
+
+def _queue(template: Template, aws: Aws, properties: dict[str, Any], **attributes: str) -> str:
+    for name in ("VisibilityTimeout", "MessageRetentionPeriod"):
+        if name in properties:
+            attributes[name] = str(template.resolve(properties[name]))
+    created = aws.sqs.create_queue(
+        QueueName=template.resolve(properties["QueueName"]),
+        Attributes=attributes,  # type: ignore[arg-type]
+    )
+    return created["QueueUrl"]
+
+
+def _table(template: Template, aws: Aws) -> str:
+    ((logical_id, properties),) = template.of_type("AWS::DynamoDB::Table").items()
+    name: str = template.resolve(properties.get("TableName", logical_id))
+    aws.dynamodb.create_table(
+        TableName=name,
+        KeySchema=properties["KeySchema"],
+        AttributeDefinitions=properties["AttributeDefinitions"],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    aws.dynamodb.update_time_to_live(
+        TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
+    )
+    return name

@@ -1,0 +1,166 @@
+"""`make run`: the relay's own functions on this machine, with everything around them played by stand-ins."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError
+
+from localrun import environment, gateway
+from localrun.aws import Aws, Resources, create
+from localrun.background import Background, Clock
+from localrun.poller import Poller
+from localrun.seed import families, load_config, seed, with_vendor_api
+from localrun.serve import Served, bind
+from localrun.settings import DEMO, Secrets, Settings, StartError, read, read_secrets
+from localrun.template import REGION, STACK, Template
+from localrun.world import Urls, World, WorldError
+
+if TYPE_CHECKING:
+    from relay.config import RelayYaml
+
+_GRACE = 5
+
+
+def run() -> int:
+    """Runs until SIGINT or SIGTERM; returns the exit code, 2 for wrong settings, 1 for any other failure."""
+    try:
+        with ExitStack() as cleanup:
+            return _run(read(os.environ), Stop(cleanup), cleanup)
+    except StartError as error:
+        print(*error.problems, sep="\n", file=sys.stderr, flush=True)
+        return error.exit_code
+    except WorldError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+
+
+class Stop:
+    """Whether somebody asked for the end: the first SIGINT or SIGTERM asks, a second one ends the process."""
+
+    def __init__(self, cleanup: ExitStack) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            cleanup.callback(signal.signal, number, signal.signal(number, self._ask))
+
+    def _ask(self, number: int, _: Any) -> None:
+        if self.asked:
+            os._exit(128 + number)
+        self.asked = True
+
+
+def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
+    sock = _bind(settings.port)
+    cleanup.callback(sock.close)
+    template = Template()
+    environment.prepare(os.environ, template)
+    config, secrets = load_config(settings.config), read_secrets(settings.secrets or DEMO / "secrets.json")
+    world, urls = _start_world(settings, config, secrets, cleanup)
+    if not settings.secrets:
+        secrets = with_vendor_api(secrets, urls.vendor_api)
+    aws = Aws(urls.aws)
+    cleanup.callback(aws.close)
+    resources = _fill(aws, template, config, secrets)
+    os.environ.update(environment.of_functions(settings, urls, resources))
+    if stop.asked:
+        return 0
+    front = Served(gateway.create(template.routes, about(urls, resources, os.environ)), sock, grace=_GRACE)
+    _start(front, sock, _background(template, aws, resources), cleanup)
+    _announce(front.url, urls, config)
+    return _wait(stop, world)
+
+
+def _start_world(
+    settings: Settings, config: "RelayYaml", secrets: Secrets, cleanup: ExitStack
+) -> tuple[World, Urls]:
+    locations = [place.location_id for place in config.places.values()]
+    world = World(None if settings.calven_base_url else secrets["calven"], locations)
+    cleanup.callback(world.stop)
+    return world, world.start()
+
+
+def _background(template: Template, aws: Aws, resources: Resources) -> list[Background]:
+    pollers = [Poller(source, aws.sqs, resources.unprocessed_queue_url) for source in template.event_sources]
+    return [*pollers, *map(Clock, template.schedules)]
+
+
+def _start(front: Served, sock: socket.socket, background: list[Background], cleanup: ExitStack) -> None:
+    try:
+        sock.listen()
+    except OSError as error:
+        raise _taken(sock.getsockname()[1], error) from None
+    cleanup.callback(_stop, front, background)
+    front.start()
+    for each in background:
+        each.start()
+
+
+def _fill(aws: Aws, template: Template, config: "RelayYaml", secrets: Secrets) -> Resources:
+    try:
+        resources = create(template, aws)
+        seed(aws, resources, config, secrets)
+    except BotoCoreError as error:
+        raise WorldError(f"the process that plays AWS does not answer: {error}") from error
+    return resources
+
+
+def _bind(port: int) -> socket.socket:
+    try:
+        return bind(port)
+    except OSError as error:
+        raise _taken(port, error) from None
+
+
+def _taken(port: int, error: OSError) -> StartError:
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return StartError([f"port {port}: {reason}; take another one with PORT=<number> make run"], 1)
+
+
+def about(urls: Urls, resources: Resources, variables: Mapping[str, str]) -> dict[str, str | None]:
+    """What `GET /_local` tells the tools."""
+    return {
+        "aws_endpoint": urls.aws,
+        "region": REGION,
+        "stack": STACK,
+        "table": resources.table,
+        "unprocessed_queue_url": resources.unprocessed_queue_url,
+        "dead_letter_queue_url": resources.dead_letter_queue_url,
+        "calven_url": variables["CALVEN_BASE_URL"],
+        "sandbox_url": urls.sandbox,
+        "vendor_api_url": urls.vendor_api,
+    }
+
+
+def _announce(url: str, urls: Urls, config: "RelayYaml") -> None:
+    webhooks = [f"  {url}/webhooks/{family}/{source}" for source, family in families(config).items()]
+    calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
+    lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
+    if first := next(iter(config.sources.values()), None):
+        port = url.rpartition(":")[2]
+        prefix = "" if port == "8080" else f"PORT={port} "
+        lines += ["a first event:", f"  {prefix}.venv/bin/relayctl send {first.vendor}"]
+    print(*lines, "", "ready", sep="\n", flush=True)
+
+
+def _wait(stop: Stop, world: World) -> int:
+    # A make that is killed tells nobody.
+    parent = os.getppid() if "MAKELEVEL" in os.environ else None
+    while not stop.asked and parent in (None, os.getppid()):
+        if not world.alive:
+            print("the process that plays AWS and Calven has ended: stopping", file=sys.stderr, flush=True)
+            return 1
+        time.sleep(0.1)
+    return 0
+
+
+def _stop(front: Served, background: list[Background]) -> None:
+    for each in background:
+        each.ask_to_stop()
+    front.stop()
+    for each in background:
+        each.stop(1.0)

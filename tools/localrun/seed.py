@@ -1,0 +1,58 @@
+"""Configuration and secrets, put where the deployed relay has them too."""
+
+import json
+import secrets as random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from localrun.aws import Aws, Resources
+from localrun.settings import Secrets, StartError
+from localrun.template import STACK
+
+if TYPE_CHECKING:
+    from relay.config import RelayYaml
+
+
+def load_config(path: Path) -> "RelayYaml":
+    """The configuration of a `relay.yaml`; raises `StartError` with every line at fault."""
+    from relayctl.relay_yaml import InvalidConfig, load  # noqa: PLC0415 - the environment must be right first
+
+    try:
+        return load(path)
+    except InvalidConfig as error:
+        raise StartError(error.problems, 2) from None
+
+
+def families(config: "RelayYaml") -> dict[str, str]:
+    """Each source's family, `access-control` or `hris`."""
+    from relay import vendors  # noqa: PLC0415
+
+    return {name: vendors.load(source.vendor).family for name, source in config.sources.items()}
+
+
+def with_vendor_api(secrets: Secrets, url: str) -> Secrets:
+    """The secrets, in which each source's `api` is the stand-in at this URL."""
+    return {
+        name: {**secret, "api": {**secret["api"], "baseUrl": url}} if "api" in secret else secret
+        for name, secret in secrets.items()
+    }
+
+
+def seed(aws: Aws, resources: Resources, config: "RelayYaml", secrets: Secrets) -> None:
+    """Pushes the configuration and makes every secret."""
+    from relay import config_store  # noqa: PLC0415
+
+    config_store.push(aws.dynamodb, resources.table, config)
+    _put(aws, "calven", secrets["calven"])
+    aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
+    for source, family in families(config).items():
+        if source in secrets:
+            _put(aws, f"{family}/{source}", secrets[source])
+        else:
+            print(f"no secret for source {source!r}: its webhooks are answered 503", file=sys.stderr)
+
+
+def _put(aws: Aws, name: str, secret: Mapping[str, Any]) -> None:
+    aws.secrets.create_secret(Name=f"{STACK}/{name}", SecretString=json.dumps(secret))
