@@ -6,8 +6,10 @@ person is, `day#<site>#<date>` / `closed` says that a day was reported empty. Al
 
 import random
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from relay.config import Config
@@ -39,6 +41,10 @@ CLOSE_AFTER_MS = 60_000
 DAYS_BACK = 15
 MAX_ITEMS = 100
 SWEEP_AFTER_MS = 60_000
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
+"""The longest wait (seconds) after each conflict; the actual one is drawn at random."""
+LEAST_SECONDS = 0.1
+"""With less than this left after the wait, another attempt is not begun."""
 FIELDS = ("people", "version", "at", "event_id", "source", "ended")
 
 
@@ -48,18 +54,30 @@ class Headcount:
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
+        # Threads of one process take turns at a site; between processes the conditions decide.
+        self._turns: defaultdict[str, Lock] = defaultdict(Lock)
 
     def settle(self, badge: Badge, config: Config, deadline: Deadline) -> Settled:
         """Record a badge. Two reads at most and one write, again from the start on a conflict."""
         day = operating_day(config, config.site(badge.place), badge.at)
-        while True:
+        turn = self._turns[day.site]
+        if not turn.acquire(timeout=max(deadline.left_for_work(), 0)):
+            raise Contended
+        try:
+            return self._settle(badge, day, config, deadline)
+        finally:
+            turn.release()
+
+    def _settle(self, badge: Badge, day: Day, config: Config, deadline: Deadline) -> Settled:
+        for longest in PAUSES:
             try:
                 return self._attempt(badge, day, config)
             except Conflict:
-                pause = random.uniform(0.01, 0.1)  # noqa: S311 - spreads retries, guards nothing
-                if deadline.left_for_work() < 2 * pause:
-                    raise Contended from None
+                pause = random.uniform(0, longest)  # noqa: S311 - spreads retries, guards nothing
+                if deadline.left_for_work() < pause + LEAST_SECONDS:
+                    break
                 time.sleep(pause)
+        raise Contended
 
     def _attempt(self, badge: Badge, day: Day, config: Config) -> Settled:
         where, closed = _position_key(day, badge.person), (_partition(day.key), "closed")

@@ -14,8 +14,8 @@ from relayctl import dead_letters, relay_yaml
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table
 from relayctl.send import Sent, send_event
+from relayctl.target import tell_sandbox
 
-DEMO = Path(__file__).resolve().parents[1] / "localrun" / "demo" / "relay.yaml"
 YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
 
 
@@ -106,14 +106,15 @@ def validate(common: Common, file: Path | None) -> None:
 @pass_common
 def push_file(common: Common, file: Path | None) -> None:
     """Check FILE, store it as a new version and make that the current one."""
-    relay = _target_config(file)
     target = common.target()
+    relay = _target_config(file)
     try:
         version = push(target.client("dynamodb"), target.table, relay)
     except Conflict:
         raise click.ClickException(
             "somebody else pushed meanwhile: look at theirs, then push again"
         ) from None
+    tell_sandbox(target, [place.location_id for place in relay.places.values()])
     if common.as_json:
         print_json({"version": version})
     else:
@@ -136,11 +137,8 @@ def _problems(file: Path) -> list[str]:
 
 
 def _file(file: Path | None) -> Path:
-    """The file named, else `RELAY_CONFIG`, else `relay.yaml` where there is one, else the demo's."""
-    named = file or os.environ.get("RELAY_CONFIG")
-    if named:
-        return Path(named)
-    return Path("relay.yaml") if Path("relay.yaml").exists() else DEMO
+    """The file named, else `RELAY_CONFIG`, else `relay.yaml`."""
+    return file or Path(os.environ.get("RELAY_CONFIG") or "relay.yaml")
 
 
 @main.group()

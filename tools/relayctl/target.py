@@ -1,7 +1,7 @@
 """Which relay a command speaks to: a running `make run`, or a deployed stack."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,13 @@ def local(url: str | None = None) -> Target:
         calven_url=about["calven_url"],
         sandbox_url=about["sandbox_url"],
     )
+
+
+def tell_sandbox(target: Target, locations: Sequence[str]) -> None:
+    """Have the local Calven sandbox know these location ids, as Calven would know them before a push."""
+    if target.sandbox_url:
+        url = f"{target.sandbox_url}/_sandbox/locations"
+        httpx.post(url, json={"locations": list(locations)}, timeout=5, trust_env=False)
 
 
 def deployed(stack: str) -> Target:

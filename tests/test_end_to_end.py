@@ -1,0 +1,266 @@
+"""The whole relay as its users meet it: a process, signed events, Calven broken and mended."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+RELAYCTL = Path(sys.executable).with_name("relayctl")
+
+
+class Run:
+    """A `relayctl local` on a free port, ready."""
+
+    def __init__(self, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        variables = {**os.environ, "PORT": str(self.port), "RETRY_BASE_SECONDS": "1", **environment}
+        self.environment = {k: v for k, v in variables.items() if not k.startswith("RELAY_")} | environment
+        self.output: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Start it and wait until it says that it is ready."""
+        self.process = subprocess.Popen(
+            [RELAYCTL, "local"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._ready = threading.Event()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._ready.wait(60), "".join(self.output)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.about = httpx.get(f"{self.url}/_local", trust_env=False).json()
+        self.sandbox = httpx.Client(
+            base_url=self.about["sandbox_url"] or "http://127.0.0.1:9", trust_env=False
+        )
+        return self
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line)
+            if line == "ready\n":
+                self._ready.set()
+        self._ready.set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End it, as Ctrl-C or a service manager would."""
+        self.sandbox.close()
+        self.stop(signal.SIGTERM)
+
+    def stop(self, number: int) -> int:
+        """Signal the process, and return its exit code."""
+        self.process.send_signal(number)
+        try:
+            code = self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            if self.process.stdout:
+                self.process.stdout.close()
+        return code
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`relayctl` against this run."""
+        return subprocess.run(
+            [RELAYCTL, *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def send(self, *arguments: str) -> dict[str, Any]:
+        """`relayctl send`, as JSON."""
+        sent: dict[str, Any] = json.loads(self.command("--json", "send", *arguments).stdout)
+        return sent
+
+    def log(self) -> list[dict[str, Any]]:
+        """The lines of JSON so far."""
+        return [json.loads(line) for line in self.output if line.startswith("{")]
+
+    def until(self, outcome: str, number: int, seconds: float = 30) -> None:
+        """Wait until so many events have had an outcome."""
+        end = time.monotonic() + seconds
+        while sum(line.get("outcome") == outcome for line in self.log()) < number:
+            assert time.monotonic() < end, "".join(self.output)
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """One run for the tests that leave nothing behind that another would see."""
+    with Run() as started:
+        yield started
+
+
+def test_four_vendors(run: Run) -> None:
+    """The first sample of each vendor is forwarded, and `send` shows what reached Calven."""
+    for vendor, path in (
+        ("kisi", "/v1/occupancy"),
+        ("verkada", "/v1/occupancy"),
+        ("deel", "/v1/timeoff"),
+        ("hibob", "/v1/timeoff"),
+    ):
+        sent = run.send(vendor)
+        assert (sent["status"], sent["answer"]["status"]) == (200, "forwarded")
+        assert [(request["path"], request["status"]) for request in sent["calven"]] == [(path, 200)]
+
+
+def test_output_for_people(run: Run) -> None:
+    """Without `--json`, `send` and `dlq list` say the same in words."""
+    result = run.command("send", "kisi", "unmapped-door")
+    assert result.returncode == 0
+    assert '202 {"status": "queued", "reason": "unmapped_door"}\nnothing reached Calven\n' in result.stdout
+    listed = run.command("--local", "dlq", "list")
+    assert "unmapped_door" in listed.stdout
+    letters = json.loads(run.command("--local", "dlq", "list", "--json").stdout)
+    assert any(letter["reason"] == "unmapped_door" for letter in letters)
+
+
+def test_refused_at_the_door(run: Run) -> None:
+    """Another URL's answer is shown, and from 400 on the exit code is 1."""
+    result = run.command("send", "kisi", "--url", f"{run.url}/webhooks/access-control/nobody")
+    assert result.returncode == 1
+    assert "404" in result.stdout
+    result = run.command("send", "kisi", "--source", "verkada")
+    assert (result.returncode, "401" in result.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/webhooks/access-control/kisi-sydney", 405),
+        ("PUT", "/webhooks/access-control/kisi-sydney", 404),
+        ("POST", "/webhooks/hris/kisi-sydney", 404),
+        ("POST", "/webhooks/hris/deel/approve", 401),
+        ("POST", "/webhooks/access-control/kisi-sydney", 401),
+        ("POST", "/elsewhere", 404),
+    ],
+)
+def test_routes(run: Run, method: str, path: str, status: int) -> None:
+    """The routes are the template's."""
+    assert httpx.request(method, run.url + path, trust_env=False).status_code == status
+
+
+def test_outage() -> None:
+    """What an outage leaves behind arrives within seconds of its end, and Calven ends up with the truth."""
+    with Run() as run:
+        run.send("kisi")
+        run.sandbox.post("/_sandbox/fail", json={"mode": "503"})
+        for arguments in (("kisi", "badge-out"), ("verkada",), ("deel",), ("hibob",)):
+            assert run.send(*arguments)["status"] == 202
+        run.sandbox.delete("/_sandbox/fail")
+        run.until("forwarded", 5)
+        state = run.sandbox.get("/_sandbox/state").json()
+        assert sorted(event["occupancy"] for event in state["occupancy"].values()) == [1, 2]
+        assert sorted(map(len, state["away"].values())) == [5, 5]
+        assert json.loads(run.command("--local", "dlq", "list", "--json").stdout) == []
+        names = {line["outcome"]: line for line in run.log() if "outcome" in line}
+        assert names["queued"]["reason"] == "calven_unavailable"
+
+
+def test_side_by_side() -> None:
+    """Requests are served concurrently: a vendor's clock runs while Calven hangs, for all at once."""
+    with Run() as run, ThreadPoolExecutor(8) as pool:
+        run.send("kisi")
+        run.sandbox.post("/_sandbox/fail", json={"mode": "hang"})
+        started = time.monotonic()
+        answers = list(pool.map(run.send, ["verkada"] * 8))
+        took = time.monotonic() - started
+        assert {answer["status"] for answer in answers} <= {200, 202}
+        assert took < 8 * 2
+
+
+def test_own_configuration(tmp_path: Path) -> None:
+    """`RELAY_CONFIG`, `RELAY_SECRETS` and `FORWARD_MODE` are honoured."""
+    config, secrets = tmp_path / "relay.yaml", tmp_path / "secrets.json"
+    config.write_text(
+        "sources: {lobby: {vendor: kisi}}\n"
+        "places: {hq: {locationId: HQ, locationType: location}}\n"
+        'doors: {lobby: {"48211": {place: hq}}}\n'
+    )
+    calven = {"apiKey": "key", "apiSecret": "example", "auth": "client_credentials", "region": "ause1"}
+    secrets.write_text(json.dumps({"calven": calven, "lobby": {"signingSecrets": ["example"]}}))
+    files = {"RELAY_CONFIG": str(config), "RELAY_SECRETS": str(secrets)}
+    with Run(**files, FORWARD_MODE="queued") as run:
+        assert run.send("kisi")["answer"] == {"status": "queued", "reason": "store_first"}
+        run.until("forwarded", 1)
+        requests = run.sandbox.get("/_sandbox/requests").json()
+        assert [request["path"] for request in requests] == ["/v1/auth/token", "/v1/occupancy"]
+        assert {request["headers"]["x-calven-region"] for request in requests} == {"ause1"}
+
+
+def test_push_to_a_run(tmp_path: Path) -> None:
+    """A configuration that is pushed to a run heals what was unmapped, and the sandbox knows its places."""
+    config = tmp_path / "relay.yaml"
+    config.write_text(
+        "sources: {kisi-sydney: {vendor: kisi}}\n"
+        "places: {dock: {locationId: DOCK, locationType: zone}}\n"
+        'doors: {kisi-sydney: {"99001": {place: dock}}}\n'
+    )
+    with Run() as run:
+        assert run.send("kisi", "unmapped-door")["status"] == 202
+        assert "version 2 is current" in run.command("config", "push", "--local", str(config)).stdout
+        time.sleep(5.1)
+        assert run.send("kisi", "unmapped-door")["answer"] == {"status": "forwarded", "events": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_cleanly(number: signal.Signals) -> None:
+    """SIGINT and SIGTERM end it with exit code 0, and nothing is left behind."""
+    with Run(MAKELEVEL="1") as run:
+        endpoint = run.about["aws_endpoint"]
+        assert run.stop(number) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(endpoint, trust_env=False)
+
+
+def test_port_taken() -> None:
+    """A port that is taken is said in one line, with what to do about it."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        result = subprocess.run(
+            [RELAYCTL, "local"], env={**os.environ, "PORT": port}, capture_output=True, text=True, check=False
+        )
+    assert result.returncode == 1
+    assert f"port {port}" in result.stderr
+    assert "PORT=" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_invalid_configuration(tmp_path: Path) -> None:
+    """A configuration at fault is named to the line, with exit code 2."""
+    config = tmp_path / "relay.yaml"
+    config.write_text("sources:\n  a: {vendor: nobody}\n")
+    result = subprocess.run(
+        [RELAYCTL, "local"],
+        env={**os.environ, "PORT": "0", "RELAY_CONFIG": str(config)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert f"{config}:2: unknown vendor 'nobody'" in result.stderr
