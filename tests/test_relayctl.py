@@ -53,14 +53,22 @@ def test_validate_invalid(command: Command, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("dlq", "list"), ("config", "push"), ("--local", "dlq", "list", "--stack", "x"), ("nonsense",), ("send",)],
+    [
+        ("dlq", "list"),
+        ("config", "push"),
+        ("--local", "dlq", "list", "--stack", "x"),
+        ("nonsense",),
+        ("send",),
+    ],
 )
 def test_usage(command: Command, arguments: Sequence[str]) -> None:
     """Wrong usage, such as naming no relay or two, is exit code 2."""
     assert command(*arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("arguments", [("--local", "dlq", "list"), ("send", "kisi"), ("config", "push", "--local")])
+@pytest.mark.parametrize(
+    "arguments", [("--local", "dlq", "list"), ("send", "kisi"), ("config", "push", "--local")]
+)
 def test_nothing_runs(command: Command, arguments: Sequence[str]) -> None:
     """Where no relay runs, the command says how to start one: exit code 1, no traceback."""
     result = command(*arguments)
@@ -126,9 +134,7 @@ def test_message_that_is_no_envelope(rig: Rig) -> None:
     assert dead_letters.age(letter, dead_letters.now()) == "?"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(5, "5 s"), (120, "2 m"), (7200, "2 h"), (2 * 86400, "2 d")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (120, "2 m"), (7200, "2 h"), (2 * 86400, "2 d")])
 def test_age(seconds: int, text: str) -> None:
     """An age is said in one unit."""
     from datetime import timedelta  # noqa: PLC0415

@@ -10,6 +10,8 @@ from pydantic_core import from_json
 
 from relay.errors import Unparseable
 
+Id = Annotated[str, Field(min_length=1, max_length=512)]
+"""A vendor's id of something. None that is longer fits into a key of the ledger."""
 Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
 
@@ -46,9 +48,9 @@ class BadgeEvent(_Event):
     """
 
     form: Literal["badge"] = "badge"
-    event_id: str = Field(min_length=1)
+    event_id: Id
     at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
-    door: str = Field(min_length=1)
+    door: Id
     person: str | None = None
     direction: Direction | None = None
 
@@ -62,12 +64,12 @@ class LeaveChange(_Event):
     """
 
     form: Literal["leave"] = "leave"
-    event_id: str = Field(min_length=1)
-    leave_id: str = Field(min_length=1)
+    event_id: Id
+    leave_id: Id
     state: LeaveState
     version: str
     declined: bool = False
-    email: str | None = None
+    email: Annotated[str, Field(max_length=320)] | None = None
     start: str | None = None
     end: str | None = None
     open_ended: bool = False
@@ -75,17 +77,17 @@ class LeaveChange(_Event):
     first_day_part: bool = False
     last_day_part: bool = False
     every_day_part: bool = False
-    replaces: str | None = None
+    replaces: Id | None = None
 
 
 class LeaveNotice(_Event):
     """A thin webhook's news: that leave changed, and not what it became."""
 
     form: Literal["notice"] = "notice"
-    event_id: str = Field(min_length=1)
-    leave_id: str = Field(min_length=1)
-    employee_id: str = Field(min_length=1)
-    replaces: str | None = None
+    event_id: Id
+    leave_id: Id
+    employee_id: Id
+    replaces: Id | None = None
 
 
 class Ignored(_Event):

@@ -82,24 +82,22 @@ class Headcount:
     def _attempt(self, badge: Badge, day: Day, config: Config) -> Settled:
         where, closed = _position_key(day, badge.person), (_partition(day.key), "closed")
         late = self._clock() * 1000 >= day.end - LATE_MS
+        days = [day, day_of(config, day.site, day.date + timedelta(days=1))] if late else [day]
         around = set(config.path(badge.place))
-        found = self._table.get([where, *_keys(day, around), *([closed] if late else [])])
+        found = self._table.get([where, *_keys(days, around), *([closed] if late else [])])
         position = _position(found.get(where))
         if more := set(config.path(position.place)) - around:
-            found |= self._table.get(_keys(day, more))
-        counts = {place: _count(found.get(_count_key(day.key, place))) for place in around | more}
-        since = self._told_since(day, counts, config) if closed in found else frozenset()
+            found |= self._table.get(_keys(days, more))
+        counts, *next_day = (
+            {place: _count(found.get(_count_key(of.key, place))) for place in around | more} for of in days
+        )
+        since = frozenset(place for later in next_day for place, count in later.items() if count.at)
         ledger = Ledger(day, position, counts, closed in found, since)
         settled = settle(badge, ledger, config)
         if settled.position is not None:
             guard = [Update(key=closed, expect={"at": found.get(closed, {}).get("at")})] if late else []
             self._write(where, settled, ledger, guard)
         return settled
-
-    def _told_since(self, day: Day, places: Iterable[str], config: Config) -> frozenset[str]:
-        following = day_of(config, day.site, day.date + timedelta(days=1))
-        found = self._table.get(_keys(following, places))
-        return frozenset(p for p in places if _count(found.get(_count_key(following.key, p))).at)
 
     def _write(self, where: Key, settled: Settled, ledger: Ledger, guard: Sequence[Update]) -> None:
         position = settled.position or Position()
@@ -193,8 +191,8 @@ def _count_key(day: str, place: str) -> Key:
     return _partition(day), f"count#{place}"
 
 
-def _keys(day: Day, places: Iterable[str]) -> list[Key]:
-    return [_count_key(day.key, place) for place in places]
+def _keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
+    return [_count_key(day.key, place) for day in days for place in places]
 
 
 def _position_key(day: Day, person: str) -> Key:
