@@ -39,7 +39,8 @@ class Update:
     """A conditional update of one item; with nothing to set or remove, a check only.
 
     `expect` maps attributes to the value that they must have, None for absent. `below` maps attributes to
-    the value that they must be less than; absent counts as less.
+    the value that they must be less than; absent counts as less. `present` names attributes that must be
+    there.
     """
 
     key: Key
@@ -47,6 +48,7 @@ class Update:
     remove: Sequence[str] = ()
     expect: Mapping[str, Any] = field(default_factory=dict)
     below: Mapping[str, Any] = field(default_factory=dict)
+    present: Sequence[str] = ()
 
 
 class Table:
@@ -117,7 +119,7 @@ def _errors() -> Iterator[None]:
 
 def _expressions(update: Update) -> Any:
     """The request parameters of one update; every name and value is passed by reference."""
-    names = list(dict.fromkeys((*update.set, *update.remove, *update.expect, *update.below)))
+    names = list(dict.fromkeys((*update.set, *update.remove, *update.expect, *update.below, *update.present)))
     alias = {name: f"#a{i}" for i, name in enumerate(names)}
     values = {f":s{i}": value for i, value in enumerate(update.set.values())}
     actions = []
@@ -134,6 +136,7 @@ def _expressions(update: Update) -> Any:
     for i, (name, value) in enumerate(update.below.items()):
         conditions.append(f"(attribute_not_exists({alias[name]}) OR {alias[name]} < :b{i})")
         values[f":b{i}"] = value
+    conditions += [f"attribute_exists({alias[name]})" for name in update.present]
     parameters: dict[str, Any] = {"Key": _serialize({"pk": update.key[0], "sk": update.key[1]})}
     if alias:
         parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,7 @@ Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside these are a broken clock or a broken payload, not an event."""
@@ -107,6 +108,11 @@ def utc(seconds: float) -> datetime:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError, OSError):
         raise Unparseable("a time is out of range") from None
+
+
+def milliseconds(at: datetime) -> int:
+    """An aware time as Unix milliseconds, exactly: floats lose some."""
+    return (at - EPOCH) // timedelta(milliseconds=1)
 
 
 def iso(seconds: float) -> str:

@@ -117,7 +117,12 @@ class Headcount:
             key = (f"{fact.site}#{fact.day}", fact.place)
             newest[key] = max(newest.get(key, 0), fact.version)
         updates = [
-            Update(key=_count_key(*key), set={"reported": version}, below={"reported": version})
+            Update(
+                key=_count_key(*key),
+                set={"reported": version},
+                below={"reported": version},
+                present=["version"],
+            )
             for key, version in newest.items()
         ]
         for start in range(0, len(updates), MAX_ITEMS):

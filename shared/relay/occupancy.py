@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict
 
 from relay.config import Config, Door, Place
-from relay.events import BadgeEvent, iso_ms
+from relay.events import BadgeEvent, iso_ms, milliseconds
 
 NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
 """Under which every `eventId` that goes to Calven is made."""
@@ -131,7 +131,7 @@ def anonymous(badge: BadgeEvent, source: str, key: bytes) -> BadgeEvent:
 def through(badge: BadgeEvent, door: Door, source: str, received_at: float, config: Config) -> Badge:
     """The badge at that door. A time later than the receipt counts as the receipt."""
     direction = badge.direction or door.direction
-    at = min(int(badge.at.timestamp() * 1000), int(received_at * 1000))
+    at = min(milliseconds(badge.at), round(received_at * 1000))
     target = door.place if direction == "in" else config.places[door.place].within
     return Badge(badge.event_id, source, badge.person or "", at, door.place, target)
 
@@ -208,8 +208,9 @@ def settle(badge: Badge, ledger: Ledger, config: Config) -> Settled:
 
 
 def _counted(count: Count, place: str, by: int, badge: Badge, day: Day) -> Count:
+    # The day's first instant belongs to the zero of the day before.
     people = max(count.people + by, 0)
-    at = min(max(badge.at, count.at + 1), day.end - 1)
+    at = min(max(badge.at, count.at + 1, day.start + 1), day.end - 1)
     return replace(
         count,
         people=people,

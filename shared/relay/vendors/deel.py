@@ -13,12 +13,16 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import (
+    EARLIEST,
+    LATEST,
     Event,
     Ignored,
     LeaveChange,
     LeaveState,
     Webhook,
     iso,
+    iso_ms,
+    milliseconds,
     read_json,
     unparseable,
 )
@@ -119,12 +123,13 @@ def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
 
 
 def _instant(text: str | None) -> str | None:
-    """A time as text that sorts as time does; None where it is no time."""
+    """A time as text that sorts as time does; None where it is no time, or one out of range."""
     try:
         at = datetime.fromisoformat(text or "")
     except ValueError:
         return None
-    return iso((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return iso_ms(milliseconds(at)) if EARLIEST <= at < LATEST else None
 
 
 VENDOR = Vendor(
