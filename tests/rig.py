@@ -217,10 +217,10 @@ class Rig:
         """The envelopes in the Unprocessed queue, taken out of it."""
         return [json.loads(message["Body"]) for message in self._receive()]
 
-    def retry(self, relay: Relay | None = None, receive_count: int = 1) -> dict[str, Any]:
+    def retry(self, relay: Relay | None = None, receive_count: int = 1, age: float = 0) -> dict[str, Any]:
         """Deliver what is in the Unprocessed queue to the retry function, as its mapping does."""
         messages = self._receive()
-        records = [_record(message, receive_count, self.clock()) for message in messages]
+        records = [_record(message, receive_count, self.clock() - age) for message in messages]
         answer = retry.handle(relay or self.relay, {"Records": records}, 50, "request-2")
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in messages:
@@ -294,13 +294,13 @@ def _is_text(body: bytes) -> bool:
     return True
 
 
-def _record(message: Mapping[str, Any], receive_count: int, now: float) -> dict[str, Any]:
+def _record(message: Mapping[str, Any], receive_count: int, sent_at: float) -> dict[str, Any]:
     return {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
         "attributes": {
             "ApproximateReceiveCount": str(receive_count),
-            "SentTimestamp": str(int(now * 1000)),
+            "SentTimestamp": str(int(sent_at * 1000)),
         },
     }

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from relay.deadline import Deadline
 from relay.errors import SecretUnreadable
-from relay.http import Answer, Http, NoAnswer
+from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
 from relay.secrets import CalvenSecret, Secrets
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 100
 RENEW_BEFORE_SECONDS = 60.0
-RETRIED_STATUSES = frozenset({408, 425, 429})
 GATEWAY_STATUSES = frozenset({502, 504})
 """Answers of something in front of Calven, which itself may have taken the request."""
 OPERATORS_STATUSES = frozenset({401, 403, 404})
@@ -114,7 +113,6 @@ class Calven:
         self._clock = clock
         self._token: tuple[str, float] = ("", 0.0)
         self._token_lock = threading.Lock()
-        self.requests = 0
 
     def submit(
         self, submissions: Sequence[Submission], deadline: Deadline, *, call_seconds: float | None = None
@@ -185,7 +183,10 @@ class Calven:
         if answer.status in (400, 401):
             self._secrets.forget("calven")
             raise Misconfigured(f"Calven refuses the API key: {path} answered {answer.status}")
-        self._raise_for_status(answer, f"{path} ")
+        try:
+            self._raise_for_status(answer, f"{path} ")
+        except Refused as error:
+            raise Misconfigured(str(error)) from None
         try:
             if secret.auth == "hmac":
                 issued = _Token.model_validate_json(answer.body)
@@ -213,7 +214,6 @@ class Calven:
         headers: dict[str, str] = {"x-calven-region": self._secret().region}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        self.requests += 1
         try:
             return self._http.request("POST", self._base_url + path, headers, deadline, json=body)
         except NoAnswer as error:

@@ -71,11 +71,10 @@ class Sensor(_Model):
 
 
 class Config(_Model):
-    """Sources and places: what every function holds in memory. `version` is that of the push."""
+    """Sources and places: what every function holds in memory."""
 
     sources: dict[SourceName, Source] = {}
     places: dict[PlaceName, Place] = {}
-    version: int = 0
 
     def path(self, place: str | None) -> tuple[str, ...]:
         """A place and every place that contains it, from the inside out; empty for outside."""

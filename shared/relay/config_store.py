@@ -6,10 +6,12 @@ JSON text; `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one 
 
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from relay.config import Config, Door, RelayYaml
-from relay.dynamo import Key, Table, Update
+from relay.dynamo import Item, Key, Table, Update
 from relay.errors import TableUnavailable
 
 if TYPE_CHECKING:
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
     from relay.deadline import Clock
 
 POINTER: Key = ("config", "pointer")
+M = TypeVar("M", bound=BaseModel)
+
 MAX_AGE_SECONDS = 60.0
 FRESH_SECONDS = 5.0
-"""How old configuration may be when a door is about to be called unmapped."""
+"""How old configuration may be when a door is about to be called unmapped, and the wait after a failure."""
 
 
 class ConfigStore:
@@ -29,19 +33,24 @@ class ConfigStore:
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
-        self._read_at = float("-inf")
-        self._config = Config()
-        self._doors: dict[tuple[str, str], Door] = {}
+        self._read_at = self._tried_at = float("-inf")
+        self._current: tuple[int, Config, dict[tuple[str, str], Door]] = (0, Config(), {})
 
     def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
-        """The configuration, at most that many seconds old, or older while the table does not answer."""
-        if self._clock() - self._read_at > max_age:
+        """The configuration, at most that many seconds old.
+
+        While it cannot be read the last one goes on being used, and is tried again every few seconds.
+        """
+        now = self._clock()
+        if now - self._read_at > max_age and now - self._tried_at > FRESH_SECONDS:
+            self._tried_at = now
             try:
                 self._refresh()
             except TableUnavailable:
                 if self._read_at == float("-inf"):
+                    self._tried_at = float("-inf")
                     raise
-        return self._config
+        return self._current[1]
 
     def door(self, source: str, door: str) -> Door | None:
         """A door of the current version; one that is not there is looked for in fresh configuration."""
@@ -52,37 +61,44 @@ class ConfigStore:
         return found
 
     def _door(self, source: str, door: str) -> Door | None:
-        version, cached = self._config.version, self._doors
+        version, _, cached = self._current
         if (source, door) not in cached:
             key = (_partition(version, source), f"door#{door}")
             item = self._table.get([key]).get(key)
             if item is None:
                 return None
-            cached[source, door] = Door.model_validate_json(item["body"])
+            cached[source, door] = _read(Door, item)
         return cached[source, door]
 
     def _refresh(self) -> None:
         pointer = self._table.get([POINTER]).get(POINTER)
-        version = pointer["version"] if pointer else 0
-        if version != self._config.version:
+        version = pointer.get("version", 0) if pointer else 0
+        if version != self._current[0]:
             key = (f"config#{version}", "main")
-            main = self._table.get([key])[key]
-            self._doors = {}
-            self._config = Config.model_validate_json(main["body"]).model_copy(update={"version": version})
+            self._current = (version, _read(Config, self._table.get([key]).get(key)), {})
         self._read_at = self._clock()
 
 
+def _read(model: type[M], item: Item | None) -> M:
+    """A stored record; keys that a newer version of the relay has written are passed over."""
+    try:
+        return model.model_validate_json(item["body"] if item else "", extra="ignore")
+    except ValidationError:
+        raise TableUnavailable(f"the stored {model.__name__.lower()} is unreadable") from None
+
+
 def push(client: "DynamoDBClient", table_name: str, relay: RelayYaml) -> int:
-    """Store a new version, whole, and point to it last. Returns its number.
+    """Store a new version, whole, and point to it last. Returns its number, which it has to itself.
 
     Raises `relay.dynamo.Conflict` when somebody else pushed meanwhile.
     """
     table = Table(client, table_name)
-    pointer = table.get([POINTER]).get(POINTER)
-    version = (pointer["newest"] if pointer else 0) + 1
-    current = pointer["version"] if pointer else None
+    pointer = table.get([POINTER]).get(POINTER) or {}
+    newest, current = pointer.get("newest"), pointer.get("version")
+    version = (newest or 0) + 1
+    table.write([Update(key=POINTER, set={"newest": version}, expect={"newest": newest})])
     _write_all(client, table_name, version, relay)
-    swap = {"version": version, "newest": version, "pushed_at": int(time.time())}
+    swap = {"version": version, "pushed_at": int(time.time())}
     table.write([Update(key=POINTER, set=swap, expect={"version": current})])
     return version
 

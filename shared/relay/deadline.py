@@ -2,11 +2,23 @@
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 QUEUE_RESERVE_SECONDS = 0.5
 """Kept of every deadline, so that an event can still be stored when all else took too long."""
 
+FUNCTION_RESERVE_SECONDS = 5.0
+"""Kept of a function's time-out, to store what is left."""
+
 Clock = Callable[[], float]
+
+
+def of_function(context: "LambdaContext") -> float:
+    """Seconds that an invocation may work, which no vendor waits for."""
+    return context.get_remaining_time_in_millis() / 1000 - FUNCTION_RESERVE_SECONDS
 
 
 class Deadline:

@@ -73,8 +73,8 @@ class Table:
             wanted = left["Keys"] if left else []
         return found
 
-    def query(self, pk: str, prefix: str = "") -> Iterator[Item]:
-        """Every item of one partition whose sort key begins with `prefix`, read consistently."""
+    def query(self, pk: str, prefix: str) -> Iterator[Item]:
+        """Every item of one partition whose sort key begins with `prefix` (not empty), read consistently."""
         more: dict[str, Any] = {}
         while True:
             with _errors():

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from relay.errors import Unparseable
 
-Id = Annotated[str, Field(min_length=1, max_length=512)]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
 """A vendor's id of something. None that is longer fits into a key of the ledger."""
 Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
 
 
+NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
+"""Under which every `eventId` that goes to Calven is made."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -99,7 +102,16 @@ class Ignored(_Event):
     reason: str
 
 
-Event = Annotated[BadgeEvent | LeaveChange | LeaveNotice | Ignored, Field(discriminator="form")]
+class Unread(_Event):
+    """One of several events in a body that cannot be read, as JSON, and why; the others can."""
+
+    form: Literal["unread"] = "unread"
+    event_id: str = ""
+    body: str
+    detail: str
+
+
+Event = Annotated[BadgeEvent | LeaveChange | LeaveNotice | Ignored | Unread, Field(discriminator="form")]
 
 
 def utc(seconds: float) -> datetime:

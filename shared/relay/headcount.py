@@ -45,7 +45,7 @@ PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
 """The longest wait (seconds) after each conflict; the actual one is drawn at random."""
 LEAST_SECONDS = 0.1
 """With less than this left after the wait, another attempt is not begun."""
-FIELDS = ("people", "version", "at", "event_id", "source", "ended")
+FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late")
 
 
 class Headcount:
@@ -86,7 +86,7 @@ class Headcount:
         around = set(config.path(badge.place))
         found = self._table.get([where, *_keys(days, around), *([closed] if late else [])])
         position = _position(found.get(where))
-        if more := set(config.path(position.place)) - around:
+        if more := set(position.path) - around:
             found |= self._table.get(_keys(days, more))
         counts, *next_day = (
             {place: _count(found.get(_count_key(of.key, place))) for place in around | more} for of in days
@@ -102,7 +102,7 @@ class Headcount:
     def _write(self, where: Key, settled: Settled, ledger: Ledger, guard: Sequence[Update]) -> None:
         position = settled.position or Position()
         expires_at = ledger.day.end // 1000 + KEPT_SECONDS
-        moved = {"place": position.place or "", "at": position.at, "event": position.event}
+        moved = {"path": list(position.path), "at": position.at, "event": position.event}
         updates = [_versioned(where, moved, ledger.position.revision, expires_at)]
         for place, count in settled.counts.items():
             values = {name: getattr(count, name) for name in FIELDS}
@@ -111,19 +111,23 @@ class Headcount:
         self._table.write([*updates, *guard])
 
     def reported(self, facts: Sequence[Fact]) -> None:
-        """Note that Calven has these facts, or that they are safe in a queue. Never lowers a version."""
+        """Note that Calven has these facts, or will get them from the dead-letter queue."""
+        self._raise("reported", facts)
+
+    def swept(self, facts: Sequence[Fact]) -> None:
+        """Note that the sweep has put these facts into a queue: the next one need not."""
+        self._raise("swept", facts)
+
+    def _raise(self, name: str, facts: Sequence[Fact]) -> None:
+        """Raise a version of each fact's count, and never lower it; a count that has expired stays away."""
         newest: dict[tuple[str, str], int] = {}
         for fact in facts:
             key = (f"{fact.site}#{fact.day}", fact.place)
             newest[key] = max(newest.get(key, 0), fact.version)
         updates = [
-            Update(
-                key=_count_key(*key),
-                set={"reported": version},
-                below={"reported": version},
-                present=["version"],
-            )
+            Update(key=_count_key(*key), set=told, below=told, present=["version"])
             for key, version in newest.items()
+            for told in ({name: version},)
         ]
         for start in range(0, len(updates), MAX_ITEMS):
             some = updates[start : start + MAX_ITEMS]
@@ -151,14 +155,19 @@ class Headcount:
         days = [day_of(config, site, today.date - timedelta(days=back)) for back in range(DAYS_BACK, -1, -1)]
         markers = {day: (_partition(day.key), "closed") for day in days if now >= day.end + CLOSE_AFTER_MS}
         closed = self._table.get(list(markers.values()))
-        facts: list[tuple[str, Fact]] = []
         for day in days:
             if day in markers and markers[day] not in closed:
                 self._close(markers[day], day, now)
-            for place, count in self._counts(day):
+        facts: list[tuple[str, Fact]] = []
+        since: set[str] = set()
+        for day in reversed(days):
+            counts = {place: (count, swept) for place, count, swept in self._counts(day)}
+            for place, (count, swept) in counts.items():
                 told = self._end(day, place, count) if day in markers else count
-                if told.reported < told.version and (day in markers or told.at < now - SWEEP_AFTER_MS):
-                    facts.append((told.source, told.fact(place, day)))
+                if swept < told.version and (day in markers or told.at < now - SWEEP_AFTER_MS):
+                    untold = told.untold(place, day, told_since=place in since)
+                    facts += [(told.source, fact) for fact in untold]
+            since = {place for place, (count, _) in counts.items() if count.at}
         return facts
 
     def _close(self, marker: Key, day: Day, now: int) -> None:
@@ -183,9 +192,12 @@ class Headcount:
                 return ended
         return count
 
-    def _counts(self, day: Day) -> list[tuple[str, Count]]:
+    def _counts(self, day: Day) -> list[tuple[str, Count, int]]:
+        """Each place's count, and the version that the last sweep put into a queue."""
         items = self._table.query(_partition(day.key), "count#")
-        return [(str(item["sk"]).removeprefix("count#"), _count(item)) for item in items]
+        return [
+            (str(item["sk"]).removeprefix("count#"), _count(item), item.get("swept", 0)) for item in items
+        ]
 
 
 def _partition(day: str) -> str:
@@ -213,7 +225,7 @@ def _versioned(key: Key, values: Mapping[str, Any], revision: int, expires_at: i
 def _position(item: Item | None) -> Position:
     if item is None:
         return Position()
-    return Position(item["place"] or None, item["at"], item["event"], item["revision"])
+    return Position(tuple(item["path"]), item["at"], item["event"], item["revision"])
 
 
 def _count(item: Item | None) -> Count:

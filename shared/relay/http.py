@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ from relay.deadline import Deadline
 
 LEAST_SECONDS = 0.1
 """With less time than this left, a request is not begun."""
+RETRIED_STATUSES = frozenset({408, 425, 429})
+"""Below 500, what asks to be tried again."""
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
@@ -55,10 +58,15 @@ class _Remaining(dict[str, float]):
 
 
 class Http:
-    """A client that follows no redirect, reads no proxy settings and reads at most 1 MiB of an answer."""
+    """A client that follows no redirect, keeps no cookie, reads no proxy settings and at most 1 MiB."""
 
     def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
-        self._client = httpx.Client(transport=transport, follow_redirects=False, trust_env=False)
+        self._client = httpx.Client(
+            transport=transport,
+            follow_redirects=False,
+            trust_env=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )
 
     def close(self) -> None:
         """Close every pooled connection."""

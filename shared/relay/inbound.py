@@ -35,7 +35,6 @@ class RawRequest:
     source: str
     body: bytes
     received_at: float
-    request_id: str = ""
     topic: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +58,6 @@ def read(event: Mapping[str, Any]) -> RawRequest:
         query=event.get("queryStringParameters") or {},
         body=body,
         received_at=context["timeEpoch"] / 1000,
-        request_id=context.get("requestId", ""),
     )
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 LEASE_GRACE_SECONDS = 5.0
 """How long after its time is up a lease still holds: a request that was given up may reach Calven by then."""
 ATTEMPTS = 8
+REPLACED = "~"
+"""The version of a leave that another one has replaced. It sorts after every time: nothing brings it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,13 @@ class Employee:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """An employee's submission under a lease: what to send, by `eventId`. Nothing is sent after `until`."""
+    """An employee's submission under a lease: what to send, by `eventId`. Nothing is sent after `until`.
+
+    `before` is what Calven may have held before.
+    """
 
     employee: Employee
+    before: Mapping[date, Held]
     cause: tuple[str, str]
     sending: Mapping[str, TimeOff]
     until: float
@@ -107,30 +113,38 @@ class Leaves:
         raise Contended
 
     def _attempt(self, change: LeaveChange, leave: Leave, source: str, seconds: float) -> Recorded:
-        where = _leave_key(source, change.leave_id)
-        replaced = _leave_key(source, change.replaces) if change.replaces else None
-        found = self._table.get(
-            [key for key in (where, replaced, leave.email and _employee_key(leave.email)) if key]
-        )
-        known = _leave(found.get(where))
-        email = leave.email or (known and known.email) or _email(replaced and found.get(replaced))
+        where, former = _leave_key(source, change.leave_id), _former_key(source, change)
+        wanted_keys = (where, former, leave.email and _employee_key(leave.email))
+        found = self._table.get([key for key in wanted_keys if key])
+        known, replaced = _leave(found.get(where)), _leave(found.get(former)) if former else None
+        email = next((each.email for each in (leave, known, replaced) if each and each.email), "")
+        leave = replace(leave, email=email)
         fresh = known is None or leave.rank() > replace(known, email=known.email or email).rank()
+        updates = [_leave_update(where, leave, known)] if fresh else []
+        if former and (replaced is None or replaced.version != REPLACED):
+            updates.append(_leave_update(former, replace(leave, state="ended", version=REPLACED), replaced))
+        unseen = known is replaced is None and leave.state == "ended" and not change.declined
         if not email:
-            return self._without_employee(change, leave, known, where, fresh=fresh)
-        keys = {_employee_key(address) for address in (email, known and known.email) if address}
+            self._write_without_employee(leave, updates)
+        if unseen and (not email or not leave.dated):
+            detail = "the leave was never seen, and its change names no person or no dates"
+            raise InvalidLeave(detail, reason="unknown_leave")
+        if not email:
+            return Recorded((), _reason(change, leave, fresh=fresh))
+        keys = {_employee_key(each.email) for each in (leave, known, replaced) if each and each.email}
         found |= self._table.get([key for key in keys if key not in found])
         before = {key: _employee(found.get(key), email) for key in keys}
         after = {key: employee.tidied(self._today()) for key, employee in before.items()}
-        updates: list[Update] = []
+        gone = {f"{source}/{change.replaces}"} if former else set()
+        after = {key: _without(employee, gone) for key, employee in after.items()}
         if fresh:
-            leave = replace(leave, email=email)
-            updates.append(_leave_update(where, leave, known))
-            after = {key: _changed(e, key, change, leave, known, source) for key, e in after.items()}
-            if replaced:
-                updates += _replaced_update(replaced, _leave(found.get(replaced)), leave)
+            name = f"{source}/{change.leave_id}"
+            after = {key: _without(employee, {name}) for key, employee in after.items()}
+            holder = _employee_key(email)
+            after[holder] = _with(after[holder], name, leave, unseen=unseen)
         turns, busy = [], False
         for key, employee in after.items():
-            turn, taken = self._turn(employee, (source, change.event_id), seconds)
+            turn, taken = self._turn(employee, (source, f"{change.event_id}@{change.version}"), seconds)
             if turn:
                 turns.append(turn)
                 after[key] = turn.employee
@@ -140,19 +154,11 @@ class Leaves:
         saved = tuple(replace(turn, employee=_saved(turn.employee)) for turn in turns)
         return Recorded(saved, _reason(change, leave, fresh=fresh), busy)
 
-    def _without_employee(
-        self, change: LeaveChange, leave: Leave, known: Leave | None, where: Key, *, fresh: bool
-    ) -> Recorded:
-        """A change of a leave of which nobody knows whose it is."""
+    def _write_without_employee(self, leave: Leave, updates: list[Update]) -> None:
+        """Record a change of a leave of which nobody knows whose it is; approved leave must have somebody."""
         if leave.state == "approved":
             raise InvalidLeave("the employee has no e-mail address", reason="no_email")
-        if fresh:
-            self._table.write([_leave_update(where, leave, known)])
-        if leave.state == "ended" and known is None and not change.declined:
-            raise InvalidLeave(
-                "the leave is known by its id only, and was never seen", reason="unknown_leave"
-            )
-        return Recorded((), _reason(change, leave, fresh=fresh))
+        self._table.write(updates)
 
     def _turn(self, employee: Employee, cause: tuple[str, str], seconds: float) -> tuple[Turn | None, bool]:
         """What there is to send under a new lease, or whether somebody else holds it."""
@@ -166,7 +172,7 @@ class Leaves:
         held = attempted(employee.held, sending)
         leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS))
         by_id = {time_off.event_id(*cause, employee.email): time_off for time_off in sending}
-        return Turn(leased, cause, by_id, until, seconds), False
+        return Turn(leased, employee.held, cause, by_id, until, seconds), False
 
     def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
         """Note which events Calven accepted (True) or refused (False), and let go of the lease.
@@ -178,7 +184,8 @@ class Leaves:
         for _ in range(ATTEMPTS):
             held = dict(employee.held)
             for event_id, ok in outcome.items():
-                held = (accepted if ok else refused)(held, turn.sending[event_id])
+                sent = turn.sending[event_id]
+                held = accepted(held, sent) if ok else refused(held, sent, turn.before)
             done = replace(employee, held=held, lease=mine if uncertain else None)
             again = None
             if employee.revision != turn.employee.revision and len(outcome) == len(turn.sending):
@@ -202,23 +209,19 @@ def _holder(employee: Employee) -> str:
     return employee.lease[0] if employee.lease else ""
 
 
-def _changed(
-    employee: Employee, key: Key, change: LeaveChange, leave: Leave, known: Leave | None, source: str
-) -> Employee:
-    """The employee with the change applied; one whose leave moved to another address only loses it."""
-    name = f"{source}/{change.leave_id}"
-    leaves = {
-        n: kept for n, kept in employee.leaves.items() if n not in (name, f"{source}/{change.replaces}")
-    }
-    held = employee.held
-    if key == _employee_key(leave.email):
-        employee = replace(employee, email=leave.email)
-        if leave.state == "approved":
-            leaves[name] = leave
-        elif leave.state == "ended" and known is None and not change.declined:
-            days = replace(leave, state="approved").days()
-            held = {**dict.fromkeys(days, Held(None, confirmed=False)), **held}
-    return replace(employee, leaves=leaves, held=held)
+def _without(employee: Employee, names: set[str]) -> Employee:
+    return replace(employee, leaves={n: leave for n, leave in employee.leaves.items() if n not in names})
+
+
+def _with(employee: Employee, name: str, leave: Leave, *, unseen: bool) -> Employee:
+    """The employee with a change of one leave applied; the days of an unseen cancellation may be held."""
+    employee = replace(employee, email=leave.email)
+    if leave.state == "approved":
+        return replace(employee, leaves={**employee.leaves, name: leave})
+    if unseen:
+        days = replace(leave, state="approved").days()
+        return replace(employee, held={**dict.fromkeys(days, Held(None, confirmed=False)), **employee.held})
+    return employee
 
 
 def _reason(change: LeaveChange, leave: Leave, *, fresh: bool) -> str:
@@ -235,12 +238,15 @@ def _leave_key(source: str, leave_id: str) -> Key:
     return f"leave#{source}#{leave_id}", "leave"
 
 
+def _former_key(source: str, change: LeaveChange) -> Key | None:
+    """Where the leave is that this change's leave replaces, if it replaces another."""
+    if change.replaces in (None, change.leave_id):
+        return None
+    return _leave_key(source, change.replaces or "")
+
+
 def _employee_key(email: str) -> Key:
     return f"employee#{email.lower()}", "leave"
-
-
-def _email(item: Item | None) -> str:
-    return str(item["email"]) if item else ""
 
 
 def _expires_at(today: date, *days: date | None) -> int:
@@ -251,12 +257,6 @@ def _expires_at(today: date, *days: date | None) -> int:
 def _leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
     values = {**_leave_values(leave), "expires_at": _expires_at(leave.recorded, leave.end)}
     return Update(key=key, set=values, expect={"version": known.version if known else None})
-
-
-def _replaced_update(key: Key, known: Leave | None, by: Leave) -> list[Update]:
-    """The replaced leave, ended; none where something newer is known of it."""
-    ended = replace(known or by, state="ended", version=by.version)
-    return [_leave_update(key, ended, known)] if known is None or ended.rank() > known.rank() else []
 
 
 def _employee_update(employee: Employee, today: date) -> Update:

@@ -1,5 +1,6 @@
 """The only Logger and Metrics. One log line an event; nothing of a payload, a person or a secret in it."""
 
+import logging
 import traceback
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,10 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 logger = Logger(location=None)
+
+for _library in ("botocore", "boto3", "urllib3", "httpx", "httpcore"):
+    # Lambda sets the root's level: what libraries say below a warning holds URLs, bodies and secrets.
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 
 def whereabouts(error: Exception) -> str:

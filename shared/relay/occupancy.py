@@ -10,16 +10,13 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
-from uuid import UUID, uuid5
+from uuid import uuid5
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
 from relay.config import Config, Door, Place
-from relay.events import BadgeEvent, iso_ms, milliseconds
-
-NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
-"""Under which every `eventId` that goes to Calven is made."""
+from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds
 
 
 class Fact(BaseModel):
@@ -68,9 +65,12 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a person is: the innermost place, or None for outside, since the badge `event` at `at` (ms)."""
+    """Where a person is since the badge `event` at `at` (ms): the places, from the inside out; outside, none.
 
-    place: str | None = None
+    They are those that were counted, whatever the configuration has become since.
+    """
+
+    path: tuple[str, ...] = ()
     at: int = 0
     event: str = ""
     revision: int = 0
@@ -82,7 +82,8 @@ class Count:
 
     `version` counts what there was to tell, `reported` is the newest version that Calven has accepted or
     that is safe in a queue. `at`, `event_id` and `source` are the instant (ms), id and source of the last
-    report within the day; a day that has `ended` was reported empty at its end, whatever `people` says.
+    report within the day. A day that has `ended` is reported empty at its end, whatever `people` says; `late`
+    marks a count that changed after that.
     """
 
     people: int = 0
@@ -92,19 +93,29 @@ class Count:
     event_id: str = ""
     source: str = ""
     ended: bool = False
+    late: bool = False
     revision: int = 0
 
-    def fact(self, place: str, day: Day) -> Fact:
-        """What Calven is to know now, the same each time until something changes."""
+    def untold(self, place: str, day: Day, *, told_since: bool = False) -> list[Fact]:
+        """What Calven is still to be told, the same each time until something changes.
+
+        After the day's end that is its zero, behind the count that a late badge made. `told_since` says
+        that the next day's counts have been told: then the zero of a late badge is no news any more.
+        """
+        if self.reported >= self.version:
+            return []
+        told = [self._fact(place, day, self.event_id, self.at, self.people)]
+        if not self.ended:
+            return told
         reset = event_id(self.source, f"reset:{self.version}", place, day.end, 0)
+        zero = [self._fact(place, day, reset, day.end, 0)]
+        return told * self.late + zero * (not (self.late and told_since))
+
+    def _fact(self, place: str, day: Day, fact_id: str, at: int, people: int) -> Fact:
+        on = day.date.isoformat()
+        version = self.version
         return Fact(
-            event_id=reset if self.ended else self.event_id,
-            place=place,
-            at=day.end if self.ended else self.at,
-            people=0 if self.ended else self.people,
-            site=day.site,
-            day=day.date.isoformat(),
-            version=self.version,
+            event_id=fact_id, place=place, at=at, people=people, site=day.site, day=on, version=version
         )
 
 
@@ -190,27 +201,25 @@ def settle(badge: Badge, ledger: Ledger, config: Config) -> Settled:
     In a closed day each changed count is told with its own time, and the day's zero after it, unless
     something newer was told already.
     """
-    day, counts, position = ledger.day, ledger.counts, ledger.position
+    counts, position = ledger.counts, ledger.position
     order, last = (badge.at, badge.event_id), (position.at, position.event)
-    if order <= last:
-        reason = "duplicate" if order == last else "superseded"
-        return Settled(None, {}, _unreported(counts, day), reason)
-    left, entered = config.path(position.place), config.path(badge.target)
-    changes = {place: -1 for place in left if place not in entered}
-    changes |= {place: 1 for place in entered if place not in left}
-    changed = {place: _counted(counts[place], place, by, badge, day) for place, by in changes.items()}
-    history = [count.fact(place, day) for place, count in changed.items()] if ledger.closed else []
-    if ledger.closed:
-        changed = {place: _ended(count, told_since=place in ledger.since) for place, count in changed.items()}
-    moved = replace(position, place=badge.target, at=badge.at, event=badge.event_id)
-    facts = [*history, *_unreported({**counts, **changed}, day)]
+    if badge.event_id == position.event or order < last:
+        reason = "duplicate" if badge.event_id == position.event else "superseded"
+        return Settled(None, {}, _untold(counts, ledger), reason)
+    entered = config.path(badge.target)
+    changes = {place: -1 for place in position.path if place not in entered}
+    changes |= {place: 1 for place in entered if place not in position.path}
+    changed = {place: _counted(counts[place], place, by, badge, ledger) for place, by in changes.items()}
+    moved = replace(position, path=entered, at=badge.at, event=badge.event_id)
+    facts = _untold({**counts, **changed}, ledger)
     return Settled(moved, changed, facts, "" if facts else "unchanged")
 
 
-def _counted(count: Count, place: str, by: int, badge: Badge, day: Day) -> Count:
+def _counted(count: Count, place: str, by: int, badge: Badge, ledger: Ledger) -> Count:
     # The day's first instant belongs to the zero of the day before.
-    people = max(count.people + by, 0)
+    day = ledger.day
     at = min(max(badge.at, count.at + 1, day.start + 1), day.end - 1)
+    people = max(count.people + by, 0)
     return replace(
         count,
         people=people,
@@ -218,23 +227,24 @@ def _counted(count: Count, place: str, by: int, badge: Badge, day: Day) -> Count
         at=at,
         event_id=event_id(badge.source, badge.event_id, place, at, people),
         source=badge.source,
-        ended=False,
+        ended=ledger.closed,
+        late=ledger.closed,
     )
 
 
-def _ended(count: Count, *, told_since: bool) -> Count:
-    return replace(count, ended=True, version=count.version - 1 if told_since else count.version)
-
-
-def _unreported(counts: Mapping[str, Count], day: Day) -> list[Fact]:
-    return [count.fact(place, day) for place, count in counts.items() if count.reported < count.version]
+def _untold(counts: Mapping[str, Count], ledger: Ledger) -> list[Fact]:
+    return [
+        fact
+        for place, count in counts.items()
+        for fact in count.untold(place, ledger.day, told_since=place in ledger.since)
+    ]
 
 
 def end(count: Count) -> Count:
     """A place's count once its day is over: empty, and to be told so if it held somebody."""
     if count.ended or not count.people:
         return count
-    return replace(count, ended=True, version=count.version + 1)
+    return replace(count, ended=True, late=False, version=count.version + 1)
 
 
 def event_id(source: str, vendor_event_id: str, place: str, at: int, people: int) -> str:

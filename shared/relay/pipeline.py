@@ -1,9 +1,9 @@
 """The way of an event, once, for all functions: open, settle, forward, and say what became of it.
 
-An `Envelope` goes in, and one or more `Fate`s come out. `open_envelope` parses a stored request and asks a
-thin vendor's API; `settle` records a domain event in the ledger; all that is then to be sent goes to Calven
-in as few requests as possible; `finish` notes the results. Storing what cannot be forwarded is the
-caller's: the webhook functions send it to a queue, the retry function leaves it there.
+An `Envelope` goes in, and one or more `Fate`s come out. Opening parses a stored request and asks a thin
+vendor's API; settling records a domain event in the ledger; all that is then to be sent goes to Calven in as
+few requests as possible, and the results are noted. Storing what cannot be forwarded is the caller's: the
+webhook functions send it to a queue, the retry function leaves it there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,20 +19,32 @@ from relay import occupancy, vendors
 from relay.calven import Result, Submission
 from relay.config import Source
 from relay.deadline import Deadline
-from relay.errors import Ignore, Never, NotNow, TableUnavailable, Unparseable
-from relay.events import BadgeEvent, Event, Ignored, LeaveChange, LeaveNotice, unparseable
+from relay.errors import (
+    Ignore,
+    Never,
+    NotNow,
+    TableUnavailable,
+    Unparseable,
+    VendorRefused,
+    VendorUnavailable,
+)
+from relay.events import BadgeEvent, Event, Ignored, LeaveChange, LeaveNotice, Unread, Webhook, unparseable
 from relay.fates import Fate
 from relay.leave import Turn
 from relay.observability import Telemetry, whereabouts
 from relay.occupancy import Fact
 from relay.runtime import Relay
+from relay.secrets import SourceSecret
 from relay.unprocessed import Envelope, Kind, StoredRequest
 from relay.vendor_api import VendorClient
+from relay.vendors.base import Api
 
 KINDS: Mapping[str, Kind] = {"access-control": "occupancy", "hris": "time_off"}
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
+CALL_SECONDS = 10.0
+"""How long one request may take where no vendor waits for an answer."""
 LEAST_SECONDS = 0.2
 """With less than this left for work, a step is not begun."""
 
@@ -57,16 +69,17 @@ class _Step:
 
 
 class Pipeline:
-    """Processes the envelopes of one invocation. `call_seconds` bounds each request to Calven."""
+    """Processes the envelopes of one invocation. `call_seconds` bounds each request to Calven or a vendor."""
 
     def __init__(
-        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, call_seconds: float | None = None
+        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, call_seconds: float = float("inf")
     ) -> None:
         self._relay = relay
         self._deadline = deadline
         self._telemetry = telemetry
         self._call_seconds = call_seconds
         self._fates: list[list[Fate]] = []
+        self._silent: set[str] = set()
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
         """Open, settle and forward; the fates of each envelope, in the same order. Stores nothing."""
@@ -91,6 +104,8 @@ class Pipeline:
         for parsed in self._guarded(0, envelope, self._unfetched) or ():
             if isinstance(parsed.event, Ignored):
                 self._fates[0].append(Fate("ignored", parsed, parsed.event.reason))
+            elif parsed.request is not None and parsed.detail:
+                self._dead_letter(0, parsed, "unparseable", parsed.detail)
             else:
                 waiting = parsed.model_copy(update={"reason": "store_first"})
                 self._fates[0].append(Fate("queued", waiting, "store_first"))
@@ -156,20 +171,39 @@ class Pipeline:
         if not isinstance(event, LeaveNotice) or vendor.fetch is None or vendor.api is None:
             return [event]
         self._check_time()
+        if envelope.source in self._silent:
+            raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
         secret = self._relay.secrets.source(vendor.family, envelope.source)
-        limit = self._deadline.at_most(self._deadline.left_for_work())
-        client = VendorClient(vendor.api, secret, self._relay.http, limit, self._relay.clock)
-        return vendor.fetch(event, client)
+        try:
+            return vendor.fetch(event, self._client(vendor.api, secret))
+        except VendorRefused:
+            renewed = self._relay.secrets.refetch_source(vendor.family, envelope.source)
+            if renewed in (None, secret):
+                raise
+            return vendor.fetch(event, self._client(vendor.api, renewed))
+        except VendorUnavailable:
+            self._silent.add(envelope.source)
+            raise
+
+    def _client(self, api: Api, secret: SourceSecret) -> VendorClient:
+        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._call_seconds))
+        return VendorClient(api, secret, self._relay.http, limit, self._relay.clock)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
         """An envelope for each event, under an id of its own where there are several; nobody is named."""
         parts = []
-        for event in events:
-            shown = self._anonymous(event, envelope) if isinstance(event, BadgeEvent) else event
-            update: dict[str, object] = {"event": shown, "request": None}
+        for event in events or [Ignored(reason="no_event")]:
             part_id = {"id": uuid4().hex} if len(events) > 1 else {}
-            parts.append(envelope.model_copy(update=update | part_id))
+            parts.append(envelope.model_copy(update={**self._part(event, envelope), **part_id}))
         return parts
+
+    def _part(self, event: Event, envelope: Envelope) -> dict[str, object]:
+        """What an envelope holds of one event; of an unreadable one, a request of its own."""
+        if isinstance(event, Unread):
+            webhook = Webhook(body=event.body.encode(), received_at=envelope.received_at.timestamp())
+            return {"request": StoredRequest.of(webhook), "detail": event.detail}
+        shown = self._anonymous(event, envelope) if isinstance(event, BadgeEvent) else event
+        return {"event": shown, "request": None}
 
     def _check_time(self) -> None:
         if self._deadline.left_for_work() < LEAST_SECONDS:
@@ -183,13 +217,15 @@ class Pipeline:
     def _settled(self, envelope: Envelope) -> _Step:
         """Record the event in the ledger. Raises `Ignore` where there is nothing to send."""
         self._check_time()
+        if envelope.request is not None:
+            raise Unparseable(envelope.detail)
         match envelope.event:
             case BadgeEvent() as badge:
                 return _Step(envelope, facts=self._settled_badge(badge, envelope))
             case LeaveChange() as change:
                 return self._settled_leave(change, envelope)
-            case LeaveNotice():
-                raise Unparseable("event: a notice is no event that can be settled")
+            case LeaveNotice() | Unread():
+                raise Unparseable("event: no event that can be settled")
             case Ignored() as ignored:
                 raise Ignore(reason=ignored.reason)
         return _Step(envelope, facts=list(envelope.calven or ()))
@@ -211,7 +247,7 @@ class Pipeline:
         return list(settled.facts)
 
     def _settled_leave(self, change: LeaveChange, envelope: Envelope) -> _Step:
-        seconds = min(self._deadline.left_for_work(), 2 * (self._call_seconds or float("inf")))
+        seconds = min(self._deadline.left_for_work(), 2 * self._call_seconds)
         recorded = self._relay.leaves.record(change, envelope.source, self._source(envelope), seconds)
         if not recorded.turns and not recorded.busy:
             raise Ignore(reason=recorded.reason)

@@ -8,11 +8,9 @@ from relay.errors import TableUnavailable
 from relay.fates import log, store
 from relay.observability import Telemetry
 from relay.occupancy import Fact
-from relay.pipeline import Pipeline
+from relay.pipeline import CALL_SECONDS, Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import Envelope, QueueUnavailable
-
-CALL_SECONDS = 10.0
 
 
 def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
@@ -31,6 +29,9 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
         fates = [fate for of_envelope in pipeline.process(envelopes) for fate in of_envelope]
         store(relay, fates)
         pipeline.stored(fates)
+        relay.headcount.swept(
+            [f for fate in fates if fate.outcome == "queued" for f in fate.envelope.calven or ()]
+        )
         for fate in fates:
             log(telemetry, fate, relay.clock())
         told = sum(map(len, by_source.values()))

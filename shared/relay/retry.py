@@ -11,12 +11,9 @@ from pydantic import ValidationError
 from relay.deadline import Deadline
 from relay.fates import Fate, log, store
 from relay.observability import Telemetry
-from relay.pipeline import Pipeline
+from relay.pipeline import CALL_SECONDS, Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import MAX_AGE_SECONDS, Envelope, QueueUnavailable, StoredRequest
-
-CALL_SECONDS = 10.0
-"""How long one request to Calven may take here, where nobody waits for an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +22,7 @@ class _Message:
 
     id: str
     receipt: str
+    sent_at: float
     envelope: Envelope
 
 
@@ -51,7 +49,8 @@ def _message(record: Mapping[str, Any]) -> _Message:
     except ValidationError:
         envelope = _unreadable(record)
     envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
-    return _Message(record["messageId"], record["receiptHandle"], envelope)
+    sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
+    return _Message(record["messageId"], record["receiptHandle"], sent_at, envelope)
 
 
 def _unreadable(record: Mapping[str, Any]) -> Envelope:
@@ -71,7 +70,7 @@ def _settle(
     relay: Relay, pipeline: Pipeline, message: _Message, fates: Sequence[Fate], telemetry: Telemetry
 ) -> bool:
     """Store what is left of a message; whether the message itself is done with."""
-    fates = [_exhausted(fate, relay.clock()) for fate in fates]
+    fates = [_exhausted(fate, relay.clock() - message.sent_at) for fate in fates]
     keep = next((fate for fate in fates if fate.outcome == "queued" and _same(fate, message)), None)
     try:
         store(relay, [fate for fate in fates if fate is not keep])
@@ -92,10 +91,9 @@ def _same(fate: Fate, message: _Message) -> bool:
     return (left.calven, left.event, left.request) == (said.calven, said.event, said.request)
 
 
-def _exhausted(fate: Fate, now: float) -> Fate:
-    """A fate that would wait again after 26 hours of waiting is a dead letter instead."""
-    first = fate.envelope.first_failed_at
-    if fate.outcome != "queued" or first is None or now - first.timestamp() < MAX_AGE_SECONDS:
+def _exhausted(fate: Fate, age: float) -> Fate:
+    """A fate that would wait again after 26 hours in the queue is a dead letter instead."""
+    if fate.outcome != "queued" or age < MAX_AGE_SECONDS:
         return fate
     detail = f"{fate.reason}: {fate.envelope.detail}"[:1000]
     envelope = fate.envelope.model_copy(update={"reason": "retries_exhausted", "detail": detail})

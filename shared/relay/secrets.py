@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
+FAILURE_SECONDS = 5.0
+"""So long after a failure, what was read last is used without asking again."""
 
 
 Region = Literal["usce1", "ause1"]
@@ -62,6 +64,7 @@ class Secrets:
         self._clock = clock
         self._cache: dict[str, tuple[float, str]] = {}
         self._refetched: dict[str, float] = {}
+        self._failed_at = float("-inf")
 
     def calven(self) -> CalvenSecret:
         """The credentials for Calven's API."""
@@ -108,14 +111,16 @@ class Secrets:
             raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}") from None
 
     def _text(self, name: str) -> str:
+        now = self._clock()
         fetched_at, text = self._cache.get(name, (float("-inf"), ""))
-        if self._clock() - fetched_at <= MAX_AGE_SECONDS:
+        if now - fetched_at <= MAX_AGE_SECONDS or (text and now - self._failed_at <= FAILURE_SECONDS):
             return text
         try:
             text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
         except (ClientError, BotoCoreError, KeyError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
             if text and code != "ResourceNotFoundException":
+                self._failed_at = now
                 return text
             raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
         self._cache[name] = (self._clock(), text)

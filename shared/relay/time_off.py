@@ -13,8 +13,7 @@ from uuid import uuid5
 
 from relay.config import Source, TimeOffType
 from relay.errors import InvalidLeave
-from relay.events import EARLIEST, LATEST, LeaveChange, LeaveState
-from relay.occupancy import NAMESPACE
+from relay.events import EARLIEST, LATEST, NAMESPACE, LeaveChange, LeaveState
 
 LONGEST_DAYS = 400
 KEPT = timedelta(days=60)
@@ -25,7 +24,10 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left."""
+    """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
+
+    `recorded` is the day when it was last heard of; `dated` says whether the change had usable dates.
+    """
 
     state: LeaveState
     version: str
@@ -34,6 +36,7 @@ class Leave:
     end: date | None = None
     type: TimeOffType = "leave"
     recorded: date = date.min
+    dated: bool = True
 
     def rank(self) -> tuple[object, ...]:
         """What decides between two versions: the later change, at equal times an ending, then content."""
@@ -87,13 +90,14 @@ class TimeOff:
 
 def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
     """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
-    start, end = None, None
+    start, end, dated = None, None, True
     try:
         if change.state != "requested":
             start, end = _whole_days(change, source)
     except InvalidLeave:
         if change.state == "approved":
             raise
+        dated = False
     return Leave(
         state=change.state,
         version=change.version,
@@ -102,6 +106,7 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
         end=end,
         type=source.time_off_type(change.type_name),
         recorded=today,
+        dated=dated,
     )
 
 
@@ -159,15 +164,17 @@ def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff]) -> dict[dat
 
 def accepted(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
     """What Calven holds once it has accepted one of them."""
+    days = set(span(sent.start, sent.end))
     if sent.type is None:
-        return refused(held, sent)
-    return {**held, **{day: Held(sent.type, confirmed=True) for day in span(sent.start, sent.end)}}
+        return {day: value for day, value in held.items() if day not in days}
+    return {**held, **dict.fromkeys(days, Held(sent.type, confirmed=True))}
 
 
-def refused(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
-    """What Calven holds once it has refused one of them, or given its days back."""
-    gone = set(span(sent.start, sent.end))
-    return {day: value for day, value in held.items() if day not in gone}
+def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:
+    """What Calven holds once it has refused one of them: what it held before."""
+    days = set(span(sent.start, sent.end))
+    kept = {day: value for day, value in held.items() if day not in days}
+    return {**kept, **{day: value for day, value in before.items() if day in days}}
 
 
 def recent(leaves: Mapping[str, Leave], today: date) -> dict[str, Leave]:
@@ -180,6 +187,10 @@ def recent(leaves: Mapping[str, Leave], today: date) -> dict[str, Leave]:
 
 
 def recent_days(held: Mapping[date, Held], leaves: Mapping[str, Leave], today: date) -> dict[date, Held]:
-    """Without the days over 60 days ago that no leave covers any more."""
+    """Without the confirmed days over 60 days ago that no leave covers any more."""
     covered = wanted(leaves.values())
-    return {day: value for day, value in held.items() if day >= today - KEPT or day in covered}
+    return {
+        day: value
+        for day, value in held.items()
+        if day >= today - KEPT or day in covered or not value.confirmed
+    }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay import inbound, vendors
+from relay.config import Source
 from relay.deadline import Deadline
 from relay.errors import SecretUnreadable, TableUnavailable
 from relay.events import Webhook
@@ -44,7 +45,7 @@ def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
 def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     request = inbound.read(event)
     source = relay.config.current().sources.get(request.source)
-    vendor = vendors.load(source.vendor) if source else None
+    vendor = _vendor(source)
     if source is None or vendor is None or vendor.family != family:
         return 404, {"error": "unknown source"}
     if not source.enabled:
@@ -58,6 +59,14 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         telemetry.rejected(source=request.source, vendor=vendor.name)
         return 401, {"error": "invalid signature"}
     return _relayed(relay, vendor, request.source, webhook, telemetry)
+
+
+def _vendor(source: Source | None) -> Vendor | None:
+    """The source's vendor; one that this version of the relay does not know may be known soon."""
+    try:
+        return vendors.load(source.vendor) if source else None
+    except vendors.UnknownVendor:
+        raise TableUnavailable("the configuration names a vendor that is not known yet") from None
 
 
 def _verified(relay: Relay, vendor: Vendor, request: RawRequest) -> Webhook | None:

@@ -10,7 +10,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from relay import vendors
-from relay.config import RelayYaml, problems
+from relay.config import Problem, RelayYaml, problems
 
 KeyPath = tuple[str, ...]
 
@@ -41,12 +41,12 @@ def load(path: Path) -> RelayYaml:
 
 
 def _checked(path: Path, document: CommentedMap) -> RelayYaml:
-    lines = dict(_lines((), document))
+    lines, found = dict(_lines((), document)), list(_key_problems((), document))
     try:
         relay = RelayYaml.model_validate({k: v for k, v in _plain(document).items() if v is not None})
-        found = list(problems(relay, {name: vendors.load(name).family for name in vendors.NAMES}))
+        found += problems(relay, {name: vendors.load(name).family for name in vendors.NAMES})
     except ValidationError as error:
-        found = [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
+        found += [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
     if found:
         numbered = sorted((_line(lines, where), what) for where, what in found)
         raise InvalidConfig([f"{path}:{line}: {what}" for line, what in numbered])
@@ -73,8 +73,23 @@ def _lines(where: KeyPath, node: Any) -> Iterator[tuple[KeyPath, int]]:
     if isinstance(node, CommentedMap):
         for key, value in node.items():
             here = (*where, str(key))
-            yield here, node.lc.key(key)[0] + 1
+            yield here, node.lc.data[key][0] + 1 if key in node.lc.data else 1
             yield from _lines(here, value)
+
+
+def _key_problems(where: KeyPath, node: Any) -> Iterator[Problem]:
+    """Keys that do not say exactly what they are: a door `012` is not door 10, and `1` is `"1"` again."""
+    if not isinstance(node, CommentedMap):
+        return
+    seen: set[str] = set()
+    for key, value in node.items():
+        here = (*where, str(key))
+        if type(key) not in (str, int):
+            yield here, f"put the key {key} into quotes"
+        elif str(key) in seen:
+            yield here, f"duplicate key {str(key)!r}"
+        seen.add(str(key))
+        yield from _key_problems(here, value)
 
 
 def _plain(node: Any) -> Any:

@@ -52,7 +52,7 @@ def local(url: str | None = None) -> Target:
     try:
         answer = httpx.get(f"{base}/_local", timeout=5, trust_env=False)
         about = answer.raise_for_status().json()
-    except (httpx.HTTPError, ValueError):
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         hint = "start one with `make run`, with the same PORT"
         raise click.ClickException(f"no local relay answers at {base}: {hint}") from None
     return Target(

@@ -1,6 +1,6 @@
 """What a vendor's module declares."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -14,8 +14,8 @@ Fresh = Literal["id", "iso", "seconds"]
 class VendorApi(Protocol):
     """The vendor's API as a thin vendor's module sees it, bound to one source's credentials."""
 
-    def get(self, path: str) -> Any:
-        """The JSON at a path, or None for 404. Raises `VendorUnavailable` or `VendorRefused`."""
+    def get(self, path: str, absent: Collection[int] = (404,)) -> Any:
+        """The JSON at a path, None for a status in `absent`. Raises `VendorUnavailable`, `VendorRefused`."""
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON body, or None for 404. Raises as `get` does."""

@@ -19,6 +19,7 @@ from relay.events import (
     Ignored,
     LeaveChange,
     LeaveState,
+    Unread,
     Webhook,
     iso,
     iso_ms,
@@ -94,10 +95,23 @@ def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
         yield Ignored(event_id=meta.tracking_id or "", reason="simulation")
     elif meta.event_type == DELETED or meta.event_type in CHANGES:
         found = body.data.resource
-        for resource in found if isinstance(found, list) else [found]:
-            yield _change(_Resource.model_validate(resource), body, webhook)
+        if not isinstance(found, list):
+            yield _change(_Resource.model_validate(found), body, webhook)
+            return
+        for resource in found:
+            yield _readable(resource, body, webhook)
     else:
         yield Ignored(event_id=meta.tracking_id or "", reason="other_event")
+
+
+def _readable(resource: object, body: _Body, webhook: Webhook) -> Event:
+    """The change of one resource among several; one that cannot be read as an event of its own."""
+    try:
+        return _change(_Resource.model_validate(resource), body, webhook)
+    except (ValidationError, Unparseable) as error:
+        alone = body.model_copy(update={"data": body.data.model_copy(update={"resource": resource})})
+        detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
+        return Unread(event_id=body.data.meta.tracking_id or "", body=alone.model_dump_json(), detail=detail)
 
 
 def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:

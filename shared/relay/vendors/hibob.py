@@ -153,7 +153,7 @@ def fetch(notice: LeaveNotice, api: VendorApi) -> Sequence[Event]:
 def _email(employee_id: str, api: VendorApi) -> str | None:
     """The employee's e-mail address: the plain GET, else the field search that replaces it."""
     path = f"/v1/people/{employee_id}"
-    found = api.get(path)
+    found = api.get(path, absent=(404, 405, 410))
     if not isinstance(found, dict):
         found = api.post(path, {"fields": ["root.email"]})
     email = found.get("email", found.get("/root/email")) if isinstance(found, dict) else None

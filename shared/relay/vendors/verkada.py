@@ -87,15 +87,16 @@ class _Access(BaseModel):
         return self.event_id or sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
-class _Notification(BaseModel):
+class _Head(BaseModel):
     webhook_type: str
+
+
+class _Notification(BaseModel):
     data: dict[str, object] = {}
 
     def ignored(self) -> str | None:
         """Why this one is none of Calven's business, or None for an accepted credential."""
         name = str(self.data.get("notification_type"))
-        if self.webhook_type != "notification":
-            return "other_event"
         if name == "door_press_to_exit_accepted":
             return "anonymous"
         if name in DENIED:
@@ -110,7 +111,10 @@ class _Notification(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """An accepted credential is a badge event; all else that a Verkada organisation sends is ignored."""
     try:
-        notification = _Notification.model_validate(read_json(webhook.body))
+        payload = read_json(webhook.body)
+        if _Head.model_validate(payload).webhook_type != "notification":
+            return [Ignored(reason="other_event")]
+        notification = _Notification.model_validate(payload)
         if reason := notification.ignored():
             return [Ignored(event_id=str(notification.data.get("event_id") or ""), reason=reason)]
         access = _Access.model_validate(notification.data)
