@@ -9,7 +9,7 @@ import hmac
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -100,7 +100,7 @@ class _EventResult(BaseModel):
 
 
 class _Results(BaseModel):
-    results: list[_EventResult] = field(default_factory=list)
+    results: list[_EventResult] = []
 
 
 class Calven:
@@ -170,16 +170,23 @@ class Calven:
 
     def _valid_token(self, deadline: Deadline, refused: str = "") -> str:
         """The cached token, or a new one where it is about to expire or is the one just refused."""
-        with self._token_lock:
+        if not self._token_lock.acquire(timeout=max(deadline.left(), 0)):
+            raise Transient("no token in time")
+        try:
             token, expires_at = self._token
             if token == refused or expires_at - RENEW_BEFORE_SECONDS <= self._clock():
                 self._token = token, expires_at = self._new_token(deadline)
             return token
+        finally:
+            self._token_lock.release()
 
     def _new_token(self, deadline: Deadline) -> tuple[str, float]:
         secret = self._secret()
         path, body = self._credentials(secret)
-        answer = self._post(path, body, deadline)
+        try:
+            answer = self._post(path, body, deadline)
+        except Transient as error:
+            raise Transient(str(error)) from None
         if answer.status in (400, 401):
             self._secrets.forget("calven")
             raise Misconfigured(f"Calven refuses the API key: {path} answered {answer.status}")
@@ -187,6 +194,8 @@ class Calven:
             self._raise_for_status(answer, f"{path} ")
         except Refused as error:
             raise Misconfigured(str(error)) from None
+        except Transient as error:
+            raise type(error)(str(error), retry_after=error.retry_after) from None
         try:
             if secret.auth == "hmac":
                 issued = _Token.model_validate_json(answer.body)

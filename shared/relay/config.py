@@ -51,7 +51,7 @@ class Place(_Model):
     def _known(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError):
+        except (OSError, ValueError, KeyError):
             raise ValueError("not a time zone of the IANA database, such as Australia/Sydney") from None
         return name
 
@@ -81,7 +81,9 @@ class Config(_Model):
         return tuple(self._path(place))
 
     def _path(self, place: str | None) -> Iterator[str]:
-        while place is not None and place in self.places:
+        seen: set[str] = set()
+        while place is not None and place in self.places and place not in seen:
+            seen.add(place)
             yield place
             place = self.places[place].within
 
@@ -150,9 +152,11 @@ def _tree_problems(relay: RelayYaml) -> Iterator[Problem]:
 
 
 def _in_cycle(relay: RelayYaml, name: str) -> bool:
-    seen, at = {name}, relay.places[name].within
-    while at is not None and at in relay.places:
-        if at in seen:
+    """Whether following `within` from a place leads back to it."""
+    seen: set[str] = set()
+    at = relay.places[name].within
+    while at is not None and at in relay.places and at not in seen:
+        if at == name:
             return True
         seen.add(at)
         at = relay.places[at].within
@@ -167,12 +171,8 @@ def _differs_from_site(relay: RelayYaml, name: str, place: Place) -> Iterator[Pr
 
 
 def _feed_problems(relay: RelayYaml) -> Iterator[Problem]:
-    cyclic = any(_in_cycle(relay, name) for name in relay.places)
     by_doors = {
-        place
-        for doors in relay.doors.values()
-        for door in doors.values()
-        for place in (() if cyclic else relay.path(door.place))
+        place for doors in relay.doors.values() for door in doors.values() for place in relay.path(door.place)
     }
     for source, sensors in relay.sensors.items():
         for entry, sensor in sensors.items():

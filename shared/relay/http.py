@@ -1,11 +1,14 @@
 """Outgoing HTTP: one pooled client a container, and timeouts that end with a deadline."""
 
-from collections.abc import Mapping
+import ssl
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
+import httpcore
 import httpx
 
 from relay.deadline import Deadline
@@ -14,6 +17,8 @@ LEAST_SECONDS = 0.1
 """With less time than this left, a request is not begun."""
 RETRIED_STATUSES = frozenset({408, 425, 429})
 """Below 500, what asks to be tried again."""
+NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""After these nobody has received the request."""
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
@@ -46,15 +51,69 @@ class Answer:
         return min(max(wait, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-class _Remaining(dict[str, float]):
-    """httpx's timeouts, each worth what is left of the deadline at the moment when it is looked up."""
+class _Current(threading.local):
+    """The deadline of the request that this thread is making."""
 
-    def __init__(self, deadline: Deadline) -> None:
-        super().__init__()
-        self._deadline = deadline
+    deadline = Deadline(float("inf"))
 
-    def get(self, _key: str, _default: Any = None) -> float:
-        return max(self._deadline.left(), 0.001)
+    def left(self) -> float:
+        """Seconds left; raises httpcore's time-out when there are none."""
+        left = self.deadline.left()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left
+
+
+_current = _Current()
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection, each of whose reads and writes gets what is left of the thread's deadline.
+
+    httpx's own time-outs bound each read, so that an answer which drips never ends.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        return self._stream.read(max_bytes, _current.left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._stream.write(buffer, _current.left())
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _current.left()))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _Backend(httpcore.SyncBackend):
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ARG002
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(super().connect_tcp(host, port, _current.left(), local_address, socket_options))
+
+
+class _Transport(httpx.HTTPTransport):
+    def __init__(self) -> None:
+        super().__init__(trust_env=False)
+        # httpx has no way to name a backend; its version is pinned, and a test drips.
+        self._pool._network_backend = _Backend()  # noqa: SLF001
 
 
 class Http:
@@ -62,7 +121,7 @@ class Http:
 
     def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
         self._client = httpx.Client(
-            transport=transport,
+            transport=transport or _Transport(),
             follow_redirects=False,
             trust_env=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -78,14 +137,17 @@ class Http:
         """Send one request and read its answer before the deadline; raises `NoAnswer`."""
         if deadline.left() < LEAST_SECONDS:
             raise NoAnswer("no time left", sent=False)
+        _current.deadline = deadline
         try:
-            request = self._client.build_request(
-                method, url, headers=headers, json=json, extensions={"timeout": _Remaining(deadline)}
-            )
-            return self._read(request, deadline)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            timeouts = {"timeout": {"pool": deadline.left()}}
+            request = self._client.build_request(method, url, headers=headers, json=json, extensions=timeouts)
+        except (httpx.InvalidURL, ValueError) as error:
             raise NoAnswer(type(error).__name__, sent=False) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        try:
+            return self._read(request, deadline)
+        except NOT_SENT as error:
+            raise NoAnswer(type(error).__name__, sent=False) from None
+        except (httpx.HTTPError, httpx.StreamError) as error:
             raise NoAnswer(type(error).__name__, sent=True) from None
 
     def _read(self, request: httpx.Request, deadline: Deadline) -> Answer:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
+GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
+"""Codes of a secret that was deleted, at once or with a recovery window."""
 FAILURE_SECONDS = 5.0
 """So long after a failure, what was read last is used without asking again."""
 
@@ -119,9 +121,10 @@ class Secrets:
             text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
         except (ClientError, BotoCoreError, KeyError) as error:
             code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
-            if text and code != "ResourceNotFoundException":
+            if text and code not in GONE:
                 self._failed_at = now
                 return text
+            self._cache.pop(name, None)
             raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
         self._cache[name] = (self._clock(), text)
         return text

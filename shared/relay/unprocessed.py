@@ -1,7 +1,6 @@
 """What cannot be forwarded now, or ever: the envelope, its two queues, and the waits between attempts."""
 
 import base64
-import binascii
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -53,7 +52,7 @@ class StoredRequest(BaseModel):
         """The webhook again. It was verified before it was stored."""
         try:
             body = base64.b64decode(self.body, validate=True)
-        except binascii.Error:
+        except ValueError:
             body = b""
         return Webhook(body=body, topic=self.topic, headers=self.headers, received_at=received_at)
 

@@ -73,7 +73,8 @@ def _lines(where: KeyPath, node: Any) -> Iterator[tuple[KeyPath, int]]:
     if isinstance(node, CommentedMap):
         for key, value in node.items():
             here = (*where, str(key))
-            yield here, node.lc.data[key][0] + 1 if key in node.lc.data else 1
+            if key in (node.lc.data or {}):
+                yield here, node.lc.data[key][0] + 1
             yield from _lines(here, value)
 
 

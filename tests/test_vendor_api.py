@@ -1,0 +1,221 @@
+"""A thin vendor's API is asked at a known host, with the secret's credentials, and fails in two ways only."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from localrun.serve import Served, bind
+from relay import vendors
+from relay.deadline import Deadline
+from relay.errors import VendorRefused, VendorUnavailable
+from relay.http import MAX_ANSWER_BYTES
+from relay.secrets import SourceSecret
+from relay.vendor_api import VendorClient
+from relay.vendors.base import Api
+from tests.rig import NOON, Clock
+from tests.servers import http_of, wire
+
+CREDENTIALS = {"serviceUserId": "SERVICE-1", "serviceUserToken": "t0p:s\u00e9cret"}
+BASIC = "Basic " + base64.b64encode("SERVICE-1:t0p:s\u00e9cret".encode()).decode()
+
+
+def hibob() -> Api:
+    """The one vendor so far whose API is asked."""
+    api = vendors.load("hibob").api
+    assert api is not None
+    return api
+
+
+def secret(**api: str) -> SourceSecret:
+    """A source's secret with HiBob's credentials."""
+    return SourceSecret(api={name: SecretStr(value) for name, value in (CREDENTIALS | api).items()})
+
+
+@contextmanager
+def client(
+    reply: httpx.Response | Exception, asked: list[httpx.Request] | None = None, **api: str
+) -> Iterator[VendorClient]:
+    """A client of an API that has one answer."""
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        if asked is not None:
+            asked.append(request)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    clock = Clock()
+    with http_of(handler) as http:
+        yield VendorClient(hibob(), secret(**api), http, Deadline(NOON + 5, clock), clock)
+
+
+@pytest.mark.parametrize(
+    ("api", "url"),
+    [
+        ({}, "https://api.hibob.com/v1/people/7"),
+        ({"baseUrl": "http://127.0.0.1:9/"}, "http://127.0.0.1:9/v1/people/7"),
+        ({"baseUrl": "https://eu.hibob.test:8443"}, "https://eu.hibob.test:8443/v1/people/7"),
+        ({"baseUrl": ""}, "https://api.hibob.com/v1/people/7"),
+    ],
+)
+def test_host(api: dict[str, str], url: str) -> None:
+    """The host is the secret's `baseUrl`, and the vendor's own where none is given."""
+    asked: list[httpx.Request] = []
+    with client(httpx.Response(200, json={}), asked, **api) as vendor:
+        vendor.get("/v1/people/7")
+    assert str(asked[0].url) == url
+
+
+def test_requests() -> None:
+    """A question carries HiBob's Basic credentials and asks for JSON, with a body where there is one."""
+    asked: list[httpx.Request] = []
+    with client(httpx.Response(200, json={"a": [1]}), asked) as vendor:
+        assert vendor.get("/v1/people/7") == {"a": [1]}
+        assert vendor.post("/v1/people/7", {"fields": ["root.email"]}) == {"a": [1]}
+    assert [(request.method, request.url.path) for request in asked] == [
+        ("GET", "/v1/people/7"),
+        ("POST", "/v1/people/7"),
+    ]
+    assert {request.headers["authorization"] for request in asked} == {BASIC}
+    assert {request.headers["accept"] for request in asked} == {"application/json"}
+    assert asked[0].content == b""
+    assert json.loads(asked[1].content) == {"fields": ["root.email"]}
+
+
+def test_time() -> None:
+    """The time of asking is the relay's."""
+    with client(httpx.Response(200)) as vendor:
+        assert vendor.now() == NOON
+
+
+@pytest.mark.parametrize("missing", CREDENTIALS)
+def test_missing_credentials(missing: str) -> None:
+    """A secret without a credential that the vendor needs is the operator's to mend: it names the field."""
+    api = {name: SecretStr(value) for name, value in CREDENTIALS.items() if name != missing}
+    with http_of() as http, pytest.raises(VendorRefused, match=rf"has no api\.{missing}$"):
+        VendorClient(hibob(), SourceSecret(api=api), http, Deadline(NOON, Clock()), Clock())
+
+
+def test_no_credentials_at_all() -> None:
+    """A secret without `api` is one without credentials."""
+    with http_of() as http, pytest.raises(VendorRefused, match="serviceUserId"):
+        VendorClient(hibob(), SourceSecret(), http, Deadline(NOON, Clock()), Clock())
+
+
+def test_gone() -> None:
+    """What is not there is None, in whichever way the vendor is known to say so."""
+    with client(httpx.Response(404, json={"error": "no"})) as vendor:
+        assert vendor.get("/v1/people/7") is None
+        assert vendor.post("/v1/people/7", {}) is None
+    with client(httpx.Response(405)) as vendor:
+        assert vendor.get("/v1/people/7", absent=(404, 405)) is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 401, 403, 405, 410, 422])
+def test_refused(status: int) -> None:
+    """Wrong credentials, missing permissions and malformed questions do not heal by asking again."""
+    moved = {"location": "https://elsewhere.test/"}
+    with client(httpx.Response(status, headers=moved)) as vendor, pytest.raises(VendorRefused) as refused:
+        vendor.get("/v1/people/7")
+    assert str(refused.value).endswith(f"answered {status}")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize(("header", "wait"), [({"retry-after": "90"}, 90), ({}, None)])
+def test_unavailable(status: int, header: dict[str, str], wait: float | None) -> None:
+    """A vendor that is busy or broken is asked again later, after the wait that it asks for."""
+    reply = httpx.Response(status, headers=header)
+    with client(reply) as vendor, pytest.raises(VendorUnavailable) as unavailable:
+        vendor.get("/v1/people/7")
+    assert unavailable.value.retry_after == wait
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.ConnectError(""),
+        httpx.ReadTimeout(""),
+        httpx.ReadError(""),
+        httpx.Response(200, content=b"x" * (MAX_ANSWER_BYTES + 1)),
+        httpx.Response(200, content=b"<html>"),
+        httpx.Response(200, content=b""),
+        httpx.Response(204),
+        httpx.Response(200, content=b'{"email": NaN}'),
+    ],
+)
+def test_no_usable_answer(reply: httpx.Response | Exception) -> None:
+    """No answer, one of over 1 MiB and one that is no JSON may be another one later."""
+    with client(reply) as vendor, pytest.raises(VendorUnavailable) as unavailable:
+        vendor.get("/v1/people/7")
+    assert unavailable.value.retry_after is None
+
+
+@pytest.mark.parametrize(
+    "base_url", ["api.hibob.com", "://", "https://[", "http://h\u00e9llo w\u00f6rld", "ftp://x"]
+)
+def test_base_url_that_is_none(base_url: str) -> None:
+    """A `baseUrl` that is no URL fails as an API does that cannot be reached."""
+    with http_of() as http, pytest.raises(VendorUnavailable):
+        VendorClient(hibob(), secret(baseUrl=base_url), http, Deadline(time.time() + 2), time.time).get("/x")
+
+
+def test_on_the_wire() -> None:
+    """On a wire too, credentials go to the configured host, and not where it redirects to."""
+    seen: list[tuple[str, str]] = []
+
+    def people(request: Request) -> Response:
+        seen.append((request.url.path, request.headers["authorization"]))
+        if request.path_params["id"] == "7":
+            return JSONResponse({"email": "bob@example.com"})
+        return RedirectResponse("/v1/people/7")
+
+    app = Starlette(routes=[Route("/v1/people/{id}", people)])
+    with Served(app) as url, http_of() as http:
+        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 5), time.time)
+        assert vendor.get("/v1/people/7") == {"email": "bob@example.com"}
+        with pytest.raises(VendorRefused, match="307"):
+            vendor.get("/v1/people/8")
+    assert seen == [("/v1/people/7", BASIC), ("/v1/people/8", BASIC)]
+
+
+def test_deadline() -> None:
+    """A vendor's API that hangs takes no more than the time that is left."""
+    with wire(lambda: [60.0]) as url, http_of() as http:
+        began = time.time()
+        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(began + 0.4), time.time)
+        with pytest.raises(VendorUnavailable):
+            vendor.get("/v1/people/7")
+        assert time.time() - began < 0.7
+
+
+@pytest.mark.parametrize(
+    "reply", [401, 500, httpx.ReadTimeout("t0p:s\u00e9cret"), httpx.Response(200, content="t0p:s\u00e9cret")]
+)
+def test_no_secret_shows(reply: Any) -> None:
+    """No failure and no `repr` tells a credential."""
+    reply = httpx.Response(reply, text="t0p:s\u00e9cret") if isinstance(reply, int) else reply
+    with client(reply) as vendor, pytest.raises((VendorRefused, VendorUnavailable)) as failed:
+        vendor.get("/v1/people/7")
+    for text in (repr(failed.value), str(failed.value), repr(vendor), repr(secret())):
+        assert "s\u00e9cret" not in text
+        assert BASIC not in text
+
+
+def test_nobody_listens() -> None:
+    """An API that cannot be reached is asked again later."""
+    with bind() as unheard, http_of() as http:
+        url = "http://{}:{}".format(*unheard.getsockname())
+        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 2), time.time)
+        with pytest.raises(VendorUnavailable, match="ConnectError"):
+            vendor.get("/v1/people/7")
