@@ -286,6 +286,7 @@ def test_cycle(loads: Loads) -> None:
     assert problems(loads, text) == [
         "relay.yaml:3: 'b' is within itself",
         "relay.yaml:4: 'c' is within itself",
+        "relay.yaml:7: 'c' is fed by doors already",
     ]
 
 

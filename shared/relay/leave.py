@@ -114,51 +114,63 @@ class Leaves:
 
     def _attempt(self, change: LeaveChange, leave: Leave, source: str, seconds: float) -> Recorded:
         where, former = _leave_key(source, change.leave_id), _former_key(source, change)
-        wanted_keys = (where, former, leave.email and _employee_key(leave.email))
-        found = self._table.get([key for key in wanted_keys if key])
+        employee_key = _employee_key(leave.email) if leave.email else None
+        found = self._table.get([key for key in (where, former, employee_key) if key])
         known, replaced = _leave(found.get(where)), _leave(found.get(former)) if former else None
-        email = next((each.email for each in (leave, known, replaced) if each and each.email), "")
-        leave = replace(leave, email=email)
-        fresh = known is None or leave.rank() > replace(known, email=known.email or email).rank()
+        leave = replace(leave, email=next((e.email for e in (leave, known, replaced) if e and e.email), ""))
+        leave = replace(leave, former=_former_email(leave, known))
+        fresh = known is None or leave.rank() > replace(known, email=known.email or leave.email).rank()
         updates = [_leave_update(where, leave, known)] if fresh else []
         if former and (replaced is None or replaced.version != REPLACED):
-            updates.append(_leave_update(former, replace(leave, state="ended", version=REPLACED), replaced))
+            updates.append(_leave_update(former, _replaced(replaced or leave), replaced))
         unseen = known is replaced is None and leave.state == "ended" and not change.declined
-        if not email:
-            self._write_without_employee(leave, updates)
-        if unseen and (not email or not leave.dated):
+        if not leave.email and leave.state == "approved":
+            raise InvalidLeave("the employee has no e-mail address", reason="no_email")
+        if not leave.email or (unseen and not leave.dated):
+            self._table.write(updates)
+        if unseen and not (leave.email and leave.dated):
             detail = "the leave was never seen, and its change names no person or no dates"
             raise InvalidLeave(detail, reason="unknown_leave")
-        if not email:
-            return Recorded((), _reason(change, leave, fresh=fresh))
-        keys = {_employee_key(each.email) for each in (leave, known, replaced) if each and each.email}
-        found |= self._table.get([key for key in keys if key not in found])
-        before = {key: _employee(found.get(key), email) for key in keys}
-        after = {key: employee.tidied(self._today()) for key, employee in before.items()}
-        gone = {f"{source}/{change.replaces}"} if former else set()
-        after = {key: _without(employee, gone) for key, employee in after.items()}
-        if fresh:
-            name = f"{source}/{change.leave_id}"
-            after = {key: _without(employee, {name}) for key, employee in after.items()}
-            holder = _employee_key(email)
-            after[holder] = _with(after[holder], name, leave, unseen=unseen)
-        turns, busy = [], False
-        for key, employee in after.items():
-            turn, taken = self._turn(employee, (source, f"{change.event_id}@{change.version}"), seconds)
-            if turn:
-                turns.append(turn)
-                after[key] = turn.employee
-            busy = busy or taken
-        updates += [_employee_update(after[key], self._today()) for key in keys if after[key] != before[key]]
-        self._table.write(updates)
+        turns: tuple[Turn, ...] = ()
+        busy = False
+        if leave.email:
+            emails = (leave.email, leave.former, replaced.email if replaced else "")
+            keys = {_employee_key(email) for email in emails if email}
+            found |= self._table.get([key for key in keys if key not in found])
+            before = {key: _employee(found.get(key), leave.email) for key in keys}
+            after = self._applied(before, change, leave, source, fresh=fresh, unseen=unseen)
+            turns, busy = self._turns(after, (source, f"{change.event_id}@{change.version}"), seconds)
+            after |= {turn.employee.key: turn.employee for turn in turns}
+            updates += [_employee_update(after[k], self._today()) for k in keys if after[k] != before[k]]
+            self._table.write(updates)
         saved = tuple(replace(turn, employee=_saved(turn.employee)) for turn in turns)
         return Recorded(saved, _reason(change, leave, fresh=fresh), busy)
 
-    def _write_without_employee(self, leave: Leave, updates: list[Update]) -> None:
-        """Record a change of a leave of which nobody knows whose it is; approved leave must have somebody."""
-        if leave.state == "approved":
-            raise InvalidLeave("the employee has no e-mail address", reason="no_email")
-        self._table.write(updates)
+    def _applied(
+        self,
+        employees: Mapping[Key, Employee],
+        change: LeaveChange,
+        leave: Leave,
+        source: str,
+        *,
+        fresh: bool,
+        unseen: bool,
+    ) -> dict[Key, Employee]:
+        """The employees with the change applied: the replaced leave gone, the changed one in its place."""
+        name, today = f"{source}/{change.leave_id}", self._today()
+        gone = {f"{source}/{change.replaces}"} - {name} | ({name} if fresh else set())
+        applied = {key: _without(employee.tidied(today), gone) for key, employee in employees.items()}
+        if fresh:
+            key = _employee_key(leave.email)
+            applied[key] = _with(applied[key], name, leave, unseen=unseen)
+        return applied
+
+    def _turns(
+        self, employees: Mapping[Key, Employee], cause: tuple[str, str], seconds: float
+    ) -> tuple[tuple[Turn, ...], bool]:
+        """A turn for each employee for whom there is something to send; whether a lease forbids one."""
+        asked = [self._turn(employee, cause, seconds) for employee in employees.values()]
+        return tuple(turn for turn, _ in asked if turn), any(taken for _, taken in asked)
 
     def _turn(self, employee: Employee, cause: tuple[str, str], seconds: float) -> tuple[Turn | None, bool]:
         """What there is to send under a new lease, or whether somebody else holds it."""
@@ -238,6 +250,18 @@ def _leave_key(source: str, leave_id: str) -> Key:
     return f"leave#{source}#{leave_id}", "leave"
 
 
+def _former_email(leave: Leave, known: Leave | None) -> str:
+    """Whose the leave was before its address changed: that employee's days are to be given back."""
+    if known is None:
+        return ""
+    moved = known.email and known.email.lower() != leave.email.lower()
+    return known.email if moved else known.former
+
+
+def _replaced(leave: Leave) -> Leave:
+    return replace(leave, state="ended", version=REPLACED)
+
+
 def _former_key(source: str, change: LeaveChange) -> Key | None:
     """Where the leave is that this change's leave replaces, if it replaces another."""
     if change.replaces in (None, change.leave_id):
@@ -305,6 +329,7 @@ def _stored(item: Item) -> Leave:
         state=item["state"],
         version=item["version"],
         email=item["email"],
+        former=item["former"],
         start=start,
         end=end,
         type=item["type"],
@@ -317,6 +342,7 @@ def _leave_values(leave: Leave) -> dict[str, Any]:
         "state": leave.state,
         "version": leave.version,
         "email": leave.email,
+        "former": leave.former,
         "start": leave.start.isoformat() if leave.start else "",
         "end": leave.end.isoformat() if leave.end else "",
         "type": leave.type,

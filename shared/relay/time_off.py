@@ -26,12 +26,14 @@ V = TypeVar("V")
 class Leave:
     """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
 
-    `recorded` is the day when it was last heard of; `dated` says whether the change had usable dates.
+    `former` is the address that it was known under before, `recorded` the day when it was last heard of;
+    `dated` says whether the change had usable dates.
     """
 
     state: LeaveState
     version: str
     email: str = ""
+    former: str = ""
     start: date | None = None
     end: date | None = None
     type: TimeOffType = "leave"
