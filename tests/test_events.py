@@ -67,7 +67,6 @@ def test_any_bytes(body: bytes) -> None:
         b"NaN",
         b"[Infinity]",
         b"[-Infinity]",
-        b"[1e999]",
         b'"\\ud800"',
         b'"\xff"',
         b"\xef\xbb\xbf{}",

@@ -1,0 +1,425 @@
+"""Headcount: what a badge makes of positions and counts, in memory."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from relay.config import Door
+from relay.events import EARLIEST, LATEST, BadgeEvent, Direction
+from relay.occupancy import (
+    Badge,
+    Count,
+    Day,
+    Fact,
+    Ledger,
+    Position,
+    Settled,
+    anonymous,
+    day_of,
+    end,
+    event_id,
+    operating_day,
+    settle,
+    through,
+)
+from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
+from tests.rig import NOON
+
+TODAY = operating_day(CONFIG, "hq", NOON_MS)
+SYDNEY, NEW_YORK = "Australia/Sydney", "America/New_York"
+MINUTE = 60_000
+
+
+class Memory:
+    """A ledger of one day in two dictionaries. `told` is all that Calven has been told, in order."""
+
+    def __init__(self, day: Day = TODAY, *, closed: bool = False, since: Iterable[str] = ()) -> None:
+        self.day, self.closed, self.since = day, closed, frozenset(since)
+        self.positions: dict[str, Position] = {}
+        self.counts: dict[str, Count] = {}
+        self.told: list[Fact] = []
+
+    def badge(self, badge: Badge, *, tell: bool = True) -> Settled:
+        """Settle a badge, and tell Calven."""
+        position = self.positions.get(badge.person, Position())
+        around = {*CONFIG.path(badge.place), *position.path}
+        counts = {place: self.counts.get(place, Count()) for place in around}
+        settled = settle(badge, Ledger(self.day, position, counts, self.closed, self.since), CONFIG)
+        if settled.position:
+            self.positions[badge.person] = settled.position
+        self.counts |= settled.counts
+        if tell:
+            self.tell(settled.facts)
+        return settled
+
+    def tell(self, facts: Sequence[Fact]) -> None:
+        """Calven accepts these facts."""
+        self.told += facts
+        for fact in facts:
+            count = self.counts[fact.place]
+            self.counts[fact.place] = replace(count, reported=max(count.reported, fact.version))
+
+    def people(self) -> Counter[str]:
+        """The people in each place that has any."""
+        return Counter({place: count.people for place, count in self.counts.items() if count.people})
+
+    def where(self) -> dict[str, str | None]:
+        """Where everybody is."""
+        return {person: next(iter(position.path), None) for person, position in self.positions.items()}
+
+
+def run(some: Iterable[Badge]) -> Memory:
+    """What the ledger holds after these badges."""
+    memory = Memory()
+    for one in some:
+        memory.badge(one)
+    return memory
+
+
+def counted(facts: Iterable[Fact]) -> dict[str, int]:
+    """People by place, as the facts tell."""
+    return {fact.place: fact.people for fact in facts}
+
+
+@pytest.mark.parametrize(
+    ("before", "passage", "told"),
+    [
+        (None, ("in", "l1-a"), {"l1-a": 1, "l1": 1, "hq": 1}),
+        (None, ("in", "hq"), {"hq": 1}),
+        ("l1-a", ("in", "l1-b"), {"l1-a": 0, "l1-b": 1}),
+        ("l1-a", ("in", "l2-a"), {"l1-a": 0, "l1": 0, "l2-a": 1, "l2": 1}),
+        ("l1-a", ("out", "l1-a"), {"l1-a": 0}),
+        ("l1-a", ("out", "l1"), {"l1-a": 0, "l1": 0}),
+        ("l1-a", ("out", "hq"), {"l1-a": 0, "l1": 0, "hq": 0}),
+        ("l1-a", ("in", "l1"), {"l1-a": 0}),
+        ("l1-a", ("in", "l1-a"), {}),
+        ("hq", ("in", "l2-a"), {"l2-a": 1, "l2": 1}),
+        (None, ("out", "l1-a"), {"l1": 1, "hq": 1}),
+        (None, ("out", "hq"), {}),
+        ("l2-a", ("out", "l1-a"), {"l2-a": 0, "l2": 0, "l1": 1}),
+    ],
+)
+def test_who_is_counted_where(
+    before: str | None, passage: tuple[Direction, str], told: dict[str, int]
+) -> None:
+    """The places left and entered change, each with its new count in one settlement, and no others."""
+    memory = run([badge("e1", "ann", "in", before)] if before else [])
+    settled = memory.badge(badge("e2", "ann", *passage, at=NOON_MS + 1))
+    assert counted(settled.facts) == told
+    assert settled.reason == ("" if told else "unchanged")
+    assert set(settled.counts) == set(told)
+
+
+def test_second_door() -> None:
+    """Somebody who enters again without having left, through whatever door, is counted once."""
+    memory = run(badge(f"e{n}", "ann", "in", place, NOON_MS + n) for n, place in enumerate(PLACES))
+    assert memory.people() == {"l2-a": 1, "l2": 1, "hq": 1}
+
+
+def test_several_people() -> None:
+    """Counts are absolute: everybody inside is in them."""
+    memory = run(badge(f"e{n}", f"person {n}", "in", "l1", NOON_MS + n) for n in range(5))
+    assert [fact.people for fact in memory.told if fact.place == "hq"] == [1, 2, 3, 4, 5]
+
+
+@given(badges())
+def test_oracle(some: list[Badge]) -> None:
+    """After any badges, the counts are those of people counted one by one where they badged last."""
+    memory = run(some)
+    assert memory.people() == truth(some)
+    assert memory.where() == positions(some)
+
+
+@given(badges().flatmap(lambda some: st.tuples(st.just(some), disordered(some))))
+def test_disorder(runs: tuple[list[Badge], list[Badge]]) -> None:
+    """Any order and any repetition of badges end in the same counts and positions as the ordered run."""
+    ordered, other = (run(some) for some in runs)
+    assert other.people() == ordered.people()
+    assert other.where() == ordered.where()
+
+
+@given(badges().flatmap(disordered))
+def test_calven_is_told_the_end(some: list[Badge]) -> None:
+    """What Calven was told last about a place, by time, is the count in the end."""
+    memory = run(some)
+    latest = {fact.place: fact.people for fact in sorted(memory.told, key=lambda fact: fact.at)}
+    assert {place: people for place, people in latest.items() if people} == memory.people()
+
+
+@given(badges(spread_ms=2000).flatmap(disordered))
+def test_times_increase(some: list[Badge]) -> None:
+    """The times told about a place strictly increase, none is before its badge, and none is told twice."""
+    memory = Memory()
+    for one in some:
+        assert all(fact.at >= one.at for fact in memory.badge(one).facts)
+    for place in PLACES:
+        times = [fact.at for fact in memory.told if fact.place == place]
+        assert times == sorted(set(times))
+    ids = [fact.event_id for fact in memory.told]
+    assert len(ids) == len(set(ids))
+
+
+def test_own_time() -> None:
+    """A fact has its event's own time where it can, else the next free millisecond."""
+    memory = Memory()
+    facts = [
+        memory.badge(badge(f"e{n}", f"p{n}", "in", "hq", NOON_MS + at)).facts
+        for n, at in enumerate((5, 9, 9, 7))
+    ]
+    assert [fact.at - NOON_MS for [fact] in facts] == [5, 9, 10, 11]
+
+
+def test_end_of_the_day() -> None:
+    """However many badges come in a day's last millisecond, none is told a time of the next day."""
+    memory = run(badge(f"e{n}", f"p{n}", "in", "hq", TODAY.end - 1) for n in range(4))
+    assert {fact.at for fact in memory.told} == {TODAY.end - 1}
+    assert memory.people() == {"hq": 4}
+
+
+def test_start_of_the_day() -> None:
+    """A badge at the instant of the reset is told after the zero of the day before, not together with it."""
+    memory = Memory(operating_day(CONFIG, "hq", TODAY.end))
+    [fact] = memory.badge(badge("e1", "ann", "in", "hq", TODAY.end)).facts
+    assert fact.at > TODAY.end
+
+
+def test_duplicate() -> None:
+    """An exact duplicate of a badge that has been told tells nothing."""
+    memory = run([badge("e1", "ann", "in", "l1")])
+    settled = memory.badge(badge("e1", "ann", "in", "l1"))
+    assert (settled.position, settled.facts, settled.reason) == (None, [], "duplicate")
+
+
+def test_older() -> None:
+    """A badge that is older than the person's last one moves nobody."""
+    memory = run([badge("e2", "ann", "in", "l1", NOON_MS + 1)])
+    settled = memory.badge(badge("e1", "ann", "out", "hq"))
+    assert (settled.position, settled.facts, settled.reason) == (None, [], "superseded")
+
+
+@pytest.mark.parametrize("again", [badge("e1", "ann", "in", "l1"), badge("e0", "ann", "out", "hq")])
+def test_unreported_is_told_again(again: Badge) -> None:
+    """What has not been reported is told again, under the same id, by a duplicate and by an older badge."""
+    memory = Memory()
+    first = memory.badge(badge("e1", "ann", "in", "l1"), tell=False)
+    assert {fact.event_id for fact in memory.badge(again).facts} >= {
+        fact.event_id for fact in first.facts if fact.place in CONFIG.path(again.place)
+    }
+
+
+def test_unreported_on_the_path() -> None:
+    """A badge tells the unreported counts around its door too, as they are now."""
+    memory = Memory()
+    memory.badge(badge("e1", "ann", "in", "l1-a"), tell=False)
+    assert counted(memory.badge(badge("e2", "ben", "in", "l1")).facts) == {"l1": 2, "hq": 2}
+    assert counted(memory.badge(badge("e3", "ben", "in", "l1-a", NOON_MS + 1)).facts) == {"l1-a": 2}
+
+
+def test_never_below_zero() -> None:
+    """A count that was lost does not become negative."""
+    memory = run([badge("e1", "ann", "in", "l1")])
+    memory.counts.clear()
+    assert counted(memory.badge(badge("e2", "ann", "out", "l1", NOON_MS + 1)).facts) == {"l1": 0}
+
+
+def test_place_that_is_gone() -> None:
+    """Who was in a place that the configuration has no more still leaves it."""
+    memory = Memory()
+    memory.positions["ann"] = Position(("demolished", "hq"), NOON_MS, "e1", 1)
+    memory.counts |= {place: Count(people=1) for place in ("demolished", "hq")}
+    told = counted(memory.badge(badge("e2", "ann", "in", "l1", NOON_MS + 1)).facts)
+    assert told == {"demolished": 0, "l1": 1}
+
+
+def test_late_into_a_closed_day() -> None:
+    """A late badge into a day that was reported empty is told with its own time, then the zero once more."""
+    memory = Memory(closed=True)
+    facts = memory.badge(badge("e1", "ann", "in", "l1")).facts
+    assert sorted((fact.at, fact.place, fact.people) for fact in facts) == [
+        (NOON_MS, "hq", 1),
+        (NOON_MS, "l1", 1),
+        (TODAY.end, "hq", 0),
+        (TODAY.end, "l1", 0),
+    ]
+    assert len({fact.event_id for fact in facts}) == 4
+    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == []
+
+
+def test_late_into_a_closed_day_and_told_since() -> None:
+    """The zero of a closed day is not told where something newer was told already."""
+    memory = Memory(closed=True, since=["hq"])
+    facts = memory.badge(badge("e1", "ann", "in", "l1")).facts
+    assert [(fact.place, fact.people) for fact in facts if fact.at == TODAY.end] == [("l1", 0)]
+    assert sorted(fact.place for fact in facts if fact.at == NOON_MS) == ["hq", "l1"]
+    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == []
+
+
+@pytest.mark.parametrize("since", [[], ["hq"]])
+def test_late_badge_is_told_again(since: list[str]) -> None:
+    """What a late badge made is told until it is reported, under the same ids."""
+    memory = Memory(closed=True, since=since)
+    first = memory.badge(badge("e1", "ann", "in", "hq"), tell=False).facts
+    assert memory.badge(badge("e1", "ann", "in", "hq")).facts == first
+    assert memory.badge(badge("e1", "ann", "in", "hq")).facts == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(("ann", "ben")), st.sampled_from(PLACES), st.integers(0, 5))))
+def test_late_badges_in_any_order(found: list[tuple[str, str, int]]) -> None:
+    """Whatever comes late into a closed day, the last thing told about each place is that it is empty."""
+    memory = Memory(closed=True)
+    for number, (person, place, minute) in enumerate(found):
+        memory.badge(badge(f"e{number}", person, "in", place, NOON_MS + MINUTE * minute))
+    latest = counted(sorted(memory.told, key=lambda fact: fact.at))
+    assert set(latest.values()) <= {0}
+
+
+@pytest.mark.parametrize(
+    ("count", "people"),
+    [(Count(people=3, version=2), 0), (Count(people=0, version=2), None), (Count(), None)],
+)
+def test_end(count: Count, people: int | None) -> None:
+    """The end of a day is told of places that held somebody, once."""
+    ended = end(count)
+    assert (ended != count) == (people is not None)
+    assert end(ended) == ended
+    told = [(fact.people, fact.at, fact.version) for fact in replace(ended, reported=2).untold("hq", TODAY)]
+    assert told == ([] if people is None else [(people, TODAY.end, 3)])
+
+
+def test_payload() -> None:
+    """A fact is told to Calven with its place's id and type, and its time in UTC."""
+    [fact] = Memory().badge(badge("e1", "ann", "in", "hq", NOON_MS + 7)).facts
+    assert fact.payload(CONFIG.places["hq"]) == {
+        "timestamp": "2026-11-04T04:00:00.007Z",
+        "locationId": "id-hq",
+        "locationType": "location",
+        "eventId": fact.event_id,
+        "occupied": True,
+        "occupancy": 1,
+    }
+    empty = fact.model_copy(update={"people": 0}).payload(CONFIG.places["hq"])
+    assert (empty["occupied"], empty["occupancy"]) == (False, 0)
+
+
+FACT = ("kisi", "e1", "hq", NOON_MS, 1)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("verkada", "e1", "hq", NOON_MS, 1),
+        ("kisi", "e2", "hq", NOON_MS, 1),
+        ("kisi", "e1", "l1", NOON_MS, 1),
+        ("kisi", "e1", "hq", NOON_MS + 1, 1),
+        ("kisi", "e1", "hq", NOON_MS, 2),
+    ],
+)
+def test_event_id(other: tuple[str, str, str, int, int]) -> None:
+    """The same fact has the same id, and any other fact another one."""
+    assert event_id(*FACT) == event_id(*FACT) != event_id(*other)
+
+
+EVENT = BadgeEvent(event_id="e1", at=datetime(2026, 11, 4, 4, tzinfo=UTC), door="d", person="Ann@Example.com")
+
+
+def test_anonymous() -> None:
+    """A person is a keyed hash: of the address in any case and from any source, else of source and id."""
+    hashed = [
+        anonymous(EVENT.model_copy(update={"person": person}), source, key).person
+        for person, source, key in (
+            ("Ann@Example.com", "kisi", b"key"),
+            ("ann@example.COM", "verkada", b"key"),
+            ("ann@example.com", "kisi", b"other key"),
+            ("70417", "kisi", b"key"),
+            ("70417", "verkada", b"key"),
+        )
+    ]
+    assert hashed[0] == hashed[1]
+    assert len(set(hashed)) == 4
+    assert all(person and len(person) == 32 and "ann" not in person for person in hashed)
+    assert anonymous(EVENT, "kisi", b"key").model_copy(update={"person": EVENT.person}) == EVENT
+
+
+def test_through() -> None:
+    """A badge at a door goes into its place or out to the one around it, whatever the position before."""
+    into, out = (through(EVENT, Door(place="l1", direction=d), "kisi", NOON, CONFIG) for d in ("in", "out"))
+    assert (into.target, out.target) == ("l1", "hq")
+    assert through(EVENT, Door(place="hq", direction="out"), "kisi", NOON, CONFIG).target is None
+
+
+def test_direction_of_the_vendor() -> None:
+    """A direction that the vendor reports overrides the door's."""
+    reported = EVENT.model_copy(update={"direction": "out"})
+    assert through(reported, Door(place="l1", direction="in"), "kisi", NOON, CONFIG).target == "hq"
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC)), st.booleans())  # noqa: DTZ001 - hypothesis adds the zone itself
+@example(datetime(2038, 10, 10, 0, 52, 5, 832_000, tzinfo=UTC), True)
+def test_time_of_a_badge(at: datetime, on_time: bool) -> None:
+    """A badge's time is kept to the millisecond; one that is later than the receipt counts as the receipt."""
+    at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+    exact = (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    received_at = exact // 1000 + (60 if on_time else -60)
+    passed = through(EVENT.model_copy(update={"at": at}), Door(place="l1"), "kisi", received_at, CONFIG)
+    assert passed.at == (exact if on_time else received_at * 1000)
+
+
+@given(
+    st.sampled_from((SYDNEY, NEW_YORK, "UTC", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe")),
+    st.times().map(lambda at: at.strftime("%H:%M")),
+    st.datetimes(EARLIEST.replace(year=2007, tzinfo=None), LATEST.replace(tzinfo=None)),
+)
+def test_operating_days(zone: str, reset_at: str, at: datetime) -> None:
+    """Every instant is in one operating day; days follow each other without a gap and begin at the reset."""
+    there = config(zone, reset_at)
+    instant = int(at.replace(tzinfo=UTC).timestamp() * 1000)
+    day = operating_day(there, "hq", instant)
+    assert day.start <= instant < day.end
+    assert day == day_of(there, "hq", day.date)
+    assert day_of(there, "hq", day.date + timedelta(days=1)).start == day.end
+    assert operating_day(there, "hq", day.end - 1) == operating_day(there, "hq", day.start) == day
+
+
+@pytest.mark.parametrize("reset_at", ["00:00", "01:59", "02:00", "02:30", "03:00", "04:00", "12:00", "23:59"])
+@pytest.mark.parametrize(
+    ("zone", "on", "hours"),
+    [
+        (SYDNEY, date(2026, 10, 4), 23),
+        (SYDNEY, date(2027, 4, 4), 25),
+        (NEW_YORK, date(2027, 3, 14), 23),
+        (NEW_YORK, date(2026, 11, 1), 25),
+    ],
+)
+def test_daylight_saving(zone: str, on: date, hours: int, reset_at: str) -> None:
+    """Around a clock change one operating day is an hour shorter or longer, and no other."""
+    there = config(zone, reset_at)
+    days = [day_of(there, "hq", on + timedelta(days=shift)) for shift in range(-2, 3)]
+    lengths = sorted((day.end - day.start) / 3_600_000 for day in days)
+    assert lengths == sorted([24, 24, 24, 24, hours])
+    starts = [datetime.fromtimestamp(day.start / 1000, ZoneInfo(zone)) for day in days]
+    assert {start.time() for start in starts if start.date() != on} == {time.fromisoformat(reset_at)}
+    assert [start.date() for start in starts] == [day.date for day in days]
+
+
+def test_repeated_hour() -> None:
+    """Badges of the hour that comes twice are counted in the order in which they happened."""
+    there = config(SYDNEY, "04:00")
+    first = int(datetime(2027, 4, 3, 15, 30, tzinfo=UTC).timestamp() * 1000)
+    memory = Memory(operating_day(there, "hq", first))
+    memory.badge(badge("e1", "ann", "in", "hq", first))
+    memory.badge(badge("e2", "ann", "out", "hq", first + 60 * MINUTE))
+    assert [(fact.at, fact.people) for fact in memory.told] == [(first, 1), (first + 60 * MINUTE, 0)]
+    assert operating_day(there, "hq", first) == operating_day(there, "hq", first + 60 * MINUTE)
+
+
+def test_day_key() -> None:
+    """A day is known by its site and the date on which it begins."""
+    before_reset = int(datetime(2026, 11, 4, 16, 59, tzinfo=UTC).timestamp() * 1000)
+    assert operating_day(CONFIG, "hq", before_reset).key == "hq#2026-11-04"
+    assert operating_day(CONFIG, "hq", before_reset + MINUTE).key == "hq#2026-11-05"
