@@ -1,7 +1,9 @@
 """A pushed configuration is whole, found soon, and kept while the table fails."""
 
 import json
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from moto import mock_aws
 
 from relay.config import Door, Place, RelayYaml, Sensor, Source
 from relay.config_store import ConfigStore, push
-from relay.dynamo import Conflict, Table
+from relay.dynamo import Conflict, Item, Key, Table
 from relay.errors import TableUnavailable
 from tests.rig import Clock
 from tests.servers import Faulty, aws_client, aws_error
@@ -280,3 +282,21 @@ def test_missing_record(tables: Tables) -> None:
     aws_client("dynamodb").delete_item(TableName="table", Key=key)
     with pytest.raises(TableUnavailable, match="stored config is unreadable"):
         tables.store.current()
+
+
+class Slow(Table):
+    """A table that takes its time."""
+
+    def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
+        """The items, a moment later."""
+        time.sleep(0.05)
+        return super().get(keys)
+
+
+def test_first_requests_at_once(tables: Tables) -> None:
+    """Nobody is shown an empty configuration because somebody else is just reading the first one."""
+    tables.push(relay_yaml())
+    store = ConfigStore(Slow(aws_client("dynamodb"), "table"), tables.clock)
+    with ThreadPoolExecutor(8) as pool:
+        seen = list(pool.map(lambda _: store.current().sources, range(8)))
+    assert all("kisi" in sources for sources in seen)

@@ -408,13 +408,15 @@ def test_late_into_a_closed_day_and_told_since(ledger: Counts) -> None:
     assert ledger.shown() == {"hq": 1, "l1": 0}
 
 
-def test_closed_between_reading_and_writing(ledger: Counts) -> None:
+@pytest.mark.parametrize("before", [0, 1])
+def test_closed_between_reading_and_writing(ledger: Counts, before: int) -> None:
     """A badge that was read before the day was closed, and is written after, tells the zero all the same."""
-    ledger.badge(badge("e0", "ben", "in", "hq"))
+    for number in range(before):
+        ledger.badge(badge(f"e{number}", "ben", "in", "hq"))
     ledger.clock.now = RESET + 60
     ledger.before("TransactWriteItems", partial(ledger.close, table=ledger.other))
-    facts = ledger.badge(badge("e1", "ann", "in", "hq", NOON_MS + 1)).facts
-    assert [(fact.people, fact.at) for fact in facts] == [(2, NOON_MS + 1), (0, TODAY.end)]
+    facts = ledger.badge(badge("e9", "ann", "in", "hq", NOON_MS + 1)).facts
+    assert [(fact.people, fact.at) for fact in facts] == [(before + 1, NOON_MS + 1), (0, TODAY.end)]
     assert ledger.shown() == {"hq": 0}
 
 

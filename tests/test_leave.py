@@ -576,7 +576,7 @@ def test_old_leave_is_dropped(book: Book) -> None:
 
 
 def test_items_expire(book: Book) -> None:
-    """Items expire two months after the last day of leave; where there is none, after the last change."""
+    """Items expire two months after the last day of leave, requested or not; else after the change."""
     month = 30 * 86400
     book.deliver(change(1, "approved", 1, 28))
     book.deliver(change(1, "requested", 1, 28, "2", email="kim@example.com"))
@@ -585,7 +585,12 @@ def test_items_expire(book: Book) -> None:
     assert leave
     assert request
     assert end <= leave["expires_at"] == book.employee()["expires_at"] < end + month
-    assert now <= request["expires_at"] < now + month
+    assert request["expires_at"] == leave["expires_at"]
+    with pytest.raises(InvalidLeave):
+        book.deliver(deleted(2, "3"))
+    tombstone = book.item(("leave#deel#3", "leave"))
+    assert tombstone
+    assert now <= tombstone["expires_at"] < now + month
 
 
 def test_requests(book: Book) -> None:

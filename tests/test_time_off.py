@@ -78,7 +78,7 @@ def days(held: Mapping[int, TimeOffType | None], *, confirmed: bool = True) -> d
         ({"first_day_part": True, "last_day_part": True}, WHOLE, 1, 5),
         ({"every_day_part": True}, WHOLE, 1, 5),
         ({"state": "ended", "first_day_part": True}, SKIP, 2, 5),
-        ({"state": "requested"}, SKIP, None, None),
+        ({"state": "requested"}, SKIP, 1, 5),
         ({"state": "requested", "open_ended": True, "end": None}, SKIP, None, None),
         ({"state": "ended", "start": None, "end": None}, SKIP, None, None),
         ({"state": "ended", "open_ended": True}, SKIP, None, None),

@@ -6,6 +6,7 @@ JSON text; `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one 
 
 import time
 from collections.abc import Iterator
+from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -33,7 +34,8 @@ class ConfigStore:
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
-        self._read_at = self._tried_at = float("-inf")
+        self._lock = Lock()
+        self._read_at = self._failed_at = float("-inf")
         self._current: tuple[int, Config, dict[tuple[str, str], Door]] = (0, Config(), {})
 
     def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
@@ -41,16 +43,23 @@ class ConfigStore:
 
         While it cannot be read the last one goes on being used, and is tried again every few seconds.
         """
-        now = self._clock()
-        if now - self._read_at > max_age and now - self._tried_at > FRESH_SECONDS:
-            self._tried_at = now
-            try:
-                self._refresh()
-            except TableUnavailable:
-                if self._read_at == float("-inf"):
-                    self._tried_at = float("-inf")
-                    raise
+        if self._is_due(max_age):
+            with self._lock:
+                if self._is_due(max_age):
+                    self._try_refresh()
         return self._current[1]
+
+    def _is_due(self, max_age: float) -> bool:
+        now = self._clock()
+        return now - self._read_at > max_age and now - self._failed_at > FRESH_SECONDS
+
+    def _try_refresh(self) -> None:
+        try:
+            self._refresh()
+        except TableUnavailable:
+            if self._read_at == float("-inf"):
+                raise
+            self._failed_at = self._clock()
 
     def door(self, source: str, door: str) -> Door | None:
         """A door of the current version; one that is not there is looked for in fresh configuration."""

@@ -138,8 +138,7 @@ def _expressions(update: Update) -> Any:
         values[f":b{i}"] = value
     conditions += [f"attribute_exists({alias[name]})" for name in update.present]
     parameters: dict[str, Any] = {"Key": _serialize({"pk": update.key[0], "sk": update.key[1]})}
-    if alias:
-        parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}
+    parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}
     if values:
         parameters["ExpressionAttributeValues"] = _serialize(values)
     if actions:

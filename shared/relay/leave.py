@@ -115,7 +115,8 @@ class Leaves:
     def _attempt(self, change: LeaveChange, leave: Leave, source: str, seconds: float) -> Recorded:
         where, former = _leave_key(source, change.leave_id), _former_key(source, change)
         employee_key = _employee_key(leave.email) if leave.email else None
-        found = self._table.get([key for key in (where, former, employee_key) if key])
+        asked = [key for key in (where, former, employee_key) if key]
+        found = self._table.get(asked)
         known, replaced = _leave(found.get(where)), _leave(found.get(former)) if former else None
         leave = replace(leave, email=next((e.email for e in (leave, known, replaced) if e and e.email), ""))
         leave = replace(leave, former=_former_email(leave, known))
@@ -136,7 +137,7 @@ class Leaves:
         if leave.email:
             emails = (leave.email, leave.former, replaced.email if replaced else "")
             keys = {_employee_key(email) for email in emails if email}
-            found |= self._table.get([key for key in keys if key not in found])
+            found |= self._table.get([key for key in keys if key not in asked])
             before = {key: _employee(found.get(key), leave.email) for key in keys}
             after = self._applied(before, change, leave, source, fresh=fresh, unseen=unseen)
             turns, busy = self._turns(after, (source, f"{change.event_id}@{change.version}"), seconds)
@@ -279,8 +280,9 @@ def _expires_at(today: date, *days: date | None) -> int:
 
 
 def _leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
+    """The leave as it has become, where it still is what was read."""
     values = {**_leave_values(leave), "expires_at": _expires_at(leave.recorded, leave.end)}
-    return Update(key=key, set=values, expect={"version": known.version if known else None})
+    return Update(key=key, set=values, expect=_leave_values(known) if known else {"version": None})
 
 
 def _employee_update(employee: Employee, today: date) -> Update:

@@ -16,6 +16,8 @@ from relay.errors import InvalidLeave
 from relay.events import EARLIEST, LATEST, NAMESPACE, LeaveChange, LeaveState
 
 LONGEST_DAYS = 400
+STATES: tuple[LeaveState, ...] = ("requested", "approved", "ended")
+"""In the order in which they win at equal times."""
 KEPT = timedelta(days=60)
 ONE_DAY = timedelta(days=1)
 
@@ -44,7 +46,7 @@ class Leave:
         """What decides between two versions: the later change, at equal times an ending, then content."""
         return (
             self.version,
-            self.state == "ended",
+            STATES.index(self.state),
             str(self.start),
             str(self.end),
             self.type,
@@ -94,8 +96,7 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
     """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
     start, end, dated = None, None, True
     try:
-        if change.state != "requested":
-            start, end = _whole_days(change, source)
+        start, end = _whole_days(change, source)
     except InvalidLeave:
         if change.state == "approved":
             raise

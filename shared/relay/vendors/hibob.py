@@ -156,7 +156,7 @@ def _email(employee_id: str, api: VendorApi) -> str | None:
     found = api.get(path, absent=(404, 405, 410))
     if not isinstance(found, dict):
         found = api.post(path, {"fields": ["root.email"]})
-    email = found.get("email", found.get("/root/email")) if isinstance(found, dict) else None
+    email = (found.get("email") or found.get("/root/email")) if isinstance(found, dict) else None
     if isinstance(email, dict):
         email = email.get("value")
     return email if isinstance(email, str) and email else None

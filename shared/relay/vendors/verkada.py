@@ -8,7 +8,7 @@ whether the one retry is signed anew.
 from collections.abc import Sequence
 from hashlib import sha256
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import (
@@ -64,11 +64,19 @@ class _User(BaseModel):
 class _Access(BaseModel):
     notification_type: str
     event_id: str | None = None
-    created: int = Field(validation_alias=AliasChoices("created", "created_at"))
+    created: int | None = None
+    created_at: int | None = None
     door_id: str | None = None
     direction: str | None = None
     door_info: _Door | None = None
     user_info: _User | None = None
+
+    def at(self) -> int:
+        """When it happened, Unix seconds, from either name; raises `Unparseable` where neither has it."""
+        found = self.created_at if self.created is None else self.created
+        if found is None:
+            raise Unparseable("data.created: missing")
+        return found
 
     def door(self) -> str:
         """The door's id from either place; raises `Unparseable` where neither has it."""
@@ -83,7 +91,7 @@ class _Access(BaseModel):
 
     def id(self) -> str:
         """`event_id`; the older form of the payload has none, so it is made of what tells events apart."""
-        parts = (self.notification_type, self.created, self.door_id, self.person())
+        parts = (self.notification_type, self.at(), self.door_id, self.person())
         return self.event_id or sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
@@ -124,7 +132,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     return [
         BadgeEvent(
             event_id=access.id(),
-            at=utc(access.created),
+            at=utc(access.at()),
             door=access.door(),
             person=access.person(),
             direction=direction,
