@@ -308,16 +308,6 @@ def test_another_vendors_signature_in_the_right_header_is_refused() -> None:
         assert not one.verify(signed(moved), [KEY], NOW)
 
 
-@every_scheme
-def test_the_headers_to_drop_are_those_that_prove(scheme: Scheme) -> None:
-    """Of the headers that signing adds, all but the id and the time are named, in lower case."""
-    headers = signed(scheme).headers
-    secretive = {name for name in headers if not name.endswith(("timestamp", "-id"))}
-    named = scheme.sent_headers()
-    assert named >= secretive if isinstance(scheme, AnyOf) else named == secretive
-    assert all(name == name.lower() for name in named)
-
-
 def test_schemes_name_the_list_of_secrets_that_they_take() -> None:
     """What signs the body takes `signingSecrets`, what is sent as it is takes `tokens`."""
     for scheme in VENDORS.values():
@@ -376,7 +366,7 @@ def test_time_is_tolerated_to_the_second(scheme: Scheme, now: int, beyond: int) 
 def test_the_time_is_signed(scheme: Scheme) -> None:
     """A fresh time beside an old signature does not renew it."""
     old, fresh = signed(scheme, now=NOW - 3600), signed(scheme)
-    for name in fresh.headers.keys() - scheme.sent_headers():
+    for name in (name for name in fresh.headers if name.endswith("timestamp")):
         headers = {**old.headers, name: fresh.headers[name]}
         assert not scheme.verify(replace(old, headers=headers), [KEY], NOW)
 
@@ -679,7 +669,6 @@ def test_finch_and_seam_use_headers_of_their_own() -> None:
         "seam": {"svix-id", "svix-timestamp", "svix-signature"},
     }.items():
         assert signed(VENDORS[vendor]).headers.keys() == names
-        assert VENDORS[vendor].sent_headers() == {name for name in names if name.endswith("signature")}
 
 
 # JSON Web Tokens
@@ -863,7 +852,6 @@ def test_any_of_the_ways_that_a_customer_can_choose(headers: Mapping[str, str]) 
     assert VENDORS["vergesense"].verify(Request(headers=headers), ["other", "u:p"], NOW)
     assert not VENDORS["vergesense"].verify(Request(headers=headers), ["other"], NOW)
     assert not VENDORS["vergesense"].verify(Request(headers={"authorization": "u:p"}), ["u:p"], NOW)
-    assert VENDORS["vergesense"].sent_headers() == {"authorization", "x-relay-token"}
 
 
 @pytest.mark.parametrize("schemes", [(), (Basic(), Hmac("x-envoy-signature"))])

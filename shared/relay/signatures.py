@@ -71,9 +71,6 @@ class Scheme(Protocol):
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         """Whether one of the secrets proves the request. An empty secret proves nothing. Raises nothing."""
 
-    def sent_headers(self) -> frozenset[str]:
-        """The headers that carry credentials or signatures, to be dropped before a request is stored."""
-
 
 class Part(Enum):
     """What differs from one signed message to the next."""
@@ -83,16 +80,10 @@ class Part(Enum):
 
 
 class _Proof(ABC):
-    """What the schemes share: each secret is tried alone, and one header carries the proof, or none."""
+    """What the schemes share: each secret is tried alone."""
 
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         return any(self._proven(request, secret, now) for secret in secrets if secret)
-
-    def sent_headers(self) -> frozenset[str]:
-        return frozenset({self._header()} - {""})
-
-    def _header(self) -> str:
-        return ""
 
     @abstractmethod
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
@@ -127,9 +118,6 @@ class Hmac(_Proof):
         signature = self._signature(body, secret, time)
         headers = {self.header: self.form.format(signature=signature, timestamp=time)}
         return Signature(headers | ({self.timestamp_header: time} if self.timestamp_header else {}))
-
-    def _header(self) -> str:
-        return self.header
 
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         time, given = self._read(request.headers)
@@ -182,9 +170,6 @@ class StandardWebhooks(_Proof):
         values = {self.id_name: message_id, "timestamp": time, "signature": signature}
         return Signature({self.prefix + name: value for name, value in values.items()})
 
-    def _header(self) -> str:
-        return self.prefix + "signature"
-
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         names = (self.id_name, "timestamp", "signature")
         message_id, time, given = (request.headers.get(self.prefix + name, "") for name in names)
@@ -222,9 +207,6 @@ class JwtChecksum(_Proof):
         parts = ({"alg": "HS256", "typ": "JWT"}, times | sums)
         signed = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
         return Signature({self.header: f"{signed}.{self._signature(signed, secret)}"})
-
-    def _header(self) -> str:
-        return self.header
 
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         token = request.headers.get(self.header, "")
@@ -284,9 +266,6 @@ class HeaderToken(_Token):
 
     header: str
     prefix: str = ""
-
-    def _header(self) -> str:
-        return self.header
 
     def _sent(self, token: str) -> Signature:
         return Signature({self.header: self.prefix + token})
@@ -362,10 +341,6 @@ class AnyOf:
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         """Whether one of the secrets proves the request under one of the schemes."""
         return any(scheme.verify(request, secrets, now) for scheme in self.schemes)
-
-    def sent_headers(self) -> frozenset[str]:
-        """The headers of all of them."""
-        return frozenset().union(*(scheme.sent_headers() for scheme in self.schemes))
 
 
 def _bytes(text: str) -> bytes:
