@@ -83,13 +83,13 @@ class Headcount:
         where, closed = _position_key(day, badge.person), (_partition(day.key), "closed")
         late = self._clock() * 1000 >= day.end - LATE_MS
         days = [day, day_of(config, day.site, day.date + timedelta(days=1))] if late else [day]
-        around = set(config.path(badge.place))
+        around = config.path(badge.place)
         found = self._table.get([where, *_keys(days, around), *([closed] if late else [])])
         position = _position(found.get(where))
-        if more := set(position.path) - around:
+        if more := tuple(place for place in position.path if place not in around):
             found |= self._table.get(_keys(days, more))
         counts, *next_day = (
-            {place: _count(found.get(_count_key(of.key, place))) for place in around | more} for of in days
+            {place: _count(found.get(_count_key(of.key, place))) for place in (*around, *more)} for of in days
         )
         since = frozenset(place for later in next_day for place, count in later.items() if count.at)
         ledger = Ledger(day, position, counts, closed in found, since)

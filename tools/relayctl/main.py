@@ -1,5 +1,6 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
+import json
 import os
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _print_sent(sent: Sent) -> None:
     elif not sent.calven:
         click.echo("nothing reached Calven")
     for request in sent.calven or ():
-        click.echo(f"Calven {request['path']} answered {request['status']}: {request['body']}")
+        click.echo(f"Calven {request['path']} answered {request['status']}: {json.dumps(request['body'])}")
 
 
 @main.group()
@@ -161,4 +162,4 @@ def list_dead_letters(common: Common) -> None:
     rows = [[dead_letters.age(e, now) if c == "age" else e.get(c, "") for c in columns] for e in envelopes]
     if rows:
         print_table(columns, rows)
-    click.echo(f"{len(rows)} dead letters")
+    click.echo(f"{len(rows)} dead letter{'' if len(rows) == 1 else 's'}")
