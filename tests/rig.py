@@ -104,6 +104,13 @@ class Rig:
         self._relays.append(Relay(Settings.model_validate(environment), self.clock))
         return self._relays[-1]
 
+    def ticking(self) -> Relay:
+        """A relay whose clock goes on from the test's time by itself, for deadlines on real wires."""
+        began = time.monotonic()
+        relay = self.built()
+        relay.clock = lambda: self.clock() + time.monotonic() - began
+        return relay
+
     def __enter__(self) -> Self:
         """Nothing to start."""
         return self

@@ -1,0 +1,157 @@
+"""What becomes of the parts of a delivery, and of the others in a batch."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localrun.serve import Served
+from tests.rig import Rig, sample
+
+GOOD = sample("deel", "approved")["data"]["resource"]
+BAD = {**GOOD, "id": "other", "status": "ODD"}
+
+
+class BobApi:
+    """HiBob's API, as the test has it answer."""
+
+    def __init__(self) -> None:
+        self.token, self.hangs = "old", False
+        self.calls = 0
+
+    def answer(self, request: Request) -> Response:
+        """A request or a person, for the right credentials."""
+        self.calls += 1
+        if self.hangs:
+            time.sleep(1.5)
+        expected = "Basic " + base64.b64encode(f"user:{self.token}".encode()).decode()
+        if request.headers["authorization"] != expected:
+            return JSONResponse({}, 401)
+        if "people" in request.url.path:
+            return JSONResponse({"email": "kim@example.com"})
+        return JSONResponse({"status": "approved", "startDate": "2027-04-05", "endDate": "2027-04-09"})
+
+
+@pytest.fixture
+def bob(rig: Rig) -> Iterator[BobApi]:
+    """HiBob's API behind the rig's HiBob source."""
+    api = BobApi()
+    app = Starlette(routes=[Route("/{path:path}", api.answer, methods=["GET", "POST"])])
+    with Served(app) as url:
+        rig.secrets["hibob"]["api"] = {"baseUrl": url, "serviceUserId": "user", "serviceUserToken": "old"}
+        put(rig)
+        yield api
+
+
+def put(rig: Rig, **api: str) -> None:
+    """Store HiBob's secret, with some credentials changed."""
+    secret = {**rig.secrets["hibob"], "api": {**rig.secrets["hibob"]["api"], **api}}
+    rig.aws.secrets.put_secret_value(
+        SecretId=f"{rig.target().stack}/hris/hibob", SecretString=json.dumps(secret)
+    )
+
+
+@pytest.mark.parametrize("mode", ["direct", "queued"])
+def test_one_bad_part(rig: Rig, mode: str) -> None:
+    """Of several leaves in one delivery the readable ones are forwarded, each other one is a dead letter."""
+    event = sample("deel", "approved", data__resource=[BAD, GOOD])
+    assert rig.post("deel", event, relay=rig.built(FORWARD_MODE=mode))[0] == 202
+    rig.retry()
+    assert len(rig.away("Sam@example.com")) == 5
+    [letter] = rig.dead_letters()
+    assert (letter["reason"], letter["detail"]) == ("unparseable", "data.resource.status: unknown")
+
+
+def test_bad_part_is_parsed_again(rig: Rig) -> None:
+    """The dead letter of a part holds that part alone, and is parsed again when it is redriven."""
+    rig.post("deel", sample("deel", "approved", data__resource=[BAD, GOOD]))
+    [letter] = rig.dead_letters()
+    rig.aws.sqs.send_message(QueueUrl=rig.resources.unprocessed_queue_url, MessageBody=json.dumps(letter))
+    assert rig.retry() == {"batchItemFailures": []}
+    assert [again["detail"] for again in rig.dead_letters()] == ["data.resource.status: unknown"] * 2
+
+
+def test_no_part(rig: Rig) -> None:
+    """A delivery of nothing is ignored by name."""
+    answer = rig.post("deel", sample("deel", "approved", data__resource=[]))
+    assert answer == (200, {"status": "ignored", "reason": "no_event"})
+
+
+def test_rotated_token(rig: Rig, bob: BobApi) -> None:
+    """A vendor's API that refuses the credentials is asked once more with those of now."""
+    assert rig.post("hibob", "approved")[0] == 200
+    bob.token = "new"
+    put(rig, serviceUserToken="new")
+    assert rig.post("hibob", "cancelled")[0] == 200
+    assert rig.dead_letters() == rig.waiting() == []
+
+
+def test_refused_token(rig: Rig, bob: BobApi) -> None:
+    """Credentials that are refused and have not changed make a dead letter, after one more question."""
+    bob.token = "another"
+    assert rig.post("hibob", "approved") == (202, {"status": "queued", "reason": "vendor_refused"})
+    assert bob.calls == 1
+
+
+def test_silent_vendor(rig: Rig, bob: BobApi) -> None:
+    """A vendor's API that does not answer is asked once for a batch, and holds up nobody else's events."""
+    relay = rig.built(FORWARD_MODE="queued")
+    events: list[tuple[str, Any]] = [("hibob", "approved"), ("kisi", "badge-in"), ("hibob", "cancelled")]
+    for vendor, event in events:
+        assert rig.post(vendor, event, relay=relay)[0] == 202
+    rig.secrets["hibob"]["api"]["baseUrl"] = "http://127.0.0.1:9"
+    put(rig)
+    rig.relay = rig.built()
+    assert len(rig.retry()["batchItemFailures"]) == 2
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+    assert bob.calls == 0
+
+
+def test_slow_vendor(rig: Rig, bob: BobApi) -> None:
+    """A vendor's API gets what is left of the webhook's deadline, and the event waits after that."""
+    bob.hangs = True
+    received_at = rig.clock() - 3.5
+    started = time.monotonic()
+    answer = rig.post("hibob", "approved", received_at=received_at, relay=rig.ticking())
+    assert answer == (202, {"status": "queued", "reason": "vendor_unavailable"})
+    assert time.monotonic() - started < 1.5
+    assert [envelope["reason"] for envelope in rig.waiting()] == ["vendor_unavailable"]
+
+
+def test_calven_client_at_fault(rig: Rig) -> None:
+    """An error that nobody foresaw while sending leaves every event of the batch in the queue."""
+    relay = rig.built()
+    del relay.calven
+    assert rig.post("kisi", "badge-in", relay=relay)[1]["reason"] == "internal_error"
+    assert rig.post("deel", "approved", relay=relay)[1]["reason"] == "internal_error"
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.away("Sam@example.com")) == 5
+
+
+def test_unknown_vendor(rig: Rig) -> None:
+    """A configuration that names a vendor of another version is 503: it may be known soon."""
+    item = {
+        "pk": {"S": "config#1"},
+        "sk": {"S": "main"},
+        "body": {"S": '{"sources": {"kisi-sydney": {"vendor": "acme", "new": 1}}, "newer": {}}'},
+    }
+    rig.aws.dynamodb.put_item(TableName=rig.resources.table, Item=item)
+    assert rig.post("kisi", "badge-in")[0] == 503
+
+
+def test_place_taken_away(rig: Rig, tmp_path: Any) -> None:
+    """A settled event whose place is configured no more is a dead letter that a later push heals."""
+    rig.fail("503")
+    rig.post("kisi", "badge-in")
+    rig.recover()
+    rig.push("sources: {kisi-sydney: {vendor: kisi}}", tmp_path)
+    assert rig.retry(rig.built()) == {"batchItemFailures": []}
+    assert [letter["reason"] for letter in rig.dead_letters()] == ["unknown_location"]
