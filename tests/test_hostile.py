@@ -64,6 +64,8 @@ def test_signed_nonsense(rig: Rig, vendor: str, body: bytes) -> None:
         ("verkada", "badge-in", {"data__notification_type": "door_retina_scan_accepted"}),
         ("deel", "approved", {"data__resource": None}),
         ("deel", "approved", {"data__resource__id": ""}),
+        ("deel", "approved", {"data__resource": [1] * 101}),
+        ("deel", "approved", {"data__meta__tracking_id": "t" * 1000, "data__resource": [1] * 50}),
         ("hibob", "approved", {"data__employeeId": "../../v1/people"}),
         ("hibob", "approved", {"data__timeoffRequestId": "1?x=1"}),
     ],
@@ -112,6 +114,23 @@ def test_odd_keys(rig: Rig, vendor: str, event: str, changes: dict[str, Any]) ->
 def test_any_request(rig: Rig, headers: dict[str, str], body: bytes) -> None:
     """Whatever somebody without the secret sends is refused."""
     assert rig.post("kisi", body, headers=headers)[0] in (401, 415)
+
+
+@pytest.mark.parametrize("email", ["", "   ", "sam", "a@b\r\nX: y", "a@\u0000", "a@b@example.com", "x" * 400])
+def test_no_address(rig: Rig, email: str) -> None:
+    """What is no e-mail address never reaches Calven."""
+    answer = rig.post("deel", sample("deel", "approved", data__resource__requester__work_email=email))
+    assert answer[1]["reason"] in ("no_email", "unparseable")
+    assert rig.requests() == []
+
+
+def test_too_many_events(rig: Rig) -> None:
+    """A delivery of more than a hundred events is one dead letter, however small they are."""
+    assert rig.post("deel", [sample("deel", "simulated")] * 101)[1]["reason"] == "unparseable"
+    assert rig.post("deel", [sample("deel", "resource-as-array", data__resource=[1] * 60)] * 2)[1][
+        "reason"
+    ] == ("unparseable")
+    assert len(rig.dead_letters()) == 2
 
 
 PERSONAL = {

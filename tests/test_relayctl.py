@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from localrun.settings import DEMO
 from relayctl import dead_letters, samples
 from relayctl.main import main
-from tests.rig import Rig
+from tests.rig import Rig, sample
 
 Command = Callable[..., Result]
 
@@ -153,6 +153,16 @@ def test_push(rig: Rig, command: Command, tmp_path: Path) -> None:
     assert "version 3 is current" in command("--stack", "relay", "config", "push").stdout
     (tmp_path / "relay.yaml").write_text("sources: []")
     assert command("--stack", "relay", "config", "push").exit_code == 1
+
+
+def test_terminal_is_obeyed_by_nobody(rig: Rig, command: Command) -> None:
+    """Text from a payload reaches the terminal without what a terminal would act upon."""
+    deployed(rig)
+    rig.post("kisi", sample("kisi", "unmapped-door", object_id="\x1b[31mred\x1b]0;title\x07"))
+    shown = command("--stack", "relay", "dlq", "list").output
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "\ufffd[31mred" in shown
 
 
 @pytest.mark.parametrize("vendor", ["deel", "hibob", "kisi", "verkada"])

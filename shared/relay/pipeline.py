@@ -16,7 +16,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from relay import occupancy, vendors
-from relay.calven import Result, Submission
+from relay.calven import MAX_EVENTS, Result, Submission
 from relay.config import Source
 from relay.deadline import Deadline
 from relay.errors import (
@@ -160,11 +160,14 @@ class Pipeline:
     def _parsed(self, envelope: Envelope) -> Sequence[Event]:
         request = envelope.request or StoredRequest(body="")
         try:
-            return vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
+            events = vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
         except vendors.UnknownVendor:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
+        if len(events) > MAX_EVENTS:
+            raise Unparseable(f"body: more than {MAX_EVENTS} events in one delivery")
+        return events
 
     def _fetched(self, event: Event, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)

@@ -5,6 +5,7 @@ employee has days *wanted* (covered by approved leave of any source) and days *h
 away), and what is sent is always the difference of the two.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,6 +19,8 @@ from relay.events import EARLIEST, LATEST, NAMESPACE, LeaveChange, LeaveState
 LONGEST_DAYS = 400
 STATES: tuple[LeaveState, ...] = ("requested", "approved", "ended")
 """In the order in which they win at equal times."""
+ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+")
+"""Loose on purpose: whether somebody has the address is Calven's to say."""
 KEPT = timedelta(days=60)
 ONE_DAY = timedelta(days=1)
 
@@ -104,7 +107,7 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
     return Leave(
         state=change.state,
         version=change.version,
-        email=change.email or "",
+        email=change.email if change.email and ADDRESS.fullmatch(change.email) else "",
         start=start,
         end=end,
         type=source.time_off_type(change.type_name),

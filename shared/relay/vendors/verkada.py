@@ -91,7 +91,7 @@ class _Access(BaseModel):
 
     def id(self) -> str:
         """`event_id`; the older form of the payload has none, so it is made of what tells events apart."""
-        parts = (self.notification_type, self.at(), self.door_id, self.person())
+        parts = (self.notification_type, self.at(), self.door(), self.person())
         return self.event_id or sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
