@@ -147,6 +147,14 @@ def test_refused_at_the_door(run: Run) -> None:
     assert (result.returncode, "401" in result.stdout) == (1, True)
 
 
+def test_send_by_url(run: Run) -> None:
+    """`--url` alone finds a local run on another port than `PORT`."""
+    environment = {**run.environment, "PORT": "9"}
+    arguments = [str(RELAYCTL), "--json", "send", "kisi", "denied", "--url", run.url]
+    sent = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(sent.stdout)["answer"] == {"status": "ignored", "reason": "denied"}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -58,7 +58,8 @@ def send(
     common: Common, vendor: str, event: str | None, source: str | None, url: str | None, as_is: bool
 ) -> None:
     """Sign a sample EVENT of VENDOR, post it, and show what reached Calven."""
-    sent = send_event(common.target(default_local=True), vendor, event, source=source, url=url, as_is=as_is)
+    target = common.target(default_local=True, url=url)
+    sent = send_event(target, vendor, event, source=source, url=url, as_is=as_is)
     if common.as_json:
         print_json(sent.as_dict())
     else:

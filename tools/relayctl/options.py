@@ -20,14 +20,14 @@ class Common:
     stack: str | None = None
     as_json: bool = False
 
-    def target(self, default_local: bool = False) -> Target:
-        """The relay that is meant; a usage error where none or two are named."""
+    def target(self, default_local: bool = False, url: str | None = None) -> Target:
+        """The relay that is meant; a usage error where none or two are named. `url` may be a local one's."""
         if self.local and self.stack:
             raise click.UsageError("--local and --stack exclude each other")
         if self.stack:
             return target.deployed(self.stack)
         if self.local or default_local:
-            return target.local()
+            return target.local(url)
         raise click.UsageError("say which relay is meant: --local, or --stack NAME")
 
 

@@ -47,14 +47,21 @@ def local_url() -> str:
 
 
 def local(url: str | None = None) -> Target:
-    """The running `make run`. Raises `click.ClickException` where none runs."""
-    base = (url or local_url()).rstrip("/")
-    try:
-        answer = httpx.get(f"{base}/_local", timeout=5, trust_env=False)
-        about = answer.raise_for_status().json()
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        hint = "start one with `make run`, with the same PORT"
-        raise click.ClickException(f"no local relay answers at {base}: {hint}") from None
+    """The running `make run`: at a URL of its own if that is one's, else by `PORT`.
+
+    Raises `click.ClickException` where none runs.
+    """
+    for base in dict.fromkeys(((url or local_url()).partition("/webhooks/")[0].rstrip("/"), local_url())):
+        try:
+            answer = httpx.get(f"{base}/_local", timeout=5, trust_env=False)
+            return _local(base, answer.raise_for_status().json())
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+            continue
+    hint = "start one with `make run`, with the same PORT"
+    raise click.ClickException(f"no local relay answers at {local_url()}: {hint}")
+
+
+def _local(base: str, about: Mapping[str, str]) -> Target:
     return Target(
         stack=about["stack"],
         api_url=base,
