@@ -257,18 +257,14 @@ class Rig:
         )
 
     def _receive(self) -> list[Any]:
+        """All messages of the Unprocessed queue, each still there to be received."""
+        url, sqs = self.resources.unprocessed_queue_url, self.aws.sqs
         found: list[Any] = []
-        until = time.monotonic() + 3
-        while time.monotonic() < until:
-            answer = self.aws.sqs.receive_message(
-                QueueUrl=self.resources.unprocessed_queue_url, MaxNumberOfMessages=10, VisibilityTimeout=0
-            )
-            new = [
-                m for m in answer.get("Messages", []) if m["MessageId"] not in {f["MessageId"] for f in found}
-            ]
-            if not new:
-                break
-            found += new
+        while some := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            found += some
+        for message in found:
+            receipt = message["ReceiptHandle"]
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
         return found
 
 

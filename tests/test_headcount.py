@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from relay.dynamo import Table
 from relay.errors import Contended
 from relay.headcount import KEPT_SECONDS, Headcount
 from relay.occupancy import Badge, Fact, Settled, day_of, operating_day
+from relay.reports import Reports
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
 from tests.ledger import FEW, Crash, Ledger
 from tests.rig import NOON
@@ -22,6 +24,18 @@ from tests.rig import NOON
 TODAY = operating_day(CONFIG, "hq", NOON_MS)
 HOUR = 3600.0
 RESET = TODAY.end / 1000
+
+
+def settle(
+    headcount: Headcount,
+    some: Sequence[Badge],
+    deadline: Deadline,
+    there: Config = CONFIG,
+    apart: int = 0,
+) -> list[Settled]:
+    """Settle badges of one operating day."""
+    day = operating_day(there, there.site(some[0].place), some[0].at)
+    return headcount.settle(some, day, there, deadline, apart)
 
 
 class Counts(Ledger):
@@ -38,23 +52,34 @@ class Counts(Ledger):
 
     def badge(self, badge: Badge, table: Table | None = None, seconds: float = 20) -> Settled:
         """Settle a badge, and tell Calven."""
+        [settled] = self.badges([badge], table, seconds)
+        return settled
+
+    def badges(
+        self, some: Sequence[Badge], table: Table | None = None, seconds: float = 20, apart: int = 0
+    ) -> list[Settled]:
+        """Settle badges of one day together, and tell Calven."""
         headcount = self.headcount(table)
-        settled = headcount.settle(badge, CONFIG, Deadline(self.clock() + seconds, self.clock))
-        self.tell(settled.facts, headcount)
+        settled = settle(headcount, some, Deadline(self.clock() + seconds, self.clock), apart=apart)
+        self.tell([fact for one in settled for fact in one.facts])
         return settled
 
     def close(self, site: str = "hq", table: Table | None = None, there: Config = CONFIG) -> list[Fact]:
         """Run the schedule for a site, and tell Calven."""
-        headcount = self.headcount(table)
-        facts = [fact for _, fact in headcount.close_days(site, there)]
-        self.tell(facts, headcount)
+        facts = [fact for _, fact in self.headcount(table).close_days(site, there)]
+        self.tell(facts)
         return facts
 
-    def tell(self, facts: Sequence[Fact], headcount: Headcount) -> None:
+    @property
+    def reports(self) -> Reports:
+        """A new container's reports."""
+        return Reports(self.table)
+
+    def tell(self, facts: Sequence[Fact]) -> None:
         """Calven accepts these facts, unless it does not answer."""
         if self.calven_answers:
             self.told += facts
-            headcount.reported(facts)
+            self.reports.reported(facts)
 
     def people(self) -> Counter[str]:
         """The people in each place that has any, as the ledger has them today."""
@@ -69,7 +94,7 @@ class Counts(Ledger):
 
     def shown(self) -> dict[str, int]:
         """What Calven shows: what it was told about each place with the latest time."""
-        return {fact.place: fact.people for fact in sorted(self.told, key=lambda fact: fact.at)}
+        return {fact.place: fact.people or 0 for fact in sorted(self.told, key=lambda fact: fact.at)}
 
 
 @pytest.fixture
@@ -228,6 +253,50 @@ def test_conflict(ledger: Counts) -> None:
     assert ledger.people() == {"l1-a": 1, "l1": 2, "hq": 2}
 
 
+def test_together(ledger: Counts) -> None:
+    """Badges of several people are one transaction, and as many reads as one badge."""
+    ledger.badge(badge("e0", "ann", "in", "l2-a"))
+    some = [
+        badge(f"e{n}", person, "in", "l1", NOON_MS + n) for n, person in enumerate(("ann", "ben", "cat"), 1)
+    ]
+    made = requests(ledger, lambda: ledger.badges(some))
+    assert made == ["BatchGetItem", "BatchGetItem", "TransactWriteItems", "TransactWriteItems"]
+    assert ledger.people() == {"l1": 3, "hq": 3}
+    assert ledger.shown() == {"l1": 3, "hq": 3, "l2": 0, "l2-a": 0}
+
+
+def test_too_many_for_one_transaction(ledger: Counts) -> None:
+    """Badges that change more than a hundred items are settled in several transactions."""
+    places = ("l1-a", "l1-b", "l2-a")
+    some = [badge(f"e{n}", f"p{n}", "in", places[n % 3], NOON_MS + n) for n in range(120)]
+    settled = ledger.badges(some)
+    assert ledger.requests.count("TransactWriteItems") >= 2
+    assert all(one.facts for one in settled)
+    assert ledger.people() == truth(some)
+
+
+@FEW
+@given(badges(max_size=6).flatmap(disordered), st.integers(1, 6), st.sampled_from((0, 10_000)))
+def test_together_in_any_order(some: list[Badge], size: int, apart: int) -> None:
+    """However many badges are settled at a time, the counts are the truth, in the ledger and at Calven."""
+    with Counts() as ledger:
+        for start in range(0, len(some), size):
+            ledger.badges(some[start : start + size], apart=apart)
+        assert ledger.people() == truth(some)
+        assert ledger.where({one.person for one in some}) == positions(some)
+        assert Counter({p: n for p, n in ledger.shown().items() if n}) == ledger.people()
+
+
+def test_early_badge_again(ledger: Counts) -> None:
+    """A badge of a fast clock is known again after the person has moved on, from the ledger too."""
+    fast = replace(badge("e1", "ann", "in", "l1"), early=True)
+    ledger.badge(fast)
+    ledger.badge(badge("e2", "ann", "out", "hq", NOON_MS + 1))
+    again = ledger.badge(replace(fast, at=NOON_MS + 2))
+    assert (again.facts, again.reason) == ((), "duplicate")
+    assert ledger.people() == {}
+
+
 def test_contended(ledger: Counts) -> None:
     """When others keep writing until no time is left, the badge is for later; nothing of it is written."""
     others = (badge(f"f{n}", f"other {n}", "in", "hq") for n in range(9))
@@ -244,11 +313,11 @@ def test_turns(ledger: Counts) -> None:
 
     def second() -> None:
         with pytest.raises(Contended):
-            headcount.settle(badge("e2", "ben", "in", "hq"), CONFIG, soon)
-        headcount.settle(badge("e3", "cat", "in", "annex"), CONFIG, soon)
+            settle(headcount, [badge("e2", "ben", "in", "hq")], soon)
+        settle(headcount, [badge("e3", "cat", "in", "annex")], soon)
 
     ledger.before("TransactWriteItems", second)
-    headcount.settle(IN, CONFIG, late)
+    settle(headcount, [IN], late)
     assert ledger.people() == {"l1": 1, "hq": 1}
 
 
@@ -258,17 +327,16 @@ def test_unreported_is_told_again(ledger: Counts) -> None:
     first = ledger.badge(IN).facts
     ledger.calven_answers = True
     assert sorted(ledger.badge(IN).facts, key=str) == sorted(first, key=str)
-    assert ledger.badge(IN).facts == []
+    assert ledger.badge(IN) == Settled((), "duplicate")
 
 
 def test_reported_never_lowers(ledger: Counts) -> None:
     """An older report that comes in late does not make a newer one unreported."""
-    headcount = ledger.headcount()
     ledger.calven_answers = False
     first = ledger.badge(badge("e1", "ann", "in", "hq")).facts
     second = ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 1)).facts
-    headcount.reported([*second, *first])
-    headcount.reported(first)
+    ledger.reports.reported([*second, *first])
+    ledger.reports.reported(first)
     item = ledger.item((f"day#{TODAY.key}", "count#hq"))
     assert item
     assert item["reported"] == item["version"] == 2
@@ -278,9 +346,8 @@ def test_one_old_report_among_new_ones(ledger: Counts) -> None:
     """Reports are noted place by place where one of them is old already."""
     ledger.calven_answers = False
     first = ledger.badge(badge("e1", "ann", "in", "l1")).facts
-    headcount = ledger.headcount()
-    headcount.reported([fact for fact in first if fact.place == "hq"])
-    headcount.reported(first)
+    ledger.reports.reported([fact for fact in first if fact.place == "hq"])
+    ledger.reports.reported(first)
     for place in ("hq", "l1"):
         item = ledger.item((f"day#{TODAY.key}", f"count#{place}"))
         assert item
@@ -289,14 +356,14 @@ def test_one_old_report_among_new_ones(ledger: Counts) -> None:
 
 def test_nothing_to_report(ledger: Counts) -> None:
     """Where nothing was told, nothing is noted."""
-    assert requests(ledger, partial(ledger.headcount().reported, [])) == []
+    assert requests(ledger, partial(ledger.reports.reported, [])) == []
 
 
 def test_report_of_a_count_that_has_expired(ledger: Counts) -> None:
     """A report that comes after its count has expired leaves no half of an item behind."""
     [fact] = ledger.badge(badge("e1", "ann", "in", "hq")).facts
     ledger.forget((f"day#{TODAY.key}", "count#hq"))
-    ledger.headcount().reported([fact])
+    ledger.reports.reported([fact])
     assert ledger.item((f"day#{TODAY.key}", "count#hq")) is None
     assert ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 1)).facts
 
@@ -314,7 +381,7 @@ def test_closing(ledger: Counts) -> None:
         ("verkada", "hq", 0, TODAY.end),
     ]
     assert headcount.close_days("hq", CONFIG) == told
-    headcount.reported([fact for _, fact in told])
+    ledger.reports.reported([fact for _, fact in told])
     assert headcount.close_days("hq", CONFIG) == []
 
 
@@ -365,7 +432,7 @@ def test_closing_around_a_clock_change(ledger: Counts, zone: str, days_before: i
     ends = []
     for number in range(5):
         one = badge(f"e{number}", "ann", "in", "hq", int(ledger.clock() * 1000))
-        headcount.settle(one, there, Deadline(ledger.clock() + 20, ledger.clock))
+        settle(headcount, [one], Deadline(ledger.clock() + 20, ledger.clock), there)
         ledger.clock.advance(24 * HOUR)
         ends += [fact.at for fact in ledger.close(there=there)]
     lengths = [(after - before) // 3_600_000 for before, after in pairwise(ends)]
@@ -473,8 +540,7 @@ def test_swept(ledger: Counts) -> None:
     ledger.badge(IN)
     ledger.clock.advance(61)
     facts = ledger.close()
-    headcount = ledger.headcount()
-    headcount.swept(facts)
+    ledger.reports.swept(facts)
     assert ledger.close() == []
     assert len(ledger.badge(IN).facts) == 2
     ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 61_000))

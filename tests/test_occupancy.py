@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from relay.config import Door
 from relay.events import EARLIEST, LATEST, BadgeEvent, Direction
 from relay.occupancy import (
+    MAX_EARLY,
     Badge,
+    Changes,
     Count,
     Day,
     Fact,
@@ -47,16 +50,21 @@ class Memory:
 
     def badge(self, badge: Badge, *, tell: bool = True) -> Settled:
         """Settle a badge, and tell Calven."""
-        position = self.positions.get(badge.person, Position())
-        around = {*CONFIG.path(badge.place), *position.path}
-        counts = {place: self.counts.get(place, Count()) for place in around}
-        settled = settle(badge, Ledger(self.day, position, counts, self.closed, self.since), CONFIG)
-        if settled.position:
-            self.positions[badge.person] = settled.position
-        self.counts |= settled.counts
-        if tell:
-            self.tell(settled.facts)
+        [settled] = self.settle([badge], tell=tell).settled
         return settled
+
+    def settle(self, some: Sequence[Badge], apart: int = 0, *, tell: bool = True) -> Changes:
+        """Settle badges together, and tell Calven."""
+        positions = {one.person: self.positions.get(one.person, Position()) for one in some}
+        paths = (*(CONFIG.path(one.place) for one in some), *(p.path for p in positions.values()))
+        counts = {place: self.counts.get(place, Count()) for path in paths for place in path}
+        ledger = Ledger(self.day, positions, counts, self.closed, self.since)
+        changes = settle(some, ledger, CONFIG, apart)
+        self.positions |= changes.positions
+        self.counts |= changes.counts
+        if tell:
+            self.tell([fact for settled in changes.settled for fact in settled.facts])
+        return changes
 
     def tell(self, facts: Sequence[Fact]) -> None:
         """Calven accepts these facts."""
@@ -82,7 +90,7 @@ def run(some: Iterable[Badge]) -> Memory:
     return memory
 
 
-def counted(facts: Iterable[Fact]) -> dict[str, int]:
+def counted(facts: Iterable[Fact]) -> dict[str, int | None]:
     """People by place, as the facts tell."""
     return {fact.place: fact.people for fact in facts}
 
@@ -110,10 +118,11 @@ def test_who_is_counted_where(
 ) -> None:
     """The places left and entered change, each with its new count in one settlement, and no others."""
     memory = run([badge("e1", "ann", "in", before)] if before else [])
-    settled = memory.badge(badge("e2", "ann", *passage, at=NOON_MS + 1))
+    changes = memory.settle([badge("e2", "ann", *passage, at=NOON_MS + 1)])
+    [settled] = changes.settled
     assert counted(settled.facts) == told
     assert settled.reason == ("" if told else "unchanged")
-    assert set(settled.counts) == set(told)
+    assert set(changes.counts) == set(told)
 
 
 def test_second_door() -> None:
@@ -165,6 +174,117 @@ def test_times_increase(some: list[Badge]) -> None:
     assert len(ids) == len(set(ids))
 
 
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[list[Badge], list[list[Badge]]]:
+    """Badges, and how they are settled: in any order, some of them repeated, several at a time."""
+    some = draw(badges(spread_ms=30_000))
+    left, parts = draw(disordered(some)), []
+    while left:
+        size = draw(st.integers(1, len(left)))
+        parts.append(left[:size])
+        left = left[size:]
+    return some, parts
+
+
+@given(batches(), st.sampled_from((0, 1, 10_000)))
+def test_together(found: tuple[list[Badge], list[list[Badge]]], apart: int) -> None:
+    """However badges are settled together, the end is that of one by one, and Calven is told it."""
+    some, parts = found
+    memory = Memory()
+    for part in parts:
+        memory.settle(part, apart)
+    assert memory.people() == truth(some)
+    assert memory.where() == positions(some)
+    latest = {fact.place: fact.people for fact in sorted(memory.told, key=lambda fact: fact.at)}
+    assert {place: people for place, people in latest.items() if people} == memory.people()
+    ids = [fact.event_id for fact in memory.told]
+    assert len(ids) == len(set(ids))
+
+
+@given(batches(), st.sampled_from((1, 5000, 10_000)))
+def test_thinned(found: tuple[list[Badge], list[list[Badge]]], apart: int) -> None:
+    """Of one settlement a place is told at times so far apart; a merged badge is in what others tell."""
+    memory = Memory()
+    for part in found[1]:
+        settled = memory.settle(part, apart).settled
+        facts = [fact for one in settled for fact in one.facts]
+        for place in PLACES:
+            times = sorted(fact.at for fact in facts if fact.place == place)
+            assert all(after - before >= apart for before, after in pairwise(times))
+        for one in settled:
+            assert (one.reason == "merged") == bool(one.within)
+            assert one.within <= {fact.event_id for fact in facts}
+            assert bool(one.facts) != bool(one.reason)
+
+
+@given(badges())
+def test_every_change_is_told(some: list[Badge]) -> None:
+    """With nothing asked to be apart, badges settled together tell what they tell one by one."""
+    in_order = sorted(some, key=lambda one: one.order)
+    together, one_by_one = Memory(), run(in_order)
+    together.settle(in_order)
+    assert sorted(together.told, key=str) == sorted(one_by_one.told, key=str)
+
+
+def test_merged() -> None:
+    """Of three entries within ten seconds only the last is told, for all three; one far before is too."""
+    some = [
+        badge(f"e{n}", f"p{n}", "in", "hq", NOON_MS + at) for n, at in enumerate((0, 20_000, 24_000, 29_999))
+    ]
+    settled = Memory().settle(some, apart=10_000).settled
+    assert [[fact.people for fact in one.facts] for one in settled] == [[1], [], [], [4]]
+    assert [one.reason for one in settled] == ["", "merged", "merged", ""]
+    assert settled[1].within == settled[2].within == {settled[3].facts[0].event_id}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_together_into_a_closed_day(late: bool) -> None:
+    """Badges that come late together tell each change, and the day's zero once, after the last."""
+    memory = Memory(closed=True, since=("hq",) if late else ())
+    memory.settle([badge(f"e{n}", f"p{n}", "in", "hq", NOON_MS + n) for n in range(3)])
+    told = [(fact.people, fact.at) for fact in memory.told]
+    assert told == [(1, NOON_MS), (2, NOON_MS + 1), (3, NOON_MS + 2), *([] if late else [(0, TODAY.end)])]
+
+
+def early(event_id: str, direction: Direction, ahead: int, received: int) -> Badge:
+    """A badge of Ann's at the building's door, whose clock is some milliseconds ahead of the receipt."""
+    at = datetime.fromtimestamp((NOON_MS + received + ahead) / 1000, UTC)
+    event = BadgeEvent(event_id=event_id, at=at, door="door", person="ann")
+    door = Door(place="hq", direction=direction)
+    return through(event, door, "kisi", (NOON_MS + received) / 1000, CONFIG)
+
+
+def test_early_badge_again() -> None:
+    """A badge of a fast clock that comes again, received later, does not undo what happened in between."""
+    memory = run([early("e1", "in", 60_000, 0), early("e2", "out", 0, 1000)])
+    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settled
+    assert settled == Settled((), "duplicate")
+    [settled] = memory.settle([early("e1", "in", 0, 60_000)]).settled
+    assert settled == Settled((), "duplicate")
+    assert memory.people() == {}
+
+
+def test_early_badge_that_came_too_late() -> None:
+    """A badge of a fast clock that was superseded is known when it comes again, too."""
+    memory = run([early("e2", "out", 0, 1000), early("e1", "in", 60_000, 0)])
+    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settled
+    assert settled == Settled((), "duplicate")
+    assert memory.people() == {}
+
+
+def test_early_badges_are_bounded() -> None:
+    """Of a clock that is always fast the latest badges are known, so that nobody's item grows for ever."""
+    memory = run(early(f"e{n}", "in", 60_000, n) for n in range(MAX_EARLY + 5))
+    assert memory.positions["ann"].early == tuple(f"kisi|e{n}" for n in range(5, MAX_EARLY + 5))
+
+
+def test_same_id_from_two_sources() -> None:
+    """Two systems may give two passages of one person the same id: each counts."""
+    memory = run([badge("7", "ann", "in", "hq", source="kisi")])
+    memory.badge(badge("7", "ann", "out", "hq", NOON_MS + 1, source="verkada"))
+    assert memory.people() == {}
+
+
 def test_own_time() -> None:
     """A fact has its event's own time where it can, else the next free millisecond."""
     memory = Memory()
@@ -192,15 +312,15 @@ def test_start_of_the_day() -> None:
 def test_duplicate() -> None:
     """An exact duplicate of a badge that has been told tells nothing."""
     memory = run([badge("e1", "ann", "in", "l1")])
-    settled = memory.badge(badge("e1", "ann", "in", "l1"))
-    assert (settled.position, settled.facts, settled.reason) == (None, [], "duplicate")
+    changes = memory.settle([badge("e1", "ann", "in", "l1")])
+    assert changes == Changes({}, {}, [Settled((), "duplicate")])
 
 
 def test_older() -> None:
     """A badge that is older than the person's last one moves nobody."""
     memory = run([badge("e2", "ann", "in", "l1", NOON_MS + 1)])
-    settled = memory.badge(badge("e1", "ann", "out", "hq"))
-    assert (settled.position, settled.facts, settled.reason) == (None, [], "superseded")
+    changes = memory.settle([badge("e1", "ann", "out", "hq")])
+    assert changes == Changes({}, {}, [Settled((), "superseded")])
 
 
 @pytest.mark.parametrize("again", [badge("e1", "ann", "in", "l1"), badge("e0", "ann", "out", "hq")])
@@ -231,7 +351,7 @@ def test_never_below_zero() -> None:
 def test_place_that_is_gone() -> None:
     """Who was in a place that the configuration has no more still leaves it."""
     memory = Memory()
-    memory.positions["ann"] = Position(("demolished", "hq"), NOON_MS, "e1", 1)
+    memory.positions["ann"] = Position(("demolished", "hq"), NOON_MS, "e1")
     memory.counts |= {place: Count(people=1) for place in ("demolished", "hq")}
     told = counted(memory.badge(badge("e2", "ann", "in", "l1", NOON_MS + 1)).facts)
     assert told == {"demolished": 0, "l1": 1}
@@ -248,7 +368,7 @@ def test_late_into_a_closed_day() -> None:
         (TODAY.end, "l1", 0),
     ]
     assert len({fact.event_id for fact in facts}) == 4
-    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == []
+    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == ()
 
 
 def test_late_into_a_closed_day_and_told_since() -> None:
@@ -257,7 +377,7 @@ def test_late_into_a_closed_day_and_told_since() -> None:
     facts = memory.badge(badge("e1", "ann", "in", "l1")).facts
     assert [(fact.place, fact.people) for fact in facts if fact.at == TODAY.end] == [("l1", 0)]
     assert sorted(fact.place for fact in facts if fact.at == NOON_MS) == ["hq", "l1"]
-    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == []
+    assert memory.badge(badge("e1", "ann", "in", "l1")).facts == ()
 
 
 @pytest.mark.parametrize("since", [[], ["hq"]])
@@ -266,7 +386,7 @@ def test_late_badge_is_told_again(since: list[str]) -> None:
     memory = Memory(closed=True, since=since)
     first = memory.badge(badge("e1", "ann", "in", "hq"), tell=False).facts
     assert memory.badge(badge("e1", "ann", "in", "hq")).facts == first
-    assert memory.badge(badge("e1", "ann", "in", "hq")).facts == []
+    assert memory.badge(badge("e1", "ann", "in", "hq")).facts == ()
 
 
 @given(st.lists(st.tuples(st.sampled_from(("ann", "ben")), st.sampled_from(PLACES), st.integers(0, 5))))
@@ -405,6 +525,14 @@ def test_daylight_saving(zone: str, on: date, hours: int, reset_at: str) -> None
     starts = [datetime.fromtimestamp(day.start / 1000, ZoneInfo(zone)) for day in days]
     assert {start.time() for start in starts if start.date() != on} == {time.fromisoformat(reset_at)}
     assert [start.date() for start in starts] == [day.date for day in days]
+
+
+@pytest.mark.parametrize("hour", [9, 10, 12, 14])
+def test_skipped_date(hour: int) -> None:
+    """Where a country skips a date, as Samoa did its 30 December of 2011, no instant is without a day."""
+    at = int(datetime(2011, 12, 30, hour, tzinfo=UTC).timestamp() * 1000)
+    day = operating_day(config("Pacific/Apia"), "hq", at)
+    assert day.start <= at < day.end
 
 
 def test_repeated_hour() -> None:

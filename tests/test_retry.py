@@ -1,6 +1,8 @@
 """The retry function: each message its own fate, nothing lost on the way."""
 
 import json
+from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -59,6 +61,44 @@ def test_history_of_an_outage(rig: Rig) -> None:
         "2026-11-04T03:40:00.000Z": 1,
     }
     assert rig.counts()["sydney-l3"] == 1
+
+
+def stored_badges(rig: Rig, seconds_apart: int) -> None:
+    """Have thirty people badge in, one after the other, and every badge stored first."""
+    relay = rig.built(FORWARD_MODE="queued")
+    for number in range(30):
+        at = f"{datetime.fromtimestamp(rig.clock() - 900 + seconds_apart * number, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        badge = sample("kisi", "badge-in", uuid=f"badge {number}", actor_id=number, created_at=at)
+        assert rig.post("kisi", badge, relay=relay)[0] == 202
+    rig.clock.advance(30)
+
+
+@pytest.mark.parametrize(("seconds_apart", "told"), [(0, [30]), (1, [10, 20, 30]), (10, list(range(1, 31)))])
+def test_badges_of_a_batch(
+    rig: Rig, caplog: pytest.LogCaptureFixture, seconds_apart: int, told: list[int]
+) -> None:
+    """A batch's badges are counted together, and each place is told once for ten seconds of them."""
+    stored_badges(rig, seconds_apart)
+    caplog.clear()
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.requests("/v1/occupancy")) == 1
+    location = rig.config.places["sydney"].location_id
+    assert sorted(e["occupancy"] for e in rig.calven() if e["locationId"] == location) == told
+    assert rig.counts() == {"sydney-l3": 30, "sydney": 30}
+    logged = Counter((r.outcome, getattr(r, "reason", None)) for r in caplog.records if hasattr(r, "outcome"))
+    assert logged == +Counter({("forwarded", "merged"): 30 - len(told), ("forwarded", None): len(told)})
+
+
+def test_badges_of_a_batch_while_calven_is_down(rig: Rig) -> None:
+    """Counted badges wait for Calven as the facts that tell them; the others of the batch are done with."""
+    stored_badges(rig, 0)
+    rig.fail("503")
+    rig.retry()
+    [waiting] = rig.waiting()
+    assert {fact["people"] for fact in waiting["calven"]} == {30}
+    rig.recover()
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.counts() == {"sydney-l3": 30, "sydney": 30}
 
 
 @pytest.mark.parametrize("body", ["", "no JSON", "[]", "{}", '{"id": 1}', "\ud83d\ude00"])

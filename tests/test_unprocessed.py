@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from relay.events import BadgeEvent, Ignored, LeaveChange, LeaveNotice, Webhook
+from relay.events import BadgeEvent, Ignored, LeaveChange, LeaveNotice, SensorReading, Webhook
 from relay.occupancy import Fact
 from relay.unprocessed import Envelope, Queues, QueueUnavailable, StoredRequest, wait_seconds
 from tests.rig import NOON
@@ -61,8 +61,12 @@ leaves = st.builds(
     replaces=maybe,
 )
 notices = st.builds(LeaveNotice, event_id=words, leave_id=words, employee_id=words, replaces=maybe)
-events = badges | leaves | notices | st.builds(Ignored, event_id=words, reason=words)
-facts = st.builds(Fact, event_id=words, place=words, site=words, day=words)
+people = st.integers(0, 1_000_000)
+readings = st.builds(
+    SensorReading, event_id=words, at=times, sensor=words, people=people, occupied=st.none() | st.booleans()
+) | st.builds(SensorReading, event_id=words, at=times, sensor=words, occupied=st.booleans())
+events = badges | readings | leaves | notices | st.builds(Ignored, event_id=words, reason=words)
+facts = st.builds(Fact, event_id=words, place=words, site=words, day=maybe)
 requests = st.builds(
     StoredRequest.of,
     st.builds(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from relay.config import Config, Door, RelayYaml
+from relay.config import Config, Door, RelayYaml, Sensor
 from relay.dynamo import Item, Key, Table, Update
 from relay.errors import TableUnavailable
 
@@ -36,7 +36,7 @@ class ConfigStore:
         self._clock = clock
         self._lock = Lock()
         self._read_at = self._failed_at = float("-inf")
-        self._current: tuple[int, Config, dict[tuple[str, str], Door]] = (0, Config(), {})
+        self._current: tuple[int, Config, dict[Key, Any]] = (0, Config(), {})
 
     def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
         """The configuration, at most that many seconds old.
@@ -63,21 +63,29 @@ class ConfigStore:
 
     def door(self, source: str, door: str) -> Door | None:
         """A door of the current version; one that is not there is looked for in fresh configuration."""
-        found = self._door(source, door)
+        return self._entry(Door, source, f"door#{door}")
+
+    def sensor(self, source: str, sensor: str) -> Sensor | None:
+        """A sensor of the current version, looked for as a door is."""
+        return self._entry(Sensor, source, f"sensor#{sensor}")
+
+    def _entry(self, model: type[M], source: str, entry: str) -> M | None:
+        found = self._found(model, source, entry)
         if found is None and self._clock() - self._read_at > FRESH_SECONDS:
             self.current(FRESH_SECONDS)
-            found = self._door(source, door)
+            found = self._found(model, source, entry)
         return found
 
-    def _door(self, source: str, door: str) -> Door | None:
+    def _found(self, model: type[M], source: str, entry: str) -> M | None:
         version, _, cached = self._current
-        if (source, door) not in cached:
-            key = (_partition(version, source), f"door#{door}")
+        key = (_partition(version, source), entry)
+        if key not in cached:
             item = self._table.get([key]).get(key)
             if item is None:
                 return None
-            cached[source, door] = _read(Door, item)
-        return cached[source, door]
+            cached[key] = _read(model, item)
+        found: M = cached[key]
+        return found
 
     def _refresh(self) -> None:
         pointer = self._table.get([POINTER]).get(POINTER)

@@ -19,6 +19,8 @@ Key = tuple[str, str]
 
 Item = Mapping[str, Any]
 
+MAX_KEYS = 100
+
 CONFLICTS = frozenset(
     {
         "ConditionalCheckFailed",
@@ -59,18 +61,19 @@ class Table:
         self._name = name
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """The items that exist under up to 100 keys, read consistently in one request."""
-        wanted: Any = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        """The items that exist under these keys, read consistently, a hundred in a request."""
+        wanted: list[Any] = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
         found: dict[Key, Item] = {}
         while wanted:
+            some, wanted = wanted[:MAX_KEYS], wanted[MAX_KEYS:]
             with _errors():
                 answer = self._client.batch_get_item(
-                    RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
+                    RequestItems={self._name: {"Keys": some, "ConsistentRead": True}}
                 )
             for item in map(_deserialize, answer["Responses"].get(self._name, [])):
                 found[item["pk"], item["sk"]] = item
             left = answer["UnprocessedKeys"].get(self._name)
-            wanted = left["Keys"] if left else []
+            wanted += left["Keys"] if left else []
         return found
 
     def query(self, pk: str, prefix: str) -> Iterator[Item]:

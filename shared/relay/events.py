@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
 from relay.errors import Unparseable
@@ -57,6 +57,23 @@ class BadgeEvent(_Event):
     door: Id
     person: str | None = None
     direction: Direction | None = None
+
+
+class SensorReading(_Event):
+    """What a sensor saw: so many people, or only whether there is anybody. At least one of the two is set."""
+
+    form: Literal["reading"] = "reading"
+    event_id: Id
+    at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+    sensor: Id
+    people: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    occupied: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "SensorReading":
+        if self.people is None and self.occupied is None:
+            raise ValueError("a reading says how many people there are, or whether there is anybody")
+        return self
 
 
 class LeaveChange(_Event):
@@ -111,7 +128,9 @@ class Unread(_Event):
     detail: str
 
 
-Event = Annotated[BadgeEvent | LeaveChange | LeaveNotice | Ignored | Unread, Field(discriminator="form")]
+Event = Annotated[
+    BadgeEvent | SensorReading | LeaveChange | LeaveNotice | Ignored | Unread, Field(discriminator="form")
+]
 
 
 def utc(seconds: float) -> datetime:

@@ -4,7 +4,6 @@
 person is, `day#<site>#<date>` / `closed` says that a day was reported empty. All expire after 16 days.
 """
 
-import random
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +12,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from relay.config import Config
+from relay.contention import until_written
 from relay.deadline import Deadline
 from relay.dynamo import Conflict, Item, Key, Table, Update
 from relay.errors import Contended
 from relay.occupancy import (
     Badge,
+    Changes,
     Count,
     Day,
     Fact,
@@ -29,6 +30,7 @@ from relay.occupancy import (
     operating_day,
     settle,
 )
+from relay.reports import count_key
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -41,11 +43,11 @@ CLOSE_AFTER_MS = 60_000
 DAYS_BACK = 15
 MAX_ITEMS = 100
 SWEEP_AFTER_MS = 60_000
-PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
-"""The longest wait (seconds) after each conflict; the actual one is drawn at random."""
-LEAST_SECONDS = 0.1
-"""With less than this left after the wait, another attempt is not begun."""
 FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late")
+
+
+class _TooMany(Exception):
+    """These badges change more items than a transaction takes."""
 
 
 class Headcount:
@@ -57,91 +59,69 @@ class Headcount:
         # Threads of one process take turns at a site; between processes the conditions decide.
         self._turns: defaultdict[str, Lock] = defaultdict(Lock)
 
-    def settle(self, badge: Badge, config: Config, deadline: Deadline) -> Settled:
-        """Record a badge. Two reads at most and one write, again from the start on a conflict."""
-        day = operating_day(config, config.site(badge.place), badge.at)
+    def settle(
+        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, apart: int = 0
+    ) -> list[Settled]:
+        """Record badges of one operating day. Two reads at most and one write, again on a conflict.
+
+        What becomes of each, in their order. `apart` is as in `relay.occupancy.settle`. Badges that are too
+        many for one transaction are halved.
+        """
         turn = self._turns[day.site]
         if not turn.acquire(timeout=max(deadline.left_for_work(), 0)):
             raise Contended
         try:
-            return self._settle(badge, day, config, deadline)
+            return self._settle(badges, day, config, deadline, apart)
         finally:
             turn.release()
 
-    def _settle(self, badge: Badge, day: Day, config: Config, deadline: Deadline) -> Settled:
-        for longest in PAUSES:
-            try:
-                return self._attempt(badge, day, config)
-            except Conflict:
-                pause = random.uniform(0, longest)  # noqa: S311 - spreads retries, guards nothing
-                if deadline.left_for_work() < pause + LEAST_SECONDS:
-                    break
-                time.sleep(pause)
-        raise Contended
+    def _settle(
+        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, apart: int
+    ) -> list[Settled]:
+        try:
+            return until_written(lambda: list(self._attempt(badges, day, config, apart)), deadline)
+        except _TooMany:
+            half = len(badges) // 2
+            parts = (badges[:half], badges[half:])
+            return [s for part in parts for s in self._settle(part, day, config, deadline, apart)]
 
-    def _attempt(self, badge: Badge, day: Day, config: Config) -> Settled:
-        where, closed = _position_key(day, badge.person), (_partition(day.key), "closed")
+    def _attempt(self, badges: Sequence[Badge], day: Day, config: Config, apart: int) -> Sequence[Settled]:
+        where = {badge.person: _position_key(day, badge.person) for badge in badges}
+        closed = (_partition(day.key), "closed")
         late = self._clock() * 1000 >= day.end - LATE_MS
         days = [day, day_of(config, day.site, day.date + timedelta(days=1))] if late else [day]
-        around = config.path(badge.place)
-        found = self._table.get([where, *_keys(days, around), *([closed] if late else [])])
-        position = _position(found.get(where))
-        if more := tuple(place for place in position.path if place not in around):
-            found |= self._table.get(_keys(days, more))
+        around = dict.fromkeys(place for badge in badges for place in config.path(badge.place))
+        found = self._table.get([*where.values(), *_keys(days, around), *([closed] if late else [])])
+        positions = {person: _position(found.get(key)) for person, key in where.items()}
+        left = dict.fromkeys(p for position in positions.values() for p in position.path if p not in around)
+        if left:
+            found |= self._table.get(_keys(days, left))
         counts, *next_day = (
-            {place: _count(found.get(_count_key(of.key, place))) for place in (*around, *more)} for of in days
+            {place: _count(found.get(count_key(of.key, place))) for place in (*around, *left)} for of in days
         )
         since = frozenset(place for later in next_day for place, count in later.items() if count.at)
-        ledger = Ledger(day, position, counts, closed in found, since)
-        settled = settle(badge, ledger, config)
-        if settled.position is not None:
+        ledger = Ledger(day, positions, counts, closed in found, since)
+        changes = settle(badges, ledger, config, apart)
+        if changes.positions:
             guard = [Update(key=closed, expect={"at": found.get(closed, {}).get("at")})] if late else []
-            self._write(where, settled, ledger, guard)
-        return settled
+            self._write(changes, ledger, guard)
+        return changes.settled
 
-    def _write(self, where: Key, settled: Settled, ledger: Ledger, guard: Sequence[Update]) -> None:
-        position = settled.position or Position()
+    def _write(self, changes: Changes, ledger: Ledger, guard: Sequence[Update]) -> None:
         expires_at = ledger.day.end // 1000 + KEPT_SECONDS
-        moved = {"path": list(position.path), "at": position.at, "event": position.event}
-        updates = [_versioned(where, moved, ledger.position.revision, expires_at)]
-        for place, count in settled.counts.items():
+        updates = []
+        for person, position in changes.positions.items():
+            moved = {"path": list(position.path), "at": position.at, "event": position.event}
+            early = {"early": list(position.early)} if position.early else {}
+            key, revision = _position_key(ledger.day, person), ledger.positions[person].revision
+            updates.append(_versioned(key, {**moved, **early}, revision, expires_at))
+        for place, count in changes.counts.items():
             values = {name: getattr(count, name) for name in FIELDS}
-            key = _count_key(ledger.day.key, place)
+            key = count_key(ledger.day.key, place)
             updates.append(_versioned(key, values, ledger.counts[place].revision, expires_at))
+        if len(updates) + len(guard) > MAX_ITEMS and len(changes.settled) > 1:
+            raise _TooMany
         self._table.write([*updates, *guard])
-
-    def reported(self, facts: Sequence[Fact]) -> None:
-        """Note that Calven has these facts, or will get them from the dead-letter queue."""
-        self._raise("reported", facts)
-
-    def swept(self, facts: Sequence[Fact]) -> None:
-        """Note that the sweep has put these facts into a queue: the next one need not."""
-        self._raise("swept", facts)
-
-    def _raise(self, name: str, facts: Sequence[Fact]) -> None:
-        """Raise a version of each fact's count, and never lower it; a count that has expired stays away."""
-        newest: dict[tuple[str, str], int] = {}
-        for fact in facts:
-            key = (f"{fact.site}#{fact.day}", fact.place)
-            newest[key] = max(newest.get(key, 0), fact.version)
-        updates = [
-            Update(key=_count_key(*key), set=told, below=told, present=["version"])
-            for key, version in newest.items()
-            for told in ({name: version},)
-        ]
-        for start in range(0, len(updates), MAX_ITEMS):
-            some = updates[start : start + MAX_ITEMS]
-            try:
-                self._table.write(some)
-            except Conflict:
-                for update in some if len(some) > 1 else ():
-                    self._report_one(update)
-
-    def _report_one(self, update: Update) -> None:
-        try:
-            self._table.write([update])
-        except Conflict:
-            return
 
     def close_days(self, site: str, config: Config) -> list[tuple[str, Fact]]:
         """What there is to tell about a site's days: zeros of those that are over, and all left unreported.
@@ -181,7 +161,7 @@ class Headcount:
 
     def _end(self, day: Day, place: str, count: Count) -> Count:
         """The count as it stands once its day is over; a badge that comes in between is read again."""
-        key = _count_key(day.key, place)
+        key = count_key(day.key, place)
         while (ended := end(count)) != count:
             values = {name: getattr(ended, name) for name in FIELDS}
             try:
@@ -204,12 +184,8 @@ def _partition(day: str) -> str:
     return f"day#{day}"
 
 
-def _count_key(day: str, place: str) -> Key:
-    return _partition(day), f"count#{place}"
-
-
 def _keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
-    return [_count_key(day.key, place) for day in days for place in places]
+    return [count_key(day.key, place) for day in days for place in places]
 
 
 def _position_key(day: Day, person: str) -> Key:
@@ -225,7 +201,8 @@ def _versioned(key: Key, values: Mapping[str, Any], revision: int, expires_at: i
 def _position(item: Item | None) -> Position:
     if item is None:
         return Position()
-    return Position(tuple(item["path"]), item["at"], item["event"], item["revision"])
+    early = tuple(item.get("early", ()))
+    return Position(tuple(item["path"]), item["at"], item["event"], early, item["revision"])
 
 
 def _count(item: Item | None) -> Count:

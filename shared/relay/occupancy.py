@@ -2,7 +2,7 @@
 
 A badge says that a person passed a door; Calven wants how many people are in a place. So the ledger keeps a
 `Position` for each person and a `Count` for each place, both of one operating day of one site, and `settle`
-says what a badge makes of them. https://apidocs.calven.com describes the occupancy event.
+says what badges make of them. https://apidocs.calven.com describes the occupancy event.
 """
 
 import hashlib
@@ -18,12 +18,15 @@ from pydantic import BaseModel, ConfigDict
 from relay.config import Config, Door, Place
 from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds
 
+MAX_EARLY = 50
+
 
 class Fact(BaseModel):
     """One settled occupancy event: so many people in that place at that instant (Unix milliseconds).
 
     It names the place, not Calven's id for it, so that a corrected configuration still reaches it. `version`
-    is that of the place's count in the operating day `day` of `site`.
+    is that of the place's count in the operating day `day` of `site`; a sensor's reading is of no such day.
+    `people` is None where a sensor says only whether there is anybody, which `occupied` then holds.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,21 +34,22 @@ class Fact(BaseModel):
     event_id: str
     place: str
     at: int
-    people: int
+    people: int | None = None
+    occupied: bool | None = None
     site: str
-    day: str
+    day: str | None = None
     version: int
 
     def payload(self, place: Place) -> dict[str, object]:
         """The event as `POST /v1/occupancy` takes it."""
-        return {
+        event: dict[str, object] = {
             "timestamp": iso_ms(self.at),
             "locationId": place.location_id,
             "locationType": place.location_type,
             "eventId": self.event_id,
-            "occupied": self.people > 0,
-            "occupancy": self.people,
+            "occupied": bool(self.people) if self.occupied is None else self.occupied,
         }
+        return event if self.people is None else {**event, "occupancy": self.people}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,27 @@ class Day:
 class Position:
     """Where a person is since the badge `event` at `at` (ms): the places, from the inside out; outside, none.
 
-    They are those that were counted, whatever the configuration has become since.
+    They are those that were counted, whatever the configuration has become since. `early` holds the ids of
+    badges that came before their own time: when they come again, their receipt says another time.
     """
 
     path: tuple[str, ...] = ()
     at: int = 0
     event: str = ""
+    early: tuple[str, ...] = ()
     revision: int = 0
+
+    def stale(self, badge: "Badge") -> str:
+        """Why a badge moves this person no more, if it does not."""
+        if badge.id == self.event or badge.id in self.early:
+            return "duplicate"
+        return "superseded" if badge.order < (self.at, self.event) else ""
+
+    def knowing(self, badge: "Badge") -> "Position":
+        """The position once this badge has been seen, whether or not it moved the person."""
+        if not badge.early or badge.id in self.early:
+            return self
+        return replace(self, early=(*self.early, badge.id)[-MAX_EARLY:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +122,16 @@ class Count:
         """
         if self.reported >= self.version:
             return []
-        told = [self._fact(place, day, self.event_id, self.at, self.people)]
+        told = [self.fact(place, day)]
         if not self.ended:
             return told
         reset = event_id(self.source, f"reset:{self.version}", place, day.end, 0)
         zero = [self._fact(place, day, reset, day.end, 0)]
         return told * self.late + zero * (not (self.late and told_since))
+
+    def fact(self, place: str, day: Day) -> Fact:
+        """The count as it was last to be told while its day lasted."""
+        return self._fact(place, day, self.event_id, self.at, self.people)
 
     def _fact(self, place: str, day: Day, fact_id: str, at: int, people: int) -> Fact:
         on = day.date.isoformat()
@@ -121,7 +143,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """A badge event with its door looked up: who (a keyed hash), when (ms), where to, by which source."""
+    """A badge event with its door looked up: who (a keyed hash), when (ms), where to, by which source.
+
+    `early` says that it was received before the time which it names, and `at` is the receipt.
+    """
 
     event_id: str
     source: str
@@ -129,6 +154,17 @@ class Badge:
     at: int
     place: str
     target: str | None
+    early: bool = False
+
+    @property
+    def id(self) -> str:
+        """What tells it from the badges of every source."""
+        return f"{self.source}|{self.event_id}"
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """By when it happened, and at the same time in an order that is the same everywhere."""
+        return self.at, self.id
 
 
 def anonymous(badge: BadgeEvent, source: str, key: bytes) -> BadgeEvent:
@@ -142,16 +178,18 @@ def anonymous(badge: BadgeEvent, source: str, key: bytes) -> BadgeEvent:
 def through(badge: BadgeEvent, door: Door, source: str, received_at: float, config: Config) -> Badge:
     """The badge at that door. A time later than the receipt counts as the receipt."""
     direction = badge.direction or door.direction
-    at = min(milliseconds(badge.at), round(received_at * 1000))
+    at, received = milliseconds(badge.at), round(received_at * 1000)
     target = door.place if direction == "in" else config.places[door.place].within
-    return Badge(badge.event_id, source, badge.person or "", at, door.place, target)
+    person = badge.person or ""
+    return Badge(badge.event_id, source, person, min(at, received), door.place, target, early=at > received)
 
 
 def operating_day(config: Config, site: str, at: int) -> Day:
     """The operating day of a site in which an instant (ms) lies."""
     zone = ZoneInfo(config.places[site].timezone)
     on = datetime.fromtimestamp(at / 1000, zone).date()
-    days = (day_of(config, site, on + timedelta(days=shift)) for shift in (0, -1, 1))
+    # Where a country has skipped a date, the day before lasts two dates.
+    days = (day_of(config, site, on + timedelta(days=shift)) for shift in (0, -1, 1, -2))
     return next(day for day in days if day.start <= at < day.end)
 
 
@@ -167,52 +205,120 @@ def _reset(site: Place, on: date) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """What a badge makes of the ledger: what to write, and what to tell Calven.
-
-    `position` is None where the badge is not newer than what the ledger has; `reason` then says why, as it
-    does where nothing is to be told. `facts` holds the changed counts and those still unreported.
-    """
-
-    position: Position | None
-    counts: Mapping[str, Count]
-    facts: Sequence[Fact]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Ledger:
-    """What the ledger holds around a badge.
+    """What the ledger holds around some badges of one operating day.
 
-    `counts` are those of the places around its door and around the person's position. `closed` says whether
-    the day has been closed, `since` which of the places have been reported in the day after it.
+    `positions` are those of their people, `counts` those of the places around their doors and around these
+    positions. `closed` says whether the day has been closed, `since` which of the places have been reported
+    in the day after it.
     """
 
     day: Day
-    position: Position
+    positions: Mapping[str, Position]
     counts: Mapping[str, Count]
     closed: bool = False
     since: frozenset[str] = frozenset()
 
 
-def settle(badge: Badge, ledger: Ledger, config: Config) -> Settled:
-    """Move a person, and count the places left and entered. Older badges and duplicates move nobody.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What Calven is to be told for a badge, or the reason why there is nothing.
 
-    In a closed day each changed count is told with its own time, and the day's zero after it, unless
-    something newer was told already.
+    A `merged` badge has changed counts that are told with a later badge, as the facts with ids in `within`.
     """
-    counts, position = ledger.counts, ledger.position
-    order, last = (badge.at, badge.event_id), (position.at, position.event)
-    if badge.event_id == position.event or order < last:
-        reason = "duplicate" if badge.event_id == position.event else "superseded"
-        return Settled(None, {}, _untold(counts, ledger), reason)
-    entered = config.path(badge.target)
-    changes = {place: -1 for place in position.path if place not in entered}
-    changes |= {place: 1 for place in entered if place not in position.path}
-    changed = {place: _counted(counts[place], place, by, badge, ledger) for place, by in changes.items()}
-    moved = replace(position, path=entered, at=badge.at, event=badge.event_id)
-    facts = _untold({**counts, **changed}, ledger)
-    return Settled(moved, changed, facts, "" if facts else "unchanged")
+
+    facts: Sequence[Fact] = ()
+    reason: str = ""
+    within: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What badges make of the ledger: the positions and counts to write, and what became of each badge."""
+
+    positions: Mapping[str, Position]
+    counts: Mapping[str, Count]
+    settled: Sequence[Settled]
+
+
+def settle(badges: Sequence[Badge], ledger: Ledger, config: Config, apart: int = 0) -> Changes:
+    """Move people, and count the places left and entered. Older badges and duplicates move nobody.
+
+    Each count that changes is told; of several changes of one place those that lie at least `apart`
+    milliseconds before the next one told, and the last. In a closed day the day's zero follows, unless
+    something newer was told already. Also told is every count around the badges that is still untold.
+    """
+    positions, counts = dict(ledger.positions), dict(ledger.counts)
+    changed: dict[str, list[tuple[int, Count]]] = {}
+    reasons: dict[int, str] = {}
+    for number, badge in enumerate(badges):
+        position = positions[badge.person]
+        positions[badge.person] = position.knowing(badge)
+        if reason := position.stale(badge):
+            reasons[number] = reason
+            continue
+        entered = config.path(badge.target)
+        moves = {place: -1 for place in position.path if place not in entered}
+        moves |= {place: 1 for place in entered if place not in position.path}
+        for place, by in moves.items():
+            counts[place] = _counted(counts[place], place, by, badge, ledger)
+            changed.setdefault(place, []).append((number, counts[place]))
+        moved = replace(positions[badge.person], path=entered, at=badge.at, event=badge.id)
+        positions[badge.person] = moved
+        reasons[number] = "merged" if moves else "unchanged"
+    told = _told(badges, ledger, config, counts, changed, apart)
+    return Changes(
+        positions={person: p for person, p in positions.items() if p != ledger.positions[person]},
+        counts={place: counts[place] for place in changed},
+        settled=[_settled(told, number, reasons[number], changed) for number in range(len(badges))],
+    )
+
+
+Told = Sequence[tuple[int, Fact]]
+"""Facts, each with the number of the badge that it is told for."""
+
+
+def _told(
+    badges: Sequence[Badge],
+    ledger: Ledger,
+    config: Config,
+    counts: Mapping[str, Count],
+    changed: Mapping[str, Sequence[tuple[int, Count]]],
+    apart: int,
+) -> Told:
+    told: list[tuple[int, Fact]] = []
+    around = [{*config.path(b.place), *ledger.positions[b.person].path} for b in badges]
+    for place, count in counts.items():
+        if changes := changed.get(place):
+            told += [
+                (number, earlier.fact(place, ledger.day)) for number, earlier in _thinned(changes, apart)
+            ]
+            last = changes[-1][0]
+        else:
+            last = next(number for number, places in enumerate(around) if place in places)
+        untold = count.untold(place, ledger.day, told_since=place in ledger.since)
+        told += [(last, fact) for fact in untold]
+    return told
+
+
+def _thinned(changes: Sequence[tuple[int, Count]], apart: int) -> Sequence[tuple[int, Count]]:
+    """Of the changes of a place before its last one, those far enough before the next one that is told."""
+    kept = [changes[-1]]
+    for change in reversed(changes[:-1]):
+        if kept[-1][1].at - change[1].at >= apart:
+            kept.append(change)
+    return kept[:0:-1]
+
+
+def _settled(
+    told: Told, number: int, reason: str, changed: Mapping[str, Sequence[tuple[int, Count]]]
+) -> Settled:
+    if facts := [fact for of, fact in told if of == number]:
+        return Settled(facts)
+    if reason != "merged":
+        return Settled((), reason)
+    last = {changes[-1][1].event_id for changes in changed.values() if number in dict(changes)}
+    return Settled((), reason, frozenset(last))
 
 
 def _counted(count: Count, place: str, by: int, badge: Badge, ledger: Ledger) -> Count:
@@ -232,14 +338,6 @@ def _counted(count: Count, place: str, by: int, badge: Badge, ledger: Ledger) ->
     )
 
 
-def _untold(counts: Mapping[str, Count], ledger: Ledger) -> list[Fact]:
-    return [
-        fact
-        for place, count in counts.items()
-        for fact in count.untold(place, ledger.day, told_since=place in ledger.since)
-    ]
-
-
 def end(count: Count) -> Count:
     """A place's count once its day is over: empty, and to be told so if it held somebody."""
     if count.ended or not count.people:
@@ -247,6 +345,6 @@ def end(count: Count) -> Count:
     return replace(count, ended=True, late=False, version=count.version + 1)
 
 
-def event_id(source: str, vendor_event_id: str, place: str, at: int, people: int) -> str:
+def event_id(source: str, vendor_event_id: str, place: str, at: int, people: int | str) -> str:
     """Calven's `eventId` for a fact: the same for the same fact, another for any other."""
     return str(uuid5(NAMESPACE, "|".join((source, vendor_event_id, place, str(at), str(people)))))

@@ -1,38 +1,50 @@
 """The way of an event, once, for all functions: open, settle, forward, and say what became of it.
 
 An `Envelope` goes in, and one or more `Fate`s come out. Opening parses a stored request and asks a thin
-vendor's API; settling records a domain event in the ledger; all that is then to be sent goes to Calven in as
-few requests as possible, and the results are noted. Storing what cannot be forwarded is the caller's: the
-webhook functions send it to a queue, the retry function leaves it there.
+vendor's API; settling records domain events in the ledger, badges of one operating day together; all that is
+then to be sent goes to Calven in as few requests as possible, and the results are noted. Storing what cannot
+be forwarded is the caller's: the webhook functions send it to a queue, the retry function leaves it there.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
+from itertools import count
+from typing import Literal, TypeVar
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from relay import occupancy, vendors
 from relay.calven import MAX_EVENTS, Result, Submission
-from relay.config import Source
+from relay.config import Config, Door, Source
 from relay.deadline import Deadline
 from relay.errors import (
     Ignore,
     Never,
     NotNow,
+    Stop,
     TableUnavailable,
     Unparseable,
     VendorRefused,
     VendorUnavailable,
 )
-from relay.events import BadgeEvent, Event, Ignored, LeaveChange, LeaveNotice, Unread, Webhook, unparseable
+from relay.events import (
+    BadgeEvent,
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveNotice,
+    SensorReading,
+    Unread,
+    Webhook,
+    unparseable,
+)
 from relay.fates import Fate
 from relay.leave import Turn
 from relay.observability import Telemetry, whereabouts
-from relay.occupancy import Fact
+from relay.occupancy import Badge, Day, Fact
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
 from relay.unprocessed import Envelope, Kind, StoredRequest
@@ -49,19 +61,26 @@ LEAST_SECONDS = 0.2
 """With less than this left for work, a step is not begun."""
 
 
+TOGETHER = 50
+"""So many badges are settled in one transaction, where the places that they touch leave room for it."""
+
+
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Step:
-    """An envelope whose event is settled: what to send for it, and what became of that so far.
+    """An envelope of one event: what to send for it once it is settled, and what became of that so far.
 
-    `origin` is the place of the envelope that it came from among those that are being processed.
+    `origin` is the place of the envelope that it came from among those that are being processed. `passage` is
+    a badge with its door, `within` the ids of the facts that tell it where it has none of its own.
     """
 
     envelope: Envelope
-    origin: int = 0
+    origin: int
+    passage: tuple[BadgeEvent, Door] | None = None
     facts: list[Fact] = field(default_factory=list)
+    within: frozenset[str] = frozenset()
     turns: list[Turn] = field(default_factory=list)
     busy: bool = False
     accepted: int = 0
@@ -69,28 +88,40 @@ class _Step:
 
 
 class Pipeline:
-    """Processes the envelopes of one invocation. `call_seconds` bounds each request to Calven or a vendor."""
+    """Processes the envelopes of one invocation.
+
+    `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change here, those
+    are told that lie `apart` milliseconds of event time from each other, and the last.
+    """
 
     def __init__(
-        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, call_seconds: float = float("inf")
+        self,
+        relay: Relay,
+        deadline: Deadline,
+        telemetry: Telemetry,
+        call_seconds: float = float("inf"),
+        apart: int = 0,
     ) -> None:
         self._relay = relay
         self._deadline = deadline
         self._telemetry = telemetry
         self._call_seconds = call_seconds
+        self._apart = apart
         self._fates: list[list[Fate]] = []
         self._silent: set[str] = set()
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
         """Open, settle and forward; the fates of each envelope, in the same order. Stores nothing."""
         self._fates = [[] for _ in envelopes]
-        steps = []
+        if not self._guarded(list(map(_Step, envelopes, count())), self._relay.config.current):
+            return self._fates
+        settled = []
         for origin, envelope in enumerate(envelopes):
-            for opened in self._guarded(origin, envelope, self._opened) or ():
-                step = self._guarded(origin, opened, self._settled)
-                if step is not None:
-                    step.origin = origin
-                    steps.append(step)
+            for opened in self._guarded([_Step(envelope, origin)], partial(self._opened, envelope)) or ():
+                step = _Step(opened, origin)
+                if self._guarded([step], partial(self._settled, step)):
+                    settled.append(step)
+        steps = [step for step in settled if step.passage is None] + self._counted(settled)
         while steps:
             steps = self._forward(steps)
         return self._fates
@@ -101,7 +132,7 @@ class Pipeline:
         A request that only announces something is queued as it is.
         """
         self._fates = [[]]
-        for parsed in self._guarded(0, envelope, self._unfetched) or ():
+        for parsed in self._guarded([_Step(envelope, 0)], partial(self._unfetched, envelope)) or ():
             if isinstance(parsed.event, Ignored):
                 self._fates[0].append(Fate("ignored", parsed, parsed.event.reason))
             elif parsed.request is not None and parsed.detail:
@@ -117,19 +148,25 @@ class Pipeline:
             [fact for fate in fates if fate.outcome == "dead-lettered" for fact in fate.envelope.calven or ()]
         )
 
-    def _guarded(self, origin: int, envelope: Envelope, step: Callable[[Envelope], T]) -> T | None:
-        """One step of one envelope; where it cannot go on, its fate."""
+    def _guarded(self, steps: Sequence[_Step], act: Callable[[], T]) -> T | None:
+        """What is to be done for these steps; where it cannot be, their fate."""
         try:
-            return step(envelope)
+            return act()
         except Ignore as stop:
-            self._fates[origin].append(Fate("ignored", envelope, stop.reason))
+            for step in steps:
+                self._fates[step.origin].append(Fate("ignored", step.envelope, stop.reason))
         except Never as stop:
-            self._dead_letter(origin, envelope, stop.reason, str(stop))
+            for step in steps:
+                self._dead_letter(step.origin, step.envelope, stop.reason, str(stop))
         except NotNow as stop:
-            self._queue(origin, envelope, stop.reason, str(stop), stop.retry_after)
+            for step in steps:
+                self._queue(step.origin, step.envelope, stop.reason, str(stop), stop.retry_after)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event, nor hold up others
-            self._telemetry.problem("internal error", error=whereabouts(error), envelope_id=envelope.id)
-            self._queue(origin, envelope, "internal_error", "")
+            for step in steps:
+                self._telemetry.problem(
+                    "internal error", error=whereabouts(error), envelope_id=step.envelope.id
+                )
+                self._queue(step.origin, step.envelope, "internal_error", "")
         return None
 
     def _queue(
@@ -217,44 +254,101 @@ class Pipeline:
             return badge
         return occupancy.anonymous(badge, envelope.source, self._relay.secrets.person_key())
 
-    def _settled(self, envelope: Envelope) -> _Step:
-        """Record the event in the ledger. Raises `Ignore` where there is nothing to send."""
+    def _settled(self, step: _Step) -> _Step:
+        """Record an event in the ledger, of a badge only look up the door. Raises `Ignore` and others."""
         self._check_time()
+        envelope = step.envelope
         if envelope.request is not None:
             raise Unparseable(envelope.detail)
         match envelope.event:
             case BadgeEvent() as badge:
-                return _Step(envelope, facts=self._settled_badge(badge, envelope))
+                step.passage = badge, self._door(badge, envelope)
+            case SensorReading() as reading:
+                step.facts = self._settled_reading(reading, envelope)
             case LeaveChange() as change:
-                return self._settled_leave(change, envelope)
+                self._settle_leave(change, step)
             case LeaveNotice() | Unread():
                 raise Unparseable("event: no event that can be settled")
             case Ignored() as ignored:
                 raise Ignore(reason=ignored.reason)
-        return _Step(envelope, facts=list(envelope.calven or ()))
+            case None:
+                step.facts = list(envelope.calven or ())
+        return step
 
-    def _settled_badge(self, badge: BadgeEvent, envelope: Envelope) -> list[Fact]:
+    def _door(self, badge: BadgeEvent, envelope: Envelope) -> Door:
         if badge.person is None:
             raise Ignore(reason="anonymous")
-        source = self._source(envelope)
         door = self._relay.config.door(envelope.source, badge.door)
-        config = self._relay.config.current()
-        if door is None or door.place not in config.places:
-            if source.unmapped_doors == "ignore":
-                raise Ignore(reason="unmapped_door")
-            raise Never(f"door {badge.door} is not configured", reason="unmapped_door")
-        passage = occupancy.through(badge, door, envelope.source, envelope.received_at.timestamp(), config)
-        settled = self._relay.headcount.settle(passage, config, self._deadline)
-        if not settled.facts:
-            raise Ignore(reason=settled.reason)
-        return list(settled.facts)
+        if door is None:
+            raise self._unmapped(f"door {badge.door}", envelope)
+        return door
 
-    def _settled_leave(self, change: LeaveChange, envelope: Envelope) -> _Step:
+    def _unmapped(self, what: str, envelope: Envelope) -> Stop:
+        """What becomes of an event whose door, sensor or place is not in the configuration."""
+        if self._source(envelope).unmapped_doors == "ignore":
+            return Ignore(reason="unmapped_door")
+        return Never(f"{what} is not configured", reason="unmapped_door")
+
+    def _counted(self, steps: Sequence[_Step]) -> list[_Step]:
+        """Of these the steps of badges, settled with the others of their operating day, in order of time."""
+        config = self._relay.config.current()
+        days: dict[Day, list[tuple[Badge, _Step]]] = {}
+        for step in steps:
+            if step.passage is None:
+                continue
+            place = partial(self._placed, *step.passage, step.envelope, config)
+            if found := self._guarded([step], place):
+                badge, day = found
+                days.setdefault(day, []).append((badge, step))
+        counted: list[_Step] = []
+        for day, of_day in days.items():
+            of_day.sort(key=lambda found: found[0].order)
+            for start in range(0, len(of_day), TOGETHER):
+                some = of_day[start : start + TOGETHER]
+                settle = partial(self._settled_badges, some, day, config)
+                counted += self._guarded([step for _, step in some], settle) or ()
+        return counted
+
+    def _placed(self, event: BadgeEvent, door: Door, envelope: Envelope, config: Config) -> tuple[Badge, Day]:
+        """A badge with what its door leads to, and the operating day in which it counts."""
+        if door.place not in config.places:
+            raise self._unmapped(f"the place of door {event.door}", envelope)
+        badge = occupancy.through(event, door, envelope.source, envelope.received_at.timestamp(), config)
+        return badge, occupancy.operating_day(config, config.site(badge.place), badge.at)
+
+    def _settled_badges(self, some: Sequence[tuple[Badge, _Step]], day: Day, config: Config) -> list[_Step]:
+        self._check_time()
+        badges = [badge for badge, _ in some]
+        told = []
+        settled = self._relay.headcount.settle(badges, day, config, self._deadline, self._apart)
+        for (_, step), one in zip(some, settled, strict=True):
+            step.facts, step.within = list(one.facts), one.within
+            if step.facts or step.within:
+                told.append(step)
+            else:
+                self._fates[step.origin].append(Fate("ignored", step.envelope, one.reason))
+        return told
+
+    def _settled_reading(self, reading: SensorReading, envelope: Envelope) -> list[Fact]:
+        sensor = self._relay.config.sensor(envelope.source, reading.sensor)
+        config = self._relay.config.current()
+        if sensor is None or sensor.place not in config.places:
+            raise self._unmapped(f"sensor {reading.sensor}", envelope)
+        received_at = envelope.received_at.timestamp()
+        facts, reason = self._relay.readings.settle(
+            reading, envelope.source, sensor.place, received_at, config, self._deadline
+        )
+        if not facts:
+            raise Ignore(reason=reason)
+        return facts
+
+    def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
         seconds = min(self._deadline.left_for_work(), 2 * self._call_seconds)
-        recorded = self._relay.leaves.record(change, envelope.source, self._source(envelope), seconds)
+        source = self._source(step.envelope)
+        recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds)
         if not recorded.turns and not recorded.busy:
             raise Ignore(reason=recorded.reason)
-        return _Step(envelope, turns=list(recorded.turns), busy=recorded.busy)
+        step.turns, step.busy = list(recorded.turns), recorded.busy
 
     def _source(self, envelope: Envelope) -> Source:
         source = self._relay.config.current().sources.get(envelope.source)
@@ -266,7 +360,7 @@ class Pipeline:
         """Send all that the steps have to send, and note the results; the steps that have more to send."""
         submissions = [submission for step in steps for submission in self._submissions(step)]
         results = self._sent(submissions)
-        more = [s for s in steps if self._guarded(s.origin, s.envelope, partial(self._noted, s, results))]
+        more = [s for s in steps if self._guarded([s], partial(self._noted, s, results))]
         accepted = [
             f for s in steps for f in s.facts if results.get(f.event_id, NO_PLACE).status == "accepted"
         ]
@@ -297,9 +391,9 @@ class Pipeline:
                     endpoint="/v1/timeoff", event_id=event_id, payload=payload, not_after=turn.until
                 )
 
-    def _noted(self, step: _Step, results: Mapping[str, Result], _: Envelope) -> bool:
+    def _noted(self, step: _Step, results: Mapping[str, Result]) -> bool:
         """Note the results of one step; whether it has more to send."""
-        if step.facts:
+        if step.facts or step.within:
             self._end_occupancy(step, results)
             return False
         step.turns = list(filter(None, (self._finished(step, turn, results) for turn in step.turns)))
@@ -332,7 +426,14 @@ class Pipeline:
             self._dead_letter(step.origin, step.envelope, refused.reason, refused.detail)
 
     def _end_occupancy(self, step: _Step, results: Mapping[str, Result]) -> None:
-        """Each fact's fate by itself: what is left of the envelope holds only the facts at fault."""
+        """Each fact's fate by itself: what is left of the envelope holds only the facts at fault.
+
+        A merged badge needs no care of its own: it is counted, and the facts that tell it have their fates.
+        """
+        if step.within:
+            told = all(results.get(fact_id, NO_PLACE).status == "accepted" for fact_id in step.within)
+            outcome: Literal["forwarded", "ignored"] = "forwarded" if told else "ignored"
+            self._fates[step.origin].append(Fate(outcome, step.envelope, "merged"))
         groups: dict[tuple[str, str], list[Fact]] = {}
         for fact in step.facts:
             result = results.get(fact.event_id, NO_PLACE)
@@ -353,6 +454,6 @@ class Pipeline:
         if not facts:
             return
         try:
-            self._relay.headcount.reported(facts)
+            self._relay.reports.reported(facts)
         except TableUnavailable:
             return  # told again by the next badge on the way, or by the sweep

@@ -23,13 +23,13 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
         config = relay.config.current()
         by_source: dict[str, list[Fact]] = {}
         for site in config.sites:
-            for source, fact in relay.headcount.close_days(site, config):
+            for source, fact in [*relay.headcount.close_days(site, config), *relay.readings.untold(site)]:
                 by_source.setdefault(source, []).append(fact)
         envelopes = [_envelope(source, facts, config, relay.clock()) for source, facts in by_source.items()]
         fates = [fate for of_envelope in pipeline.process(envelopes) for fate in of_envelope]
         store(relay, fates)
         pipeline.stored(fates)
-        relay.headcount.swept(
+        relay.reports.swept(
             [f for fate in fates if fate.outcome == "queued" for f in fate.envelope.calven or ()]
         )
         for fate in fates:

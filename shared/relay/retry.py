@@ -15,6 +15,9 @@ from relay.pipeline import CALL_SECONDS, Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import MAX_AGE_SECONDS, Envelope, QueueUnavailable, StoredRequest
 
+APART_MS = 10_000
+"""Of the counts of a place that change in one batch, those this far apart are told, and the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Message:
@@ -31,7 +34,7 @@ def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: s
     telemetry = Telemetry(request_id)
     messages = [_message(record) for record in event["Records"]]
     deadline = Deadline(relay.clock() + seconds, relay.clock)
-    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS)
+    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS, apart=APART_MS)
     processed = pipeline.process([message.envelope for message in messages])
     stay = [
         message.id

@@ -16,6 +16,8 @@ from relay.dynamo import Table
 from relay.headcount import Headcount
 from relay.http import Http
 from relay.leave import Leaves
+from relay.readings import Readings
+from relay.reports import Reports
 from relay.secrets import Secrets
 from relay.settings import Settings
 from relay.unprocessed import Queues
@@ -42,6 +44,8 @@ class Relay:
         table = Table(self._client("dynamodb"), environment.table_name)
         self.config = ConfigStore(table, clock)
         self.headcount = Headcount(table, clock)
+        self.readings = Readings(table, clock)
+        self.reports = Reports(table)
         self.leaves = Leaves(table, clock)
 
     @cached_property

@@ -1,0 +1,333 @@
+"""Sensor readings: passed on as they are, none twice, none after a newer one of its place."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from relay.config_store import MAX_AGE_SECONDS
+from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+from relay.errors import Contended
+from relay.events import SensorReading
+from relay.occupancy import Fact
+from relay.readings import KEPT_SECONDS, MAX_IDS, Last, Readings, taken
+from relay.reports import Reports
+from relay.unprocessed import Envelope
+from tests.building import CONFIG, NOON_MS
+from tests.ledger import FEW, Ledger
+from tests.rig import NOON, Rig
+
+RECEIVED = NOON + 3600
+LATE = Deadline(NOON + 3600 * 24, lambda: NOON)
+YAML = """
+sources:
+  vergesense: {vendor: kisi}
+  lenient: {vendor: kisi, unmappedDoors: ignore}
+places:
+  hq: {locationId: id-hq, locationType: location, timezone: Australia/Sydney}
+  boardroom: {locationId: id-boardroom, locationType: space, within: hq}
+sensors:
+  vergesense: {"EG7859.43": {place: boardroom}}
+"""
+
+
+def reading(
+    event_id: str, second: float = 0, people: int | None = 3, occupied: bool | None = None, **more: Any
+) -> SensorReading:
+    """What the boardroom's sensor saw, so many seconds after noon."""
+    at = datetime.fromtimestamp(NOON + second, UTC)
+    sensor = more.pop("sensor", "EG7859.43")
+    return SensorReading(event_id=event_id, at=at, sensor=sensor, people=people, occupied=occupied)
+
+
+class Watched(Ledger):
+    """A ledger of one place, `l1-a`, and all that Calven was told of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[Fact] = []
+
+    def read(self, one: SensorReading, *, tell: bool = True) -> tuple[list[Fact], str]:
+        """Settle a reading in a new container, and tell Calven."""
+        readings = Readings(self.table, self.clock)
+        facts, reason = readings.settle(one, "vergesense", "l1-a", RECEIVED, CONFIG, LATE)
+        if tell:
+            self.tell(facts)
+        return facts, reason
+
+    def tell(self, facts: Sequence[Fact]) -> None:
+        """Calven accepts these facts."""
+        self.told += facts
+        Reports(self.table).reported(facts)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Watched]:
+    """An empty ledger at noon."""
+    with Watched() as empty:
+        yield empty
+
+
+def shown(facts: Sequence[Fact]) -> list[tuple[int | None, bool | None, int]]:
+    """What facts say: people, whether there is anybody, milliseconds after noon."""
+    return [(fact.people, fact.occupied, fact.at - NOON_MS) for fact in facts]
+
+
+@pytest.mark.parametrize(
+    ("people", "occupied", "said"),
+    [
+        (3, None, {"occupied": True, "occupancy": 3}),
+        (0, None, {"occupied": False, "occupancy": 0}),
+        (None, True, {"occupied": True}),
+        (None, False, {"occupied": False}),
+        (0, True, {"occupied": True, "occupancy": 0}),
+    ],
+)
+def test_as_it_is(ledger: Watched, people: int | None, occupied: bool | None, said: dict[str, Any]) -> None:
+    """A count, or a state without a count, is passed on with its own time."""
+    [fact], _ = ledger.read(reading("e1", 1.5, people, occupied))
+    payload = fact.payload(CONFIG.places["l1-a"])
+    assert payload == {
+        "timestamp": "2026-11-04T04:00:01.500Z",
+        "locationId": "id-l1-a",
+        "locationType": "zone",
+        "eventId": fact.event_id,
+        **said,
+    }
+
+
+def test_says_nothing() -> None:
+    """A reading that has neither a count nor a state is none."""
+    with pytest.raises(ValidationError):
+        reading("e1", people=None)
+
+
+@pytest.mark.parametrize("people", [-1, 1_000_001])
+def test_impossible(people: int) -> None:
+    """A count below zero, or of more people than any place holds, is no reading."""
+    with pytest.raises(ValidationError):
+        reading("e1", people=people)
+
+
+def test_every_reading(ledger: Watched) -> None:
+    """Each newer reading is told, also when it says the same."""
+    for second in range(3):
+        ledger.read(reading(f"e{second}", second))
+    assert shown(ledger.told) == [(3, True, 0), (3, True, 1000), (3, True, 2000)]
+
+
+def test_duplicate(ledger: Watched) -> None:
+    """A reading is told once, also when it comes again after a newer one."""
+    ledger.read(reading("e1"))
+    assert ledger.read(reading("e1")) == ([], "duplicate")
+    ledger.read(reading("e2", 1))
+    assert ledger.read(reading("e1")) == ([], "duplicate")
+
+
+def test_superseded(ledger: Watched) -> None:
+    """A reading older than the last one told never overwrites it."""
+    ledger.read(reading("e2", 1))
+    assert ledger.read(reading("e1")) == ([], "superseded")
+
+
+def test_recomputed(ledger: Watched) -> None:
+    """Of readings of one instant the last received counts: it is told right after the others, once each."""
+    for number, people in enumerate((3, 4, 5)):
+        ledger.read(reading(f"e{number}", 1, people))
+    assert shown(ledger.told) == [(3, True, 1000), (4, True, 1001), (5, True, 1002)]
+    assert ledger.read(reading("e0", 1, 3)) == ([], "duplicate")
+    ledger.read(reading("e3", 1.001, 6))
+    assert shown(ledger.told)[-1] == (6, True, 1003)
+
+
+def test_from_the_future(ledger: Watched) -> None:
+    """A time later than the receipt counts as the receipt: one wrong clock freezes no place."""
+    [fact], _ = ledger.read(reading("e1", 86400))
+    assert fact.at == NOON_MS + 3600_000
+    assert ledger.read(reading("e2", 7200))[0]
+
+
+def test_unreported(ledger: Watched) -> None:
+    """What was not reported is told again, under the same id, by a duplicate and by an older reading."""
+    first, _ = ledger.read(reading("e2", 1), tell=False)
+    assert ledger.read(reading("e2", 1), tell=False) == (first, "duplicate")
+    assert ledger.read(reading("e1")) == (first, "superseded")
+    assert ledger.read(reading("e1")) == ([], "superseded")
+
+
+def test_untold(ledger: Watched) -> None:
+    """The schedule tells what nobody has told for a minute, once, with the source that saw it."""
+    first, _ = ledger.read(reading("e1"), tell=False)
+    readings = Readings(ledger.table, ledger.clock)
+    ledger.clock.advance(59)
+    assert readings.untold("hq") == []
+    ledger.clock.advance(2)
+    assert readings.untold("hq") == [("vergesense", first[0])]
+    assert readings.untold("annex") == []
+    Reports(ledger.table).swept(first)
+    assert readings.untold("hq") == []
+    assert ledger.read(reading("e1")) == (first, "duplicate")
+    ledger.read(reading("e2", 0.5), tell=False)
+    assert [fact.at for _, fact in readings.untold("hq")] == [NOON_MS + 500]
+
+
+def test_requests(ledger: Watched) -> None:
+    """A reading takes a read, a write and the note that it was told; one that is not told, a read."""
+    for second, made in ((1, ["BatchGetItem", "UpdateItem", "UpdateItem"]), (0, ["BatchGetItem"])):
+        ledger.requests.clear()
+        ledger.read(reading(f"e{second}", second))
+        assert ledger.requests == made
+
+
+def test_item_expires(ledger: Watched) -> None:
+    """What was last told of a place expires 16 days after, and holds only so many ids."""
+    for number in range(MAX_IDS + 2):
+        ledger.read(reading(f"e{number}", number))
+    item = ledger.item(("readings#hq", "place#l1-a"))
+    assert item
+    assert item["expires_at"] == NOON + MAX_IDS + 1 + KEPT_SECONDS
+    assert len(item["ids"]) == MAX_IDS
+
+
+def test_conflict(ledger: Watched) -> None:
+    """A reading that a newer one overtakes between reading and writing is superseded."""
+    other = Readings(ledger.other, ledger.clock)
+    newer = reading("e2", 1)
+    ledger.before("UpdateItem", lambda: other.settle(newer, "vergesense", "l1-a", RECEIVED, CONFIG, LATE))
+    facts, reason = ledger.read(reading("e1"))
+    assert reason == "superseded"
+    assert [fact.at for fact in facts] == [NOON_MS + 1000]
+
+
+def test_contended(ledger: Watched) -> None:
+    """When others keep writing until no time is left, the reading is for later."""
+    soon = Deadline(NOON + QUEUE_RESERVE_SECONDS + 0.05, lambda: NOON)
+    ledger.fail("UpdateItem", {"Error": {"Code": "ConditionalCheckFailedException"}})
+    with pytest.raises(Contended):
+        Readings(ledger.table, ledger.clock).settle(
+            reading("e1"), "vergesense", "l1-a", RECEIVED, CONFIG, soon
+        )
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=8).flatmap(st.permutations))
+def test_any_order(found: list[tuple[int, int]]) -> None:
+    """Whatever order readings arrive in: times told increase, and the newest reading is the last one told."""
+    last, told = Last(), list[Fact]()
+    for second, people in found:
+        last, reason = taken(
+            last, reading(f"e{second}-{people}", second, people), "vergesense", "l1-a", RECEIVED
+        )
+        told += [] if reason else last.untold("hq", "l1-a")
+    assert all(after.at > before.at for before, after in pairwise(told))
+    assert len({fact.event_id for fact in told}) == len(told)
+    if found:
+        newest = max(second for second, _ in found)
+        assert (newest, told[-1].people) in found
+        assert last.people == told[-1].people
+
+
+@FEW
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5, unique=True), st.integers(1, 12))
+def test_crash(seconds: list[int], requests_until: int) -> None:
+    """After a crash at any request, delivering the reading again ends with the newest one told."""
+    with Watched() as ledger:
+        left = iter(range(requests_until - 1, -1, -1))
+
+        def crash_at_last(**_: object) -> None:
+            if next(left, None) == 0:
+                raise KeyboardInterrupt
+
+        ledger.client.meta.events.register("before-call.dynamodb", crash_at_last)
+        for second in seconds:
+            try:
+                ledger.read(reading(f"e{second}", second, second))
+            except KeyboardInterrupt:
+                ledger.read(reading(f"e{second}", second, second))
+        assert max(ledger.told, key=lambda fact: fact.at).people == max(seconds)
+
+
+def envelope(one: SensorReading, source: str = "vergesense") -> Envelope:
+    """A reading that waits in the Unprocessed queue."""
+    received_at = datetime.fromtimestamp(NOON + 60, UTC)
+    return Envelope(source=source, vendor="kisi", kind="occupancy", received_at=received_at, event=one)
+
+
+@pytest.fixture
+def watched(rig: Rig, tmp_path: Path) -> Rig:
+    """A relay whose building has a boardroom with a sensor."""
+    rig.push(YAML, tmp_path)
+    rig.clock.advance(MAX_AGE_SECONDS + 1)
+    return rig
+
+
+def deliver(rig: Rig, *some: Envelope) -> None:
+    """Put envelopes into the Unprocessed queue, and have the retry function take them."""
+    rig.relay.queues.retry_later([(one, 0) for one in some])
+    rig.retry()
+
+
+def test_forwarded(watched: Rig) -> None:
+    """Readings reach Calven in one request, under their source, with what they say."""
+    deliver(watched, envelope(reading("e1", 0)), envelope(reading("e2", 1, None, occupied=False)))
+    [request] = watched.requests("/v1/occupancy")
+    assert request["body"]["sourceId"] == "vergesense"
+    assert [event.get("occupancy") for event in watched.calven()] == [3, None]
+    assert [event["occupied"] for event in watched.calven()] == [True, False]
+
+
+@pytest.mark.parametrize("sensor", ["other", "EG7859.43 "])
+def test_unmapped(watched: Rig, sensor: str) -> None:
+    """A reading of a sensor that is not configured is a dead letter that names it, or ignored if so told."""
+    unknown = reading("e1", sensor=sensor)
+    deliver(watched, envelope(unknown), envelope(unknown, source="lenient"))
+    [dead] = watched.dead_letters()
+    assert (dead["source"], dead["reason"]) == ("vergesense", "unmapped_door")
+    assert dead["detail"] == f"sensor {sensor} is not configured"
+
+
+def test_healed_by_configuration(watched: Rig, tmp_path: Path) -> None:
+    """A sensor that is configured a moment before its first reading is found."""
+    watched.clock.advance(6)
+    watched.push(YAML.replace("EG7859.43", "EG1"), tmp_path)
+    deliver(watched, envelope(reading("e1", sensor="EG1")))
+    assert watched.counts() == {"boardroom": 3}
+
+
+def test_outage(watched: Rig) -> None:
+    """Readings of an outage arrive complete once Calven is back; nothing is then left for the schedule."""
+    watched.fail("503")
+    some = (reading("e1", 0, 1), reading("e2", 1, None, occupied=True), reading("e3", 2, 2))
+    deliver(watched, *map(envelope, some))
+    watched.recover()
+    watched.retry()
+    history = {event["timestamp"][17:19]: event.get("occupancy") for event in watched.calven()}
+    assert history == {"00": 1, "01": None, "02": 2}
+    assert watched.counts() == {"boardroom": 2}
+    watched.clock.advance(600)
+    assert watched.reset() == {"facts": 0}
+
+
+def test_sweep(watched: Rig) -> None:
+    """A reading that was recorded and never told is told by the schedule."""
+    relay = watched.relay
+    config = relay.config.current()
+    settle = partial(relay.readings.settle, config=config, deadline=LATE)
+    settle(reading("e1"), "vergesense", "boardroom", received_at=NOON)
+    watched.clock.advance(61)
+    assert watched.reset() == {"facts": 1}
+    assert watched.counts() == {"boardroom": 3}
+
+
+def test_no_zero_at_the_reset(watched: Rig) -> None:
+    """A sensor knows better than the reset whether its place is empty: no zero is told in its name."""
+    deliver(watched, envelope(reading("e1")))
+    watched.clock.advance(24 * 3600)
+    watched.reset()
+    assert watched.counts() == {"boardroom": 3}
