@@ -221,3 +221,13 @@ def test_duplicate_delivery(rig: Rig) -> None:
     answer = retry.handle(rig.relay, {"Records": records}, 50, "request")
     assert answer == {"batchItemFailures": []}
     assert len(rig.calven()) == 2
+
+
+def test_no_table(rig: Rig) -> None:
+    """While a new container cannot read the configuration, every message stays, with a wait of its own."""
+    queued(rig)
+    rig.recover()
+    rig.aws.dynamodb.delete_table(TableName=rig.resources.table)
+    rig.clock.advance(30)
+    assert len(rig.retry(rig.built())["batchItemFailures"]) == 3
+    assert len(rig.waiting()) == 3
