@@ -392,7 +392,7 @@ def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calven_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """So they do while one in five of Calven's calls fails, and the retry function runs beside them."""
-    some = passages(400)
+    some = passages(300)
     outcomes = (outcome for failure in cycle(FAILURES) for outcome in (None, None, None, None, failure))
     with standing(monkeypatch, outcomes) as building:
         answers = building.relay(delivered(some), retries=RETRIES)

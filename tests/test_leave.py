@@ -317,6 +317,58 @@ def test_crash_of_a_replacement_under_another_address(book: Book, sent_in_betwee
     assert (book.away(), book.away("sam.new@example.com")) == ({}, days(3, 8))
 
 
+def test_address_that_changed_twice(book: Book) -> None:
+    """The days under the first address go even when the address changed again before they could."""
+    book.deliver(APPROVED)
+    second = change(2, "approved", 1, 5, email="kim@example.com")
+    for turn in book.record(second).turns:
+        book.leaves().finish(turn, {}, uncertain=False)
+    book.deliver(change(3, "approved", 1, 5, email="lee@example.com"))
+    book.deliver(second)
+    assert (book.away(), book.away("kim@example.com")) == ({}, {})
+    assert book.away("lee@example.com") == days(1, 5)
+
+
+def test_old_leave_cancelled_while_another_is_refused(book: Book) -> None:
+    """Days of leave older than the relay are given back although a submission under way covers them."""
+    book.calven.away[SAM.lower()] = days(4, 9)
+    [turn] = book.record(change(2, "approved", 1, 4)).turns
+    old = change(1, "ended", 4, 9, "old")
+    assert book.record(old).busy
+    assert book.record(change(3, "ended")).busy
+    more = book.leaves().finish(turn, dict.fromkeys(turn.sending, False), uncertain=False)
+    while more:
+        more = book.leaves().finish(more, book.calven.take(more), uncertain=False)
+    book.deliver(change(3, "ended"))
+    book.deliver(old)
+    assert book.away() == {}
+
+
+def test_event_id_is_not_used_again(book: Book) -> None:
+    """What is sent anew after it was taken back is a new event, also for a Calven that drops repeated ids."""
+    book.deliver(APPROVED)
+    taken = set(book.calven.events)
+    book.deliver(change(2, "ended"))
+    for turn in book.record(change(3, "approved", 1, 5, "2")).turns:
+        book.leaves().finish(turn, {}, uncertain=False)
+    [turn] = book.record(APPROVED).turns
+    assert not taken & set(turn.sending)
+
+
+def test_leave_called_none(book: Book) -> None:
+    """A leave's id may be any text."""
+    book.deliver(change(1, "approved", 1, 2, "None"))
+    book.deliver(change(2, "approved", 5, 6, "2"))
+    assert book.away() == {**days(1, 2), **days(5, 6)}
+
+
+def test_superseded_without_address(book: Book) -> None:
+    """An approval that is superseded is ignored, whoever it may be of."""
+    with pytest.raises(InvalidLeave):
+        book.deliver(deleted(2))
+    assert book.deliver(change(1, "approved", 1, 5, email=None)).reason == "superseded"
+
+
 def test_moved_address_of_a_request(book: Book) -> None:
     """An address that changed before there was anything to send leaves nothing behind."""
     book.deliver(change(1, "requested", 1, 5))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 100
 RENEW_BEFORE_SECONDS = 60.0
-GATEWAY_STATUSES = frozenset({502, 504})
+GATEWAY_STATUSES = frozenset({502, 504, 520, 521, 522, 523, 524})
 """Answers of something in front of Calven, which itself may have taken the request."""
 OPERATORS_STATUSES = frozenset({401, 403, 404})
 RESULT_REASONS = {1: "unknown_user", 2: "unknown_location"}

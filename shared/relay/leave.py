@@ -45,13 +45,17 @@ REPLACED = "~"
 
 @dataclass(frozen=True, slots=True)
 class Employee:
-    """One employee's item. `lease` is the id of the submission under way and the instant when it runs out."""
+    """One employee's item. `lease` is the id of the submission under way and the instant when it runs out.
+
+    `round` counts the submissions that changed what Calven may hold: what is said anew later is a new event.
+    """
 
     email: str
     leaves: Mapping[str, Leave] = field(default_factory=dict)
     held: Mapping[date, Held] = field(default_factory=dict)
     lease: tuple[str, float] | None = None
     revision: int = 0
+    round: int = 0
 
     @property
     def key(self) -> Key:
@@ -119,13 +123,13 @@ class Leaves:
         found = self._table.get(asked)
         known, replaced = _leave(found.get(where)), _leave(found.get(former)) if former else None
         leave = replace(leave, email=next((e.email for e in (leave, known, replaced) if e and e.email), ""))
-        leave = replace(leave, former=_former_email(leave, known))
+        leave = replace(leave, former=_former_emails(leave, known))
         fresh = known is None or leave.rank() > replace(known, email=known.email or leave.email).rank()
         updates = [_leave_update(where, leave, known)] if fresh else []
         if former and (replaced is None or replaced.version != REPLACED):
             updates.append(_leave_update(former, _replaced(replaced or leave), replaced))
         unseen = known is replaced is None and leave.state == "ended" and not change.declined
-        if not leave.email and leave.state == "approved":
+        if not leave.email and leave.state == "approved" and fresh:
             raise InvalidLeave("the employee has no e-mail address", reason="no_email")
         if not leave.email or (unseen and not leave.dated):
             self._table.write(updates)
@@ -135,7 +139,7 @@ class Leaves:
         turns: tuple[Turn, ...] = ()
         busy = False
         if leave.email:
-            emails = (leave.email, leave.former, replaced.email if replaced else "")
+            emails = (leave.email, *leave.former, replaced.email if replaced else "")
             keys = {_employee_key(email) for email in emails if email}
             found |= self._table.get([key for key in keys if key not in asked])
             before = {key: _employee(found.get(key), leave.email) for key in keys}
@@ -159,7 +163,9 @@ class Leaves:
     ) -> dict[Key, Employee]:
         """The employees with the change applied: the replaced leave gone, the changed one in its place."""
         name, today = f"{source}/{change.leave_id}", self._today()
-        gone = {f"{source}/{change.replaces}"} - {name} | ({name} if fresh else set())
+        gone = {name} if fresh else set()
+        if change.replaces not in (None, change.leave_id):
+            gone = gone | {f"{source}/{change.replaces}"}
         applied = {key: _without(employee.tidied(today), gone) for key, employee in employees.items()}
         if fresh:
             key = _employee_key(leave.email)
@@ -183,8 +189,9 @@ class Leaves:
             return None, True
         until = now + seconds
         held = attempted(employee.held, sending)
-        leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS))
-        by_id = {time_off.event_id(*cause, employee.email): time_off for time_off in sending}
+        number = employee.round + (held != employee.held)
+        leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS), round=number)
+        by_id = {t.event_id(cause[0], f"{cause[1]}#{number}", employee.email): t for t in sending}
         return Turn(leased, employee.held, cause, by_id, until, seconds), False
 
     def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
@@ -233,7 +240,9 @@ def _with(employee: Employee, name: str, leave: Leave, *, unseen: bool) -> Emplo
         return replace(employee, leaves={**employee.leaves, name: leave})
     if unseen:
         days = replace(leave, state="approved").days()
-        return replace(employee, held={**dict.fromkeys(days, Held(None, confirmed=False)), **employee.held})
+        sure = {day: held for day, held in employee.held.items() if held.confirmed}
+        assumed = dict.fromkeys(days, Held(None, confirmed=False))
+        return replace(employee, held={**employee.held, **assumed, **sure})
     return employee
 
 
@@ -251,12 +260,10 @@ def _leave_key(source: str, leave_id: str) -> Key:
     return f"leave#{source}#{leave_id}", "leave"
 
 
-def _former_email(leave: Leave, known: Leave | None) -> str:
-    """Whose the leave was before its address changed: that employee's days are to be given back."""
-    if known is None:
-        return ""
-    moved = known.email and known.email.lower() != leave.email.lower()
-    return known.email if moved else known.former
+def _former_emails(leave: Leave, known: Leave | None) -> tuple[str, ...]:
+    """Whose the leave was before its address changed: those employees' days are to be given back."""
+    before = (*known.former, known.email.lower()) if known else ()
+    return tuple(dict.fromkeys(email for email in before if email and email != leave.email.lower()))
 
 
 def _replaced(leave: Leave) -> Leave:
@@ -296,6 +303,7 @@ def _employee_update(employee: Employee, today: date) -> Update:
         ],
         "lease": [employee.lease[0], int(employee.lease[1] * 1000)] if employee.lease else [],
         "revision": employee.revision + 1,
+        "round": employee.round,
         "expires_at": _expires_at(today, *last, *employee.held),
     }
     return Update(key=employee.key, set=values, expect={"revision": employee.revision or None})
@@ -318,6 +326,7 @@ def _employee(item: Item | None, email: str) -> Employee:
         held=held,
         lease=(item["lease"][0], item["lease"][1] / 1000) if item["lease"] else None,
         revision=item["revision"],
+        round=item.get("round", 0),
     )
 
 
@@ -331,7 +340,7 @@ def _stored(item: Item) -> Leave:
         state=item["state"],
         version=item["version"],
         email=item["email"],
-        former=item["former"],
+        former=tuple(item["former"]),
         start=start,
         end=end,
         type=item["type"],
@@ -344,7 +353,7 @@ def _leave_values(leave: Leave) -> dict[str, Any]:
         "state": leave.state,
         "version": leave.version,
         "email": leave.email,
-        "former": leave.former,
+        "former": list(leave.former),
         "start": leave.start.isoformat() if leave.start else "",
         "end": leave.end.isoformat() if leave.end else "",
         "type": leave.type,

@@ -31,14 +31,14 @@ V = TypeVar("V")
 class Leave:
     """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
 
-    `former` is the address that it was known under before, `recorded` the day when it was last heard of;
+    `former` are the addresses that it was known under before, `recorded` the day when it was last heard of;
     `dated` says whether the change had usable dates.
     """
 
     state: LeaveState
     version: str
     email: str = ""
-    former: str = ""
+    former: tuple[str, ...] = ()
     start: date | None = None
     end: date | None = None
     type: TimeOffType = "leave"
@@ -177,8 +177,8 @@ def accepted(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
 
 
 def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:
-    """What Calven holds once it has refused one of them: what it held before."""
-    days = set(span(sent.start, sent.end))
+    """What Calven holds once it has refused one of them: what it held before, or is now known to hold."""
+    days = {day for day in span(sent.start, sent.end) if held.get(day) == Held(sent.type, confirmed=False)}
     kept = {day: value for day, value in held.items() if day not in days}
     return {**kept, **{day: value for day, value in before.items() if day in days}}
 
