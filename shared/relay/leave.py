@@ -125,15 +125,18 @@ class Leaves:
         leave = replace(leave, email=next((e.email for e in (leave, known, replaced) if e and e.email), ""))
         leave = replace(leave, former=_former_emails(leave, known))
         fresh = known is None or leave.rank() > replace(known, email=known.email or leave.email).rank()
+        # A tombstone of this very change says nothing: its dead letter may not have been stored.
+        new = known is None or (known.unseen and known.version == leave.version)
+        unseen = new and replaced is None and leave.state == "ended" and not change.declined
+        leave = replace(leave, unseen=unseen and not (leave.email and leave.dated))
         updates = [_leave_update(where, leave, known)] if fresh else []
         if former and (replaced is None or replaced.version != REPLACED):
             updates.append(_leave_update(former, _replaced(replaced or leave), replaced))
-        unseen = known is replaced is None and leave.state == "ended" and not change.declined
         if not leave.email and leave.state == "approved" and fresh:
             raise InvalidLeave("the employee has no e-mail address", reason="no_email")
-        if not leave.email or (unseen and not leave.dated):
+        if not leave.email or leave.unseen:
             self._table.write(updates)
-        if unseen and not (leave.email and leave.dated):
+        if leave.unseen:
             detail = "the leave was never seen, and its change names no person or no dates"
             raise InvalidLeave(detail, reason="unknown_leave")
         turns: tuple[Turn, ...] = ()
@@ -345,6 +348,7 @@ def _stored(item: Item) -> Leave:
         end=end,
         type=item["type"],
         recorded=date.fromisoformat(item["recorded"]),
+        unseen=item.get("unseen", False),
     )
 
 
@@ -358,4 +362,5 @@ def _leave_values(leave: Leave) -> dict[str, Any]:
         "end": leave.end.isoformat() if leave.end else "",
         "type": leave.type,
         "recorded": leave.recorded.isoformat(),
+        "unseen": leave.unseen,
     }

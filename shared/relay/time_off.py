@@ -32,7 +32,7 @@ class Leave:
     """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
 
     `former` are the addresses that it was known under before, `recorded` the day when it was last heard of;
-    `dated` says whether the change had usable dates.
+    `dated` says whether the change had usable dates, `unseen` that it is all that is known of a leave.
     """
 
     state: LeaveState
@@ -44,6 +44,7 @@ class Leave:
     type: TimeOffType = "leave"
     recorded: date = date.min
     dated: bool = True
+    unseen: bool = False
 
     def rank(self) -> tuple[object, ...]:
         """What decides between two versions: the later change, at equal times an ending, then content."""
