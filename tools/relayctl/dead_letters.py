@@ -1,45 +1,160 @@
-"""The dead-letter queue, read without taking anything out of it."""
+"""The dead-letter queue: read without taking anything out of it, sent through the relay again, emptied."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import ValidationError
+
+from relay.unprocessed import Envelope, Queues
 from relayctl.target import Target
 
-HIDE_SECONDS = 60
+HIDE_SECONDS = 300
 EMPTY_RECEIVES = 3
 """SQS asks only some of its hosts at a time: so many empty answers in a row mean that it is empty."""
+BATCH = 10
+
+Done = Callable[[int], object]
 
 
-def peek(target: Target) -> list[dict[str, Any]]:
-    """Every envelope in the queue, the oldest first; each message is given back at once."""
-    queue, found = target.client("sqs"), {}
+@dataclass(frozen=True)
+class Letter:
+    """A dead letter as SQS has delivered it. `sent_at` (Unix seconds) is when it came into the queue."""
+
+    message_id: str
+    receipt: str
+    sent_at: float
+    body: str
+    envelope: dict[str, Any] = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        """The envelope's id, which it keeps from queue to queue."""
+        return str(self.envelope.get("id"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which letters are meant: those that fit everything that is set. Ages are seconds since the receipt."""
+
+    ids: frozenset[str] = frozenset()
+    reasons: frozenset[str] = frozenset()
+    sources: frozenset[str] = frozenset()
+    older_than: float | None = None
+    newer_than: float | None = None
+
+    def takes(self, envelope: dict[str, Any], now: datetime) -> bool:
+        """Whether a letter is meant. One whose age is unknown is neither older nor newer than anything."""
+        for wanted, name in ((self.ids, "id"), (self.reasons, "reason"), (self.sources, "source")):
+            if wanted and envelope.get(name) not in wanted:
+                return False
+        if self.older_than is None and self.newer_than is None:
+            return True
+        seconds = age_seconds(envelope, now)
+        return seconds is not None and (self.older_than or 0) <= seconds <= (self.newer_than or seconds)
+
+
+def peek(target: Target, selection: Selection | None = None) -> list[dict[str, Any]]:
+    """Every envelope in the queue that is meant, the oldest first; each message is given back at once."""
+    queue, url = target.client("sqs"), target.dead_letter_queue_url
+    wanted, present = selection or Selection(), now()
+    found: list[Letter] = []
     try:
-        for message in _received(queue, target.dead_letter_queue_url):
-            found[message["MessageId"]] = message
+        for some in _received(queue, url):
+            found += some
     finally:
-        _give_back(queue, target.dead_letter_queue_url, list(found.values()))
-    return sorted(map(_envelope, found.values()), key=lambda envelope: str(envelope.get("received_at")))
+        _give_back(queue, url, found)
+    meant = [letter.envelope for letter in found if wanted.takes(letter.envelope, present)]
+    return sorted(meant, key=lambda envelope: str(envelope.get("received_at")))
 
 
-def _received(queue: Any, url: str) -> Iterator[dict[str, Any]]:
+def redrive(target: Target, selection: Selection, done: Done, *, rate: float | None = None) -> int:
+    """Send the letters that are meant to the Unprocessed queue, `rate` a second; how many there were.
+
+    Each is sent before it is deleted: one that is interrupted in between is redriven again, and settled once
+    all the same. A letter that comes back meanwhile stays. `done` is told the number of each few.
+    """
+    queue = target.client("sqs")
+    queues = Queues(queue, target.unprocessed_queue_url, target.dead_letter_queue_url)
+
+    def send(letters: Sequence[Letter]) -> None:
+        envelopes = {letter: _again(letter) for letter in letters}
+        queues.retry_later([(envelope, 0) for envelope in envelopes.values() if envelope])
+        for letter in (letter for letter, envelope in envelopes.items() if envelope is None):
+            queue.send_message(QueueUrl=target.unprocessed_queue_url, MessageBody=letter.body)
+
+    return _each(target, selection, send, done, rate)
+
+
+def purge(target: Target, selection: Selection, done: Done) -> int:
+    """Delete the letters that are meant, for good; how many there were."""
+    return _each(target, selection, lambda _: None, done, None)
+
+
+def _each(
+    target: Target,
+    selection: Selection,
+    act: Callable[[Sequence[Letter]], None],
+    done: Done,
+    rate: float | None,
+) -> int:
+    """Act upon the letters that are meant, and delete them; the others are given back in the end."""
+    queue, url = target.client("sqs"), target.dead_letter_queue_url
+    present = now()
+    held: list[Letter] = []
+    finished: set[str] = set()
+    number = 0
+    try:
+        for some in _received(queue, url):
+            held += some
+            meant = [letter for letter in some if selection.takes(letter.envelope, present)]
+            back = {m.id for m in meant if m.id in finished and m.sent_at > present.timestamp()}
+            meant = [letter for letter in meant if letter.id not in back]
+            for few in _chunks(meant, rate):
+                began = time.monotonic()
+                act(few)
+                _delete(queue, url, few)
+                held = [letter for letter in held if letter not in few]
+                finished |= {letter.id for letter in few}
+                number += len(few)
+                done(len(few))
+                time.sleep(max(len(few) / rate - (time.monotonic() - began), 0) if rate else 0)
+    finally:
+        _give_back(queue, url, held)
+    return number
+
+
+def about(target: Target) -> int:
+    """Roughly how many letters the queue holds."""
+    answer = target.client("sqs").get_queue_attributes(
+        QueueUrl=target.dead_letter_queue_url, AttributeNames=["ApproximateNumberOfMessages"]
+    )
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
+
+
+def _received(queue: Any, url: str) -> Iterator[list[Letter]]:
     empty, seen = 0, set()
     while empty < EMPTY_RECEIVES:
-        answer = queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDE_SECONDS)
+        answer = queue.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=BATCH,
+            VisibilityTimeout=HIDE_SECONDS,
+            MessageSystemAttributeNames=["SentTimestamp"],
+        )
         new = [m for m in answer.get("Messages", []) if m["MessageId"] not in seen]
         empty = 0 if new else empty + 1
         seen |= {message["MessageId"] for message in new}
-        yield from new
+        yield [_letter(message) for message in new]
 
 
-def _give_back(queue: Any, url: str, messages: list[dict[str, Any]]) -> None:
-    for start in range(0, len(messages), 10):
-        entries = [
-            {"Id": str(i), "ReceiptHandle": message["ReceiptHandle"], "VisibilityTimeout": 0}
-            for i, message in enumerate(messages[start : start + 10])
-        ]
-        queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+def _letter(message: dict[str, Any]) -> Letter:
+    sent_at = int(message["Attributes"]["SentTimestamp"]) / 1000
+    return Letter(
+        message["MessageId"], message["ReceiptHandle"], sent_at, message["Body"], _envelope(message)
+    )
 
 
 def _envelope(message: dict[str, Any]) -> dict[str, Any]:
@@ -53,11 +168,45 @@ def _envelope(message: dict[str, Any]) -> dict[str, Any]:
     return {"id": message["MessageId"], "reason": "unreadable", "detail": message["Body"][:1000]}
 
 
-def age(envelope: dict[str, Any], now: datetime) -> str:
-    """How long ago the event was received, in words short enough for a table."""
+def _again(letter: Letter) -> Envelope | None:
+    """The envelope as if it were tried for the first time; None for a message that is none."""
     try:
-        seconds = (now - datetime.fromisoformat(envelope["received_at"])).total_seconds()
+        return Envelope.model_validate_json(letter.body).model_copy(update={"attempts": 0})
+    except ValidationError:
+        return None
+
+
+def _chunks(letters: Sequence[Letter], rate: float | None) -> Iterator[Sequence[Letter]]:
+    size = min(BATCH, max(1, int(rate or BATCH)))
+    return (letters[start : start + size] for start in range(0, len(letters), size))
+
+
+def _delete(queue: Any, url: str, letters: Sequence[Letter]) -> None:
+    entries = [{"Id": str(i), "ReceiptHandle": letter.receipt} for i, letter in enumerate(letters)]
+    queue.delete_message_batch(QueueUrl=url, Entries=entries)
+
+
+def _give_back(queue: Any, url: str, letters: Sequence[Letter]) -> None:
+    for some in _chunks(letters, None):
+        entries = [
+            {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
+            for i, letter in enumerate(some)
+        ]
+        queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+
+
+def age_seconds(envelope: dict[str, Any], now: datetime) -> float | None:
+    """How long ago the event was received; None where the envelope does not say."""
+    try:
+        return (now - datetime.fromisoformat(envelope["received_at"])).total_seconds()
     except (KeyError, TypeError, ValueError):
+        return None
+
+
+def age(envelope: dict[str, Any], now: datetime) -> str:
+    """The same in words short enough for a table."""
+    seconds = age_seconds(envelope, now)
+    if seconds is None:
         return "?"
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length:

@@ -11,9 +11,10 @@ from relay.config import RelayYaml
 from relay.config_store import push
 from relay.dynamo import Conflict
 from relay.errors import TableUnavailable
-from relayctl import dead_letters, relay_yaml
+from relayctl import relay_yaml
+from relayctl.dlq import dlq
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json, print_table
+from relayctl.output import print_json
 from relayctl.send import Sent, send_event
 from relayctl.target import tell_sandbox
 
@@ -143,24 +144,4 @@ def _file(file: Path | None) -> Path:
     return file or Path(os.environ.get("RELAY_CONFIG") or "relay.yaml")
 
 
-@main.group()
-@common_options
-def dlq() -> None:
-    """The dead-letter queue."""
-
-
-@dlq.command("list")
-@common_options
-@pass_common
-def list_dead_letters(common: Common) -> None:
-    """List the dead letters. Reading gives every message back at once."""
-    envelopes = dead_letters.peek(common.target())
-    if common.as_json:
-        print_json(envelopes)
-        return
-    now = dead_letters.now()
-    columns = ("id", "reason", "source", "kind", "age", "detail")
-    rows = [[dead_letters.age(e, now) if c == "age" else e.get(c, "") for c in columns] for e in envelopes]
-    if rows:
-        print_table(columns, rows)
-    click.echo(f"{len(rows)} dead letter{'' if len(rows) == 1 else 's'}")
+main.add_command(dlq)

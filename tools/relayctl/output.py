@@ -18,11 +18,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     """A table on standard output, as wide as its cells where it goes into a pipe."""
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*(_printable(str(cell)) for cell in row))
+        table.add_row(*(printable(str(cell)) for cell in row))
     console = Console(highlight=False, markup=False)
     Console(highlight=False, markup=False, width=console.width if console.is_terminal else 240).print(table)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """The text without what a terminal would obey: some of it comes from vendors' payloads."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

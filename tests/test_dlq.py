@@ -1,0 +1,259 @@
+"""`relayctl dlq`: what an operator sees of the dead letters, and does with them."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from relayctl import dead_letters, target
+from relayctl.dead_letters import Selection
+from relayctl.main import main
+from tests.rig import Rig
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """`relayctl dlq` on the rig's stack."""
+    monkeypatch.setattr(target, "deployed", lambda _: rig.target())
+
+    def run(*arguments: str, answer: str | None = None) -> Result:
+        return CliRunner().invoke(main, ("--stack", "relay", "dlq", *arguments), input=answer)
+
+    return run
+
+
+def letter(
+    rig: Rig, number: int, *, reason: str = "rejected", source: str = "deel", hours: float = 1
+) -> None:
+    """Put a dead letter into its queue, so many hours old."""
+    received_at = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+    envelope = {
+        "id": f"letter-{number}",
+        "source": source,
+        "vendor": "deel",
+        "kind": "time_off",
+        "reason": reason,
+        "detail": "Calven answered 400",
+        "received_at": received_at,
+        "attempts": 3,
+        "event": {"form": "ignored", "reason": "requested"},
+    }
+    put(rig, json.dumps(envelope))
+
+
+def put(rig: Rig, body: str) -> None:
+    """Put a message into the dead-letter queue."""
+    rig.aws.sqs.send_message(QueueUrl=rig.resources.dead_letter_queue_url, MessageBody=body)
+
+
+def three(rig: Rig) -> None:
+    """Three letters: of two reasons, two sources and three ages."""
+    letter(rig, 1, hours=1)
+    letter(rig, 2, reason="unmapped_door", source="kisi-sydney", hours=5)
+    letter(rig, 3, reason="unmapped_door", hours=50)
+
+
+CHOICES: dict[str, tuple[Sequence[str], set[int]]] = {
+    "all": ((), {1, 2, 3}),
+    "all, said": (("--all",), {1, 2, 3}),
+    "a reason": (("--reason", "unmapped_door"), {2, 3}),
+    "two reasons": (("--reason", "unmapped_door", "--reason", "rejected"), {1, 2, 3}),
+    "a source": (("--source", "kisi-sydney"), {2}),
+    "an id": (("--id", "letter-3"), {3}),
+    "two ids": (("--id", "letter-3", "--id", "letter-1"), {1, 3}),
+    "older": (("--older-than", "2h"), {2, 3}),
+    "newer": (("--newer-than", "2d"), {1, 2}),
+    "between": (("--older-than", "90m", "--newer-than", "1d"), {2}),
+    "both": (("--reason", "unmapped_door", "--source", "deel"), {3}),
+    "none": (("--reason", "open_ended"), set()),
+}
+
+
+def ids(envelopes: Sequence[dict[str, Any]]) -> set[int]:
+    """The numbers of letters."""
+    return {int(envelope["id"].removeprefix("letter-")) for envelope in envelopes}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_choice(rig: Rig, command: Command, choice: str) -> None:
+    """Every command takes the letters that fit all that was said, and leaves the others."""
+    three(rig)
+    arguments, meant = CHOICES[choice]
+    assert ids(json.loads(command("list", "--json", *arguments).stdout)) == meant
+    assert ids([json.loads(line) for line in command("export", *arguments).stdout.splitlines()]) == meant
+    dry = command("redrive", "--dry-run", "--json", *arguments)
+    assert json.loads(dry.stdout) == {"redriven": 0, "meant": len(meant)}
+    assert ids(rig.dead_letters()) == {1, 2, 3}
+    result = command("redrive", "--json", *arguments)
+    assert json.loads(result.stdout) == {"redriven": len(meant), "meant": len(meant)}
+    assert ids(rig.waiting()) == meant
+    assert ids(rig.dead_letters()) == {1, 2, 3} - meant
+
+
+def test_purge(rig: Rig, command: Command) -> None:
+    """Letters are deleted after a yes only, and only those that are meant."""
+    three(rig)
+    refused = command("purge", "--reason", "rejected", answer="n\n")
+    assert refused.exit_code == 1
+    assert "Delete 1 dead letter for good?" in refused.stderr
+    assert ids(rig.dead_letters()) == {1, 2, 3}
+    assert command("purge", "--reason", "rejected", answer="y\n").stdout == "1 dead letter deleted\n"
+    assert ids(rig.dead_letters()) == {2, 3}
+    assert json.loads(command("purge", "--yes", "--json").stdout) == {"purged": 2}
+    assert rig.dead_letters() == []
+    assert rig.waiting() == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list", "--all", "--reason", "rejected"),
+        ("redrive", "--older-than", "soon"),
+        ("redrive", "--rate", "0"),
+        ("show",),
+    ],
+)
+def test_usage(command: Command, arguments: Sequence[str]) -> None:
+    """Wrong usage is exit code 2."""
+    assert command(*arguments).exit_code == 2
+
+
+def test_list(rig: Rig, command: Command) -> None:
+    """The list begins with how many there are of each reason and source, and how old the oldest is."""
+    for number in range(60):
+        letter(rig, number, hours=number / 2 + 1)
+    letter(rig, 61, reason="unmapped_door", source="kisi-sydney")
+    lines = [line.split() for line in command("list").stdout.splitlines()]
+    assert lines[:3] == [
+        ["letters", "reason", "source", "oldest"],
+        ["60", "rejected", "deel", "1", "d"],
+        ["1", "unmapped_door", "kisi-sydney", "1", "h"],
+    ]
+    shown = command("list").stdout
+    assert "and 11 more" in shown
+    assert shown.endswith("61 dead letters\n")
+
+
+def test_empty(command: Command) -> None:
+    """An empty queue is no failure."""
+    assert (command("list").stdout, command("list", "--json").stdout) == ("0 dead letters\n", "[]\n")
+    assert command("redrive").stdout == "0 dead letters sent through the relay again\n"
+
+
+def test_show(rig: Rig, command: Command) -> None:
+    """A letter is shown whole, with the body of the request that it holds."""
+    rig.post("kisi", b'{"uuid": "\\u001b[31m"}')
+    [dead] = rig.dead_letters()
+    assert json.loads(command("show", dead["id"], "--json").stdout) == dead
+    shown = command("show", dead["id"]).stdout
+    assert shown.endswith('body of the request:\n{"uuid": "\\u001b[31m"}\n')
+    assert json.loads(shown.partition("body of the request:")[0]) == dead
+
+
+def test_show_unreadable_body(rig: Rig, command: Command) -> None:
+    """Bytes that are no text, and what a terminal would act upon, are shown as such."""
+    body = base64.b64encode(b"\xff\x1b[31m").decode()
+    put(rig, json.dumps({"id": "odd", "request": {"body": body}}))
+    assert command("show", "odd").stdout.endswith("\ufffd\ufffd[31m\n")
+
+
+def test_show_nothing(command: Command) -> None:
+    """An id that is not there is exit code 1."""
+    result = command("show", "nothing")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no dead letter 'nothing'\n")
+
+
+def test_redriven_once_mended(rig: Rig, command: Command) -> None:
+    """What is redriven goes the way of every event, with its first wait to come, and arrives."""
+    rig.refuse(users=["Sam@example.com"])
+    rig.post("deel", "approved")
+    assert [dead["attempts"] for dead in rig.dead_letters()] == [1]
+    rig.refuse(users=[])
+    assert command("redrive").exit_code == 0
+    assert [waiting["attempts"] for waiting in rig.waiting()] == [0]
+    rig.retry()
+    assert len(rig.away("Sam@example.com")) == 5
+    assert rig.dead_letters() == []
+
+
+def test_not_mended(rig: Rig, command: Command) -> None:
+    """What comes back to the queue under its id can be redriven again."""
+    rig.post("kisi", "unmapped-door")
+    [before] = rig.dead_letters()
+    for _ in range(2):
+        assert command("redrive").stdout.startswith("1 dead letter sent")
+        rig.retry()
+        [after] = rig.dead_letters()
+        assert (after["id"], after["reason"]) == (before["id"], "unmapped_door")
+
+
+def test_comes_back_meanwhile(rig: Rig) -> None:
+    """A letter that comes back while others are still redriven stays: the command ends."""
+    for number in range(12):
+        letter(rig, number)
+    back: list[dict[str, Any]] = []
+
+    def back_at_once(number: int) -> None:
+        for envelope in rig.waiting()[:number]:
+            put(rig, json.dumps(envelope))
+            back.append(envelope)
+
+    assert dead_letters.redrive(rig.target(), Selection(), back_at_once) == 12
+    assert len(back) == 12
+    assert ids(rig.dead_letters()) == ids(back)
+
+
+class Interrupt(BaseException):
+    """Somebody pressed Ctrl-C."""
+
+
+def test_interrupted(rig: Rig) -> None:
+    """After an interrupted redrive every letter is in one of the queues, and the next run sends the rest."""
+    for number in range(25):
+        letter(rig, number)
+
+    def interrupt(_: int) -> None:
+        raise Interrupt
+
+    with pytest.raises(Interrupt):
+        dead_letters.redrive(rig.target(), Selection(), interrupt)
+    sent, left = ids(rig.waiting()), ids(rig.dead_letters())
+    assert len(sent) == 10
+    assert sent | left == set(range(25))
+    assert dead_letters.redrive(rig.target(), Selection(), lambda _: None) == 15
+    assert ids(rig.waiting()) == set(range(25))
+    assert rig.dead_letters() == []
+
+
+def test_queue_refuses(rig: Rig, command: Command) -> None:
+    """Where the Unprocessed queue takes nothing, every letter stays: exit code 1."""
+    letter(rig, 1)
+    rig.aws.sqs.delete_queue(QueueUrl=rig.resources.unprocessed_queue_url)
+    result = command("redrive")
+    assert result.exit_code == 1
+    assert "Traceback" not in result.output
+    assert ids(rig.dead_letters()) == {1}
+
+
+def test_rate(rig: Rig, command: Command) -> None:
+    """With a rate, letters go no faster than that."""
+    for number in range(4):
+        letter(rig, number)
+    began = datetime.now(UTC)
+    assert command("redrive", "--rate", "8").exit_code == 0
+    assert (datetime.now(UTC) - began).total_seconds() >= 0.5
+
+
+def test_message_that_is_no_envelope(rig: Rig, command: Command) -> None:
+    """What somebody else put into the queue is sent as it is, and comes back as a letter that says so."""
+    put(rig, "hello")
+    assert command("redrive").exit_code == 0
+    rig.retry()
+    [dead] = rig.dead_letters()
+    assert dead["reason"] == "unparseable"

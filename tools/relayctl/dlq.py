@@ -1,0 +1,186 @@
+"""`relayctl dlq`: the dead letters of a relay, and what an operator does with them."""
+
+import base64
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import wraps
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from relayctl import dead_letters
+from relayctl.dead_letters import Selection
+from relayctl.options import Common, common_options, pass_common
+from relayctl.output import print_json, print_table, printable
+from relayctl.target import Target
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SHOWN = 50
+
+
+class _Age(click.ParamType[float]):
+    """A length of time such as 90s, 15m, 2h or 3d, as seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Seconds; a usage error for any other text."""
+        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no age such as 90s, 15m, 2h or 3d", parameter, context)
+        return float(found[1]) * UNITS[found[2]]
+
+
+def selecting(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which letters are meant: those that fit all of them; without any, all."""
+
+    @wraps(command)
+    def chosen(*arguments: Any, **given: Any) -> None:
+        everything = given.pop("everything")
+        selection = Selection(
+            ids=frozenset(given.pop("ids")),
+            reasons=frozenset(given.pop("reasons")),
+            sources=frozenset(given.pop("sources")),
+            older_than=given.pop("older_than"),
+            newer_than=given.pop("newer_than"),
+        )
+        if everything and selection != Selection():
+            raise click.UsageError("--all and a choice exclude each other")
+        command(*arguments, selection=selection, **given)
+
+    for option in (
+        click.option("--newer-than", type=_Age(), help="Received at most so long ago."),
+        click.option("--older-than", type=_Age(), help="Received at least so long ago: 90s, 15m, 2h, 3d."),
+        click.option("--source", "sources", multiple=True, help="Of this source; may be repeated."),
+        click.option("--reason", "reasons", multiple=True, help="With this reason; may be repeated."),
+        click.option("--id", "ids", multiple=True, help="With this id; may be repeated."),
+        click.option("--all", "everything", is_flag=True, help="All of them, which is the default."),
+    ):
+        chosen = option(chosen)
+    return chosen
+
+
+@click.group()
+@common_options
+def dlq() -> None:
+    """The dead-letter queue: what could not be forwarded as it stands."""
+
+
+@dlq.command("list")
+@selecting
+@common_options
+@pass_common
+def list_letters(common: Common, selection: Selection) -> None:
+    """List the dead letters, by reason and source. Reading gives every message back at once."""
+    envelopes = dead_letters.peek(common.target(), selection)
+    if common.as_json:
+        print_json(envelopes)
+        return
+    now = dead_letters.now()
+    if envelopes:
+        _print_summary(envelopes, now)
+        columns = ("id", "reason", "source", "kind", "age", "detail")
+        print_table(columns, [_row(envelope, columns, now) for envelope in envelopes[:SHOWN]])
+    if len(envelopes) > SHOWN:
+        click.echo(f"and {len(envelopes) - SHOWN} more: --json and `dlq export` have them all")
+    click.echo(_letters(len(envelopes)))
+
+
+def _print_summary(envelopes: Sequence[dict[str, Any]], now: datetime) -> None:
+    """How many there are of each reason and source, and how old the oldest is; the most first."""
+    counts = Counter((str(e.get("reason", "")), str(e.get("source", ""))) for e in envelopes)
+    oldest = {(str(e.get("reason", "")), str(e.get("source", ""))): e for e in reversed(envelopes)}
+    rows = [[number, *key, dead_letters.age(oldest[key], now)] for key, number in counts.most_common()]
+    print_table(("letters", "reason", "source", "oldest"), rows)
+    click.echo()
+
+
+def _row(envelope: dict[str, Any], columns: Sequence[str], now: datetime) -> list[Any]:
+    return [dead_letters.age(envelope, now) if c == "age" else envelope.get(c, "") for c in columns]
+
+
+def _letters(number: int) -> str:
+    return f"{number} dead letter{'' if number == 1 else 's'}"
+
+
+@dlq.command()
+@click.argument("letter_id", metavar="ID")
+@common_options
+@pass_common
+def show(common: Common, letter_id: str) -> None:
+    """Show one dead letter: its whole envelope, and the body of the request if it holds one."""
+    found = dead_letters.peek(common.target(), Selection(ids=frozenset({letter_id})))
+    if not found:
+        raise click.ClickException(f"there is no dead letter {letter_id!r}")
+    print_json(found[0])
+    body = (found[0].get("request") or {}).get("body")
+    if body and not common.as_json:
+        text = base64.b64decode(body).decode("utf-8", "replace")
+        click.echo("body of the request:")
+        click.echo("\n".join(map(printable, text.splitlines())))
+
+
+@dlq.command()
+@selecting
+@common_options
+@pass_common
+def export(common: Common, selection: Selection) -> None:
+    """Print the dead letters as JSON lines: one envelope on each."""
+    for envelope in dead_letters.peek(common.target(), selection):
+        click.echo(json.dumps(envelope))
+
+
+@dlq.command()
+@selecting
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@common_options
+@pass_common
+def redrive(common: Common, rate: float | None, dry_run: bool, selection: Selection) -> None:
+    """Send dead letters through the relay again, once their cause is mended."""
+    target = common.target()
+    if dry_run:
+        number = len(dead_letters.peek(target, selection))
+    else:
+        number = _with_progress(
+            common, target, "redriving", lambda done: dead_letters.redrive(target, selection, done, rate=rate)
+        )
+    if common.as_json:
+        print_json({"redriven": 0 if dry_run else number, "meant": number})
+    else:
+        click.echo(f"{_letters(number)} {'would be sent' if dry_run else 'sent'} through the relay again")
+
+
+@dlq.command()
+@selecting
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@pass_common
+def purge(common: Common, yes: bool, selection: Selection) -> None:
+    """Delete dead letters for good, after a confirmation."""
+    target = common.target()
+    if not yes:
+        number = len(dead_letters.peek(target, selection))
+        click.confirm(f"Delete {_letters(number)} for good?", abort=True, err=True)
+    number = _with_progress(
+        common, target, "deleting", lambda done: dead_letters.purge(target, selection, done)
+    )
+    if common.as_json:
+        print_json({"purged": number})
+    else:
+        click.echo(f"{_letters(number)} deleted")
+
+
+def _with_progress(common: Common, target: Target, what: str, act: Callable[[dead_letters.Done], int]) -> int:
+    """Do something to the letters with a bar on standard error, where that is a terminal."""
+    if common.as_json or not sys.stderr.isatty():
+        return act(lambda _: None)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=dead_letters.about(target))
+        return act(lambda number: progress.advance(task, number))
