@@ -104,7 +104,7 @@ class Pipeline:
     ) -> None:
         self._relay = relay
         self._deadline = deadline
-        self._telemetry = telemetry
+        self.telemetry = telemetry
         self._call_seconds = call_seconds
         self._apart = apart
         self._fates: list[list[Fate]] = []
@@ -163,7 +163,7 @@ class Pipeline:
                 self._queue(step.origin, step.envelope, stop.reason, str(stop), stop.retry_after)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event, nor hold up others
             for step in steps:
-                self._telemetry.problem(
+                self.telemetry.problem(
                     "internal error", error=whereabouts(error), envelope_id=step.envelope.id
                 )
                 self._queue(step.origin, step.envelope, "internal_error", "")
@@ -372,7 +372,7 @@ class Pipeline:
         try:
             return self._relay.calven.submit(submissions, limit, call_seconds=self._call_seconds)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event
-            self._telemetry.problem("internal error", error=whereabouts(error))
+            self.telemetry.problem("internal error", error=whereabouts(error))
             return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}
 
     def _submissions(self, step: _Step) -> Iterator[Submission]:

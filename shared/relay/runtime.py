@@ -3,12 +3,9 @@
 import threading
 import time
 from functools import cached_property
-from typing import Any
-
-import boto3
-from botocore.config import Config as ClientConfig
 
 from relay import settings
+from relay.aws import Clients
 from relay.calven import Calven
 from relay.config_store import ConfigStore
 from relay.deadline import Clock
@@ -22,14 +19,6 @@ from relay.secrets import Secrets
 from relay.settings import Settings
 from relay.unprocessed import Queues
 
-AWS_CLIENTS = ClientConfig(
-    connect_timeout=1,
-    read_timeout=1,
-    retries={"total_max_attempts": 2, "mode": "standard"},
-    tcp_keepalive=True,
-    max_pool_connections=100,
-)
-
 
 class Relay:
     """The relay's parts, wired together. `clock` gives Unix seconds."""
@@ -37,11 +26,11 @@ class Relay:
     def __init__(self, environment: Settings, clock: Clock = time.time) -> None:
         self.settings = environment
         self.clock = clock
-        self._session = boto3.session.Session()
+        self._aws = Clients()
         self.http = Http()
-        self.secrets = Secrets(self._client("secretsmanager"), environment.stack_name, clock)
+        self.secrets = Secrets(self._aws.client("secretsmanager"), environment.stack_name, clock)
         self.calven = Calven(str(environment.calven_base_url), self.secrets, self.http, clock)
-        table = Table(self._client("dynamodb"), environment.table_name)
+        table = Table(self._aws.client("dynamodb"), environment.table_name)
         self.config = ConfigStore(table, clock)
         self.headcount = Headcount(table, clock)
         self.readings = Readings(table, clock)
@@ -53,11 +42,8 @@ class Relay:
         """Both queues; most requests need neither."""
         environment = self.settings
         return Queues(
-            self._client("sqs"), environment.unprocessed_queue_url, environment.dead_letter_queue_url
+            self._aws.client("sqs"), environment.unprocessed_queue_url, environment.dead_letter_queue_url
         )
-
-    def _client(self, service: Any) -> Any:
-        return self._session.client(service, config=AWS_CLIENTS)
 
 
 _lock = threading.Lock()

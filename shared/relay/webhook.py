@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay import inbound, vendors
+from relay.aws import until
 from relay.config import Source
 from relay.deadline import Deadline
 from relay.errors import SecretUnreadable, TableUnavailable
@@ -20,6 +21,8 @@ from relay.unprocessed import Envelope, QueueUnavailable, StoredRequest
 from relay.vendors.base import Family, Vendor
 
 RETRY_AFTER_SECONDS = 30
+SHORTEST_ACK_SECONDS = 2.0
+"""How long the most impatient vendor waits: the deadline until it is known which one is waiting."""
 
 Answer = tuple[int, Mapping[str, object]]
 
@@ -44,7 +47,8 @@ def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
 
 def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     request = inbound.read(event)
-    source = relay.config.current().sources.get(request.source)
+    with until(Deadline(request.received_at + SHORTEST_ACK_SECONDS, relay.clock)):
+        source = relay.config.current().sources.get(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or vendor.family != family:
         return 404, {"error": "unknown source"}
@@ -54,11 +58,14 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         return 405, {"error": "method not allowed"}
     if vendor.is_ping(request.body):
         return _ignored("ping")
-    webhook = _verified(relay, vendor, request)
-    if webhook is None:
-        telemetry.rejected(source=request.source, vendor=vendor.name)
-        return 401, {"error": "invalid signature"}
-    return _relayed(relay, vendor, request.source, webhook, telemetry)
+    deadline = Deadline(request.received_at + vendor.ack_seconds, relay.clock)
+    with until(deadline):
+        webhook = _verified(relay, vendor, request)
+        if webhook is None:
+            telemetry.rejected(source=request.source, vendor=vendor.name)
+            return 401, {"error": "invalid signature"}
+        pipeline = Pipeline(relay, deadline, telemetry)
+        return _relayed(relay, vendor, request.source, webhook, pipeline)
 
 
 def _vendor(source: Source | None) -> Vendor | None:
@@ -84,7 +91,7 @@ def _verified(relay: Relay, vendor: Vendor, request: RawRequest) -> Webhook | No
     return None
 
 
-def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, telemetry: Telemetry) -> Answer:
+def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline) -> Answer:
     """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
     envelope = Envelope(
         source=source,
@@ -93,8 +100,6 @@ def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, teleme
         received_at=datetime.fromtimestamp(webhook.received_at, UTC),
         request=StoredRequest.of(webhook),
     )
-    deadline = Deadline(webhook.received_at + vendor.ack_seconds, relay.clock)
-    pipeline = Pipeline(relay, deadline, telemetry)
     if relay.settings.forward_mode == "queued":
         fates = pipeline.store_first(envelope)
     else:
@@ -102,7 +107,7 @@ def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, teleme
     store(relay, fates)
     pipeline.stored(fates)
     for fate in fates:
-        log(telemetry, fate, relay.clock())
+        log(pipeline.telemetry, fate, relay.clock())
     return _answer(fates)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from localrun.aws_faults import OWN_AGENT
 from localrun.template import REGION, Template
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Aws:
 
     def __init__(self, endpoint: str | None) -> None:
         session = boto3.Session(ACCESS_KEY, ACCESS_KEY, region_name=REGION)
-        config = Config(proxies={}, max_pool_connections=20)
+        config = Config(proxies={}, max_pool_connections=20, user_agent_extra=OWN_AGENT)
         self.dynamodb: DynamoDBClient = session.client("dynamodb", endpoint_url=endpoint, config=config)
         self.sqs: SQSClient = session.client("sqs", endpoint_url=endpoint, config=config)
         self.secrets: SecretsManagerClient = session.client(

@@ -101,12 +101,13 @@ def main() -> None:
 
 def _serve(calven: dict[str, Any] | None, locations: list[str] | None) -> dict[str, str | None]:
     from localrun import vendor_api  # noqa: PLC0415 - the parent needs none of these
+    from localrun.aws_faults import AwsFaults  # noqa: PLC0415
     from localrun.moto_server import Moto  # noqa: PLC0415
     from localrun.sandbox import Sandbox  # noqa: PLC0415
     from localrun.serve import Served  # noqa: PLC0415
 
     return {
-        "aws": Served(Moto()).start(),
+        "aws": Served(AwsFaults(Moto())).start(),
         "sandbox": Served(Sandbox(calven, locations=locations)).start() if calven else None,
         "vendor_api": Served(vendor_api.create()).start(),
     }

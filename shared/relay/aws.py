@@ -1,0 +1,86 @@
+"""AWS clients whose calls end in time for the vendor that waits.
+
+boto3's time-outs are per attempt, and the same for every call. While a vendor waits, a call gets what is left
+until its deadline; one that takes longer is given up, and goes on behind the answer at most as long as the
+client's own time-outs let it. What it may still write is safe: writes are conditional, and an event that is
+stored twice is settled once.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+
+from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+
+CLIENT = Config(
+    connect_timeout=1,
+    read_timeout=1,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+    tcp_keepalive=True,
+    max_pool_connections=100,
+)
+LONGEST_SECONDS = 4.5
+"""With more than this left, the client's own time-outs end a call in time: two attempts and a pause."""
+LEAST_SECONDS = 0.25
+"""What a call gets even when its time is up: a stored event that is answered late beats one that is lost."""
+ANSWER_SECONDS = 0.1
+"""Kept of the deadline for the answer itself, when an event is stored."""
+
+_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+
+
+@contextmanager
+def until(deadline: Deadline) -> Iterator[None]:
+    """Have every call within end by that deadline."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+class Clients:
+    """Makes clients for AWS services, from one session."""
+
+    def __init__(self) -> None:
+        self._session = boto3.session.Session()
+        self._threads = ThreadPoolExecutor(max_workers=100, thread_name_prefix="aws")
+
+    def client(self, service: Any) -> Any:
+        """A service's client. Of the deadline the queue's reserve is left, but by the queues themselves."""
+        client = self._session.client(service, config=CLIENT)
+        reserve = ANSWER_SECONDS if service == "sqs" else QUEUE_RESERVE_SECONDS
+        return _Bounded(client, reserve, self._threads)
+
+
+class _Bounded:
+    """A client whose operations raise `ReadTimeoutError` when the time is up."""
+
+    def __init__(self, client: Any, reserve: float, threads: ThreadPoolExecutor) -> None:
+        self._client = client
+        self._reserve = reserve
+        self._threads = threads
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._client, name)
+        return self._bounded(attribute) if callable(attribute) else attribute
+
+    def _bounded(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        def call(**parameters: Any) -> Any:
+            deadline = _deadline.get()
+            left = deadline.left() - self._reserve if deadline else LONGEST_SECONDS
+            if left >= LONGEST_SECONDS:
+                return operation(**parameters)
+            future = self._threads.submit(operation, **parameters)
+            try:
+                return future.result(max(left, LEAST_SECONDS))
+            except TimeoutError:
+                raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url) from None
+
+        return call

@@ -1,0 +1,137 @@
+"""AWS that hangs, on the wire: no vendor waits longer than it does, and no answer is a lie."""
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from threading import Barrier
+from typing import Any
+
+import httpx
+import pytest
+
+from localrun.aws import Aws, Resources, create
+from localrun.seed import seed, with_vendor_api
+from localrun.settings import DEMO
+from localrun.template import STACK, Template
+from localrun.world import Urls, World
+from relay import vendors, webhook
+from relay.aws import ANSWER_SECONDS
+from relay.runtime import Relay
+from relay.settings import Settings
+from relayctl import dead_letters, relay_yaml, samples
+
+TOLERANCE = 0.35
+"""Seconds that a busy machine may add."""
+
+
+class Cloud:
+    """AWS, Calven and the vendors' APIs in a process of their own, as `make run` has them."""
+
+    def __init__(self, urls: Urls, aws: Aws) -> None:
+        self.urls, self.aws = urls, aws
+        self.secrets = json.loads((DEMO / "secrets.json").read_text())
+        self.config = relay_yaml.load(DEMO / "relay.yaml")
+        self.resources: Resources = create(Template(), aws)
+        seed(aws, self.resources, self.config, with_vendor_api(self.secrets, urls.vendor_api))
+
+    @contextmanager
+    def relay(self) -> Iterator[Relay]:
+        """A container."""
+        environment = {
+            "STACK_NAME": STACK,
+            "TABLE_NAME": self.resources.table,
+            "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
+            "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
+            "CALVEN_BASE_URL": self.urls.sandbox,
+        }
+        relay = Relay(Settings.model_validate(environment))
+        with closing(relay.http):
+            yield relay
+
+    def fail(self, service: str, mode: str, **order: Any) -> None:
+        """Have a service, or Calven, fail."""
+        if service == "calven":
+            url, order = f"{self.urls.sandbox}/_sandbox/fail", {"mode": mode}
+        else:
+            url, order = f"{self.urls.aws}/_aws/fail", {"service": service, "mode": mode, **order}
+        httpx.post(url, json=order, trust_env=False).raise_for_status()
+
+    def recover(self) -> None:
+        """Have AWS and Calven work again."""
+        httpx.delete(f"{self.urls.aws}/_aws/fail", trust_env=False).raise_for_status()
+        httpx.delete(f"{self.urls.sandbox}/_sandbox/fail", trust_env=False).raise_for_status()
+
+    def post(self, relay: Relay, vendor: str, event: str) -> tuple[int, Any, float]:
+        """Post a sample; the answer, and after how many seconds."""
+        record, began = vendors.load(vendor), time.time()
+        source = next(name for name, of in self.config.sources.items() if of.vendor == vendor)
+        body = samples.renewed(record, samples.body(vendor, event), dead_letters.now())
+        signature = record.scheme.sign(body, self.secrets[source][record.scheme.credentials][0], began)
+        request = {
+            "headers": signature.headers,
+            "pathParameters": {"source": source},
+            "body": body.decode(),
+            "requestContext": {"http": {"method": "POST"}, "timeEpoch": int(began * 1000)},
+        }
+        answer = webhook.handle(relay, record.family, request)
+        return answer["statusCode"], json.loads(answer["body"]), time.time() - began
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[tuple[Urls, Aws]]:
+    """The process, for all tests here: it takes seconds to start."""
+    secrets = json.loads((DEMO / "secrets.json").read_text())
+    world = World(secrets["calven"])
+    urls = world.start()
+    with closing(Aws(urls.aws)) as aws:
+        yield urls, aws
+    world.stop()
+
+
+@pytest.fixture(scope="module")
+def stack(running: tuple[Urls, Aws]) -> Cloud:
+    """The declared resources, made once."""
+    return Cloud(*running)
+
+
+@pytest.fixture
+def cloud(stack: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """AWS that works when a test begins, and again when it ends."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", stack.urls.aws)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield stack
+    stack.recover()
+
+
+EVENTS = {"verkada": "badge-in", "kisi": "badge-in", "deel": "approved", "hibob": "approved"}
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
+@pytest.mark.parametrize(
+    "services", [("dynamodb",), ("secretsmanager",), ("sqs",), ("dynamodb", "sqs"), ("calven", "sqs")]
+)
+def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
+    """Whatever hangs, each vendor has its answer in time; 503 where the event is stored nowhere."""
+
+    def answered(vendor: str) -> tuple[int, Any, float]:
+        with cloud.relay() as relay:
+            if not cold:
+                assert cloud.post(relay, vendor, EVENTS[vendor])[0] in (200, 202)
+            ready.wait()
+            return cloud.post(relay, vendor, EVENTS[vendor])
+
+    def hang() -> None:
+        time.sleep(1.1)  # Verkada's times are whole seconds
+        for service in services:
+            cloud.fail(service, "hang")
+
+    ready = Barrier(len(EVENTS), action=hang)
+    with ThreadPoolExecutor(len(EVENTS)) as pool:
+        answers = dict(zip(EVENTS, pool.map(answered, EVENTS), strict=True))
+    for vendor, (status, body, seconds) in answers.items():
+        assert seconds <= vendors.load(vendor).ack_seconds - ANSWER_SECONDS + TOLERANCE, vendor
+        assert status in (200, 202, 503), vendor
+        if "sqs" in services and len(services) == 2:
+            assert (status, body) == (503, {"error": "try again later"}), vendor
