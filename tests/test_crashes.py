@@ -31,11 +31,12 @@ from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 
 from localrun import moto_transactions
+from relay import aws
 from relay.calven import Calven
 from relay.config import RelayYaml
 from relay.events import iso
 from relay.http import Http
-from relay.runtime import AWS_CLIENTS, Relay
+from relay.runtime import Relay
 from tests.ledger import FEW, SESSION
 from tests.rig import NOON, Rig, Sandboxes, sample
 
@@ -80,7 +81,7 @@ class Machine(httpx.BaseTransport):
         self.loss: Loss | None = None
         self.late: list[httpx.Request] = []
 
-    def client(self, service: Any, config: Any = AWS_CLIENTS) -> Any:
+    def client(self, service: Any, config: Any = aws.CLIENT) -> Any:
         """An AWS client, as a session makes it."""
         if service not in self._clients:
             client: Any = SESSION.client(service, config=config)

@@ -124,15 +124,6 @@ def test_no_address(rig: Rig, email: str) -> None:
     assert rig.requests() == []
 
 
-def test_too_many_events(rig: Rig) -> None:
-    """A delivery of more than a hundred events is one dead letter, however small they are."""
-    assert rig.post("deel", [sample("deel", "simulated")] * 101)[1]["reason"] == "unparseable"
-    assert rig.post("deel", [sample("deel", "resource-as-array", data__resource=[1] * 60)] * 2)[1][
-        "reason"
-    ] == ("unparseable")
-    assert len(rig.dead_letters()) == 2
-
-
 PERSONAL = {
     "name": "Marked-Name",
     "email": "marked-person@example.com",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from relay import retry
-from relay.unprocessed import MAX_AGE_SECONDS
+from relay.events import LeaveNotice
+from relay.unprocessed import SCHEDULE, Envelope
 from tests.rig import Rig, sample
 
 
@@ -117,9 +118,9 @@ def test_poison(rig: Rig, body: str) -> None:
 def test_exhausted(rig: Rig) -> None:
     """After 26 hours of trying an event becomes a dead letter that says what stood in its way."""
     queued(rig)
-    rig.clock.advance(MAX_AGE_SECONDS)
-    assert len(rig.retry(receive_count=110, age=MAX_AGE_SECONDS - 1)["batchItemFailures"]) == 3
-    assert rig.retry(receive_count=111, age=MAX_AGE_SECONDS) == {"batchItemFailures": []}
+    rig.clock.advance(SCHEDULE.max_age)
+    assert len(rig.retry(receive_count=110, age=SCHEDULE.max_age - 1)["batchItemFailures"]) == 3
+    assert rig.retry(receive_count=111, age=SCHEDULE.max_age) == {"batchItemFailures": []}
     letters = rig.dead_letters()
     assert {letter["reason"] for letter in letters} == {"retries_exhausted"}
     assert all(letter["detail"].startswith("calven_unavailable") for letter in letters)
@@ -188,7 +189,7 @@ def test_no_queue(rig: Rig) -> None:
     rig.fail("503")
     rig.post("kisi", "badge-in")
     rig.aws.sqs.delete_queue(QueueUrl=rig.resources.dead_letter_queue_url)
-    assert len(rig.retry(age=MAX_AGE_SECONDS)["batchItemFailures"]) == 1
+    assert len(rig.retry(age=SCHEDULE.max_age)["batchItemFailures"]) == 1
 
 
 def test_fault_of_ours(rig: Rig) -> None:
@@ -231,3 +232,87 @@ def test_no_table(rig: Rig) -> None:
     rig.clock.advance(30)
     assert len(rig.retry(rig.built())["batchItemFailures"]) == 3
     assert len(rig.waiting()) == 3
+
+
+def purge(rig: Rig) -> None:
+    """Take out of the Unprocessed queue what can be received."""
+    url = rig.resources.unprocessed_queue_url
+    while messages := rig.aws.sqs.receive_message(QueueUrl=url).get("Messages"):
+        rig.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=messages[0]["ReceiptHandle"])
+
+
+def test_moved_on_at_its_age(rig: Rig) -> None:
+    """An event that waits on in another message, as the facts it became, does not begin to wait anew."""
+    assert rig.post("kisi", "badge-in", relay=rig.built(FORWARD_MODE="queued"))[0] == 202
+    rig.fail("503")
+    rig.clock.advance(30)
+    assert rig.retry(age=SCHEDULE.max_age - 3600) == {"batchItemFailures": []}
+    [waiting] = rig.waiting()
+    assert waiting["calven"]
+    rig.clock.advance(3000)
+    assert len(rig.retry(age=3000)["batchItemFailures"]) == 1
+    rig.clock.advance(700)
+    assert rig.retry(age=3700) == {"batchItemFailures": []}
+    [dead] = rig.dead_letters()
+    assert dead["reason"] == "retries_exhausted"
+    assert "queued_at" not in dead, "what is redriven waits anew"
+
+
+def test_long_retry_after(rig: Rig) -> None:
+    """A wait that is longer than SQS can delay a message is kept: Calven is not asked before."""
+    rig.fail("503")
+    rig.post("kisi", "badge-in")
+    [waiting] = rig.waiting()
+    rig.recover()
+    not_before = datetime.fromtimestamp(rig.clock() + 3600, UTC)
+    envelope = Envelope.model_validate({**waiting, "not_before": not_before})
+    before = len(rig.requests())
+    for seconds, stay in ((3598, 1), (3, 0)):
+        purge(rig)
+        rig.relay.queues.retry_later([(envelope, 0)])
+        rig.clock.advance(seconds)
+        assert len(rig.requests()) == before
+        assert len(rig.retry()["batchItemFailures"]) == stay
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_changes_of_one_employee(rig: Rig) -> None:
+    """Changes of one employee in one batch are all settled in it, in their order."""
+    rig.fail("503")
+    for event in ("approved", "rescheduled"):
+        assert rig.post("deel", event)[0] == 202
+        rig.clock.advance(60)
+    rig.recover()
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.waiting() == []
+    rescheduled = sample("deel", "rescheduled")["data"]["resource"]
+    away = sorted(rig.away("Sam@example.com"))
+    assert (away[0], away[-1]) == (rescheduled["start_date"][:10], rescheduled["end_date"][:10])
+
+
+def test_notice_of_its_own(rig: Rig) -> None:
+    """One of several announcements in a delivery waits by itself until the vendor's API is asked."""
+    rig.post("hibob", "approved", relay=rig.built(FORWARD_MODE="queued"))
+    [waiting] = rig.waiting()
+    purge(rig)
+    notice = LeaveNotice(event_id="e", leave_id="32832853", employee_id="3373576791477190995")
+    envelope = Envelope.model_validate({**waiting, "request": None, "event": notice.model_dump()})
+    rig.relay.queues.retry_later([(envelope, 0)])
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.away("kim@example.com")) == 5
+
+
+def test_many_events_in_one_delivery(rig: Rig) -> None:
+    """A delivery of more than a hundred events waits as it is, and the retry function takes all of it."""
+    leave = sample("deel", "approved")["data"]["resource"]
+    people = [
+        {**leave, "id": f"leave {n}", "requester": {"id": str(n), "work_email": f"person-{n}@example.com"}}
+        for n in range(101)
+    ]
+    body = sample("deel", "approved", data__resource=people)
+    for relay in (rig.relay, rig.built(FORWARD_MODE="queued")):
+        assert rig.post("deel", body, relay=relay) == (202, {"status": "queued", "reason": "large_delivery"})
+    assert len(rig.waiting()) == 2
+    assert rig.retry() == {"batchItemFailures": []}
+    assert all(len(rig.away(f"person-{n}@example.com")) == 5 for n in range(101))
+    assert rig.dead_letters() == []

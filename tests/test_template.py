@@ -11,6 +11,7 @@ import pytest
 from build import lint_template
 from localrun.template import Template
 from relay.settings import Settings
+from relay.unprocessed import SCHEDULE
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = (ROOT / "template.yaml").read_text(encoding="utf-8")
@@ -258,6 +259,29 @@ def test_retry_takes_the_unprocessed_queue() -> None:
     concurrency = deployed()["Parameters"][mapping["ScalingConfig"]["MaximumConcurrency"]["Ref"]]
     assert concurrency["Default"] == concurrency["MinValue"] == 2
     assert "FilterCriteria" not in mapping, "what a filter turns away is deleted"
+
+
+def test_queues_outlast_the_schedule() -> None:
+    """The queues keep an event, and give it out, longer and more often than its schedule asks for."""
+    unprocessed, dead = resource("UnprocessedQueue"), resource("DeadLetterQueue")
+    longest_hiding = 12 * 3600
+    assert unprocessed["MessageRetentionPeriod"] >= 2 * SCHEDULE.max_age + longest_hiding
+    assert dead["MessageRetentionPeriod"] > unprocessed["MessageRetentionPeriod"]
+    waits = [SCHEDULE.wait(attempts) * (1 - SCHEDULE.jitter) for attempts in range(1000)]
+    receives = next(number for number in range(1000) if sum(waits[:number]) > SCHEDULE.max_age)
+    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] >= 5 * receives
+
+
+def test_readme_shows_the_schedule() -> None:
+    """The README's table of waits is the schedule's."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (\d+)(?: and on)? \| (\d+) (s|min) \|$", readme, re.MULTILINE)
+    told = {int(attempt): int(wait) * {"s": 1, "min": 60}[unit] for attempt, wait, unit in found}
+    last = max(told)
+    assert told == {attempt: SCHEDULE.wait(attempt - 1) for attempt in range(2, last + 1)}
+    assert SCHEDULE.wait(last - 1) == SCHEDULE.longest > SCHEDULE.wait(last - 2)
+    assert f"{SCHEDULE.max_age / 3600:.0f} hours" in readme
+    assert f"±{SCHEDULE.jitter:.0%}".replace("%", " %") in readme
 
 
 def test_visibility_outlasts_the_retry_function() -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from relay.observability import Telemetry
 from relay.runtime import Relay
-from relay.unprocessed import Envelope, wait_seconds
+from relay.unprocessed import SQS_MAX_DELAY_SECONDS, Envelope, wait_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,20 @@ class Fate:
 def store(relay: Relay, fates: Sequence[Fate]) -> None:
     """Put what is queued and dead-lettered into its queue; raises `QueueUnavailable`."""
     base = relay.settings.retry_base_seconds
-    later = [(fate.envelope, fate.delay(base)) for fate in fates if fate.outcome == "queued"]
+    later = [_later(fate.envelope, fate.delay(base), relay) for fate in fates if fate.outcome == "queued"]
     dead = [fate.envelope for fate in fates if fate.outcome == "dead-lettered"]
     if later:
         relay.queues.retry_later(later)
     if dead:
         relay.queues.dead_letter(dead)
+
+
+def _later(envelope: Envelope, delay: float, relay: Relay) -> tuple[Envelope, float]:
+    """An envelope with its wait; one that is longer than SQS's delay goes into the envelope as well."""
+    if delay > SQS_MAX_DELAY_SECONDS:
+        not_before = datetime.fromtimestamp(relay.clock() + delay, UTC)
+        envelope = envelope.model_copy(update={"not_before": not_before})
+    return envelope, delay
 
 
 def log(telemetry: Telemetry, fate: Fate, now: float) -> None:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from relay import occupancy, vendors
-from relay.calven import MAX_EVENTS, Result, Submission
+from relay.calven import Result, Submission
 from relay.config import Config, Door, Source
 from relay.deadline import Deadline
 from relay.errors import (
@@ -55,8 +55,6 @@ KINDS: Mapping[str, Kind] = {"access-control": "occupancy", "hris": "time_off"}
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
-CALL_SECONDS = 10.0
-"""How long one request may take where no vendor waits for an answer."""
 LEAST_SECONDS = 0.2
 """With less than this left for work, a step is not begun."""
 
@@ -73,11 +71,13 @@ class _Step:
     """An envelope of one event: what to send for it once it is settled, and what became of that so far.
 
     `origin` is the place of the envelope that it came from among those that are being processed. `passage` is
-    a badge with its door, `within` the ids of the facts that tell it where it has none of its own.
+    a badge with its door, `within` the ids of the facts that tell it where it has none of its own. `again`
+    says that it was recorded before, and found a submission under way.
     """
 
     envelope: Envelope
     origin: int
+    again: bool = False
     passage: tuple[BadgeEvent, Door] | None = None
     facts: list[Fact] = field(default_factory=list)
     within: frozenset[str] = frozenset()
@@ -87,44 +87,61 @@ class _Step:
     failed: list[Result] = field(default_factory=list)
 
 
-class Pipeline:
-    """Processes the envelopes of one invocation.
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What there is time for.
 
-    `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change here, those
-    are told that lie `apart` milliseconds of event time from each other, and the last.
+    `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change, those are
+    told that lie `apart` milliseconds of event time from each other, and the last. A delivery of more than
+    `most` events waits for the retry function as it is.
     """
 
+    call_seconds: float
+    apart: int
+    most: float
+
+
+WAITED_FOR = Pace(call_seconds=float("inf"), apart=0, most=100)
+"""For a vendor that waits for its answer: its deadline bounds everything."""
+BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"))
+"""For a batch that nobody waits for."""
+
+
+class Pipeline:
+    """Processes the envelopes of one invocation."""
+
     def __init__(
-        self,
-        relay: Relay,
-        deadline: Deadline,
-        telemetry: Telemetry,
-        call_seconds: float = float("inf"),
-        apart: int = 0,
+        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, pace: Pace = WAITED_FOR
     ) -> None:
+        self.telemetry = telemetry
         self._relay = relay
         self._deadline = deadline
-        self.telemetry = telemetry
-        self._call_seconds = call_seconds
-        self._apart = apart
+        self._pace = pace
         self._fates: list[list[Fate]] = []
         self._silent: set[str] = set()
+        self._busy: list[_Step] | None = []
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
         """Open, settle and forward; the fates of each envelope, in the same order. Stores nothing."""
         self._fates = [[] for _ in envelopes]
         if not self._guarded(list(map(_Step, envelopes, count())), self._relay.config.current):
             return self._fates
-        settled = []
+        opened = []
         for origin, envelope in enumerate(envelopes):
-            for opened in self._guarded([_Step(envelope, origin)], partial(self._opened, envelope)) or ():
-                step = _Step(opened, origin)
-                if self._guarded([step], partial(self._settled, step)):
-                    settled.append(step)
+            for part in self._guarded([_Step(envelope, origin)], partial(self._opened, envelope)) or ():
+                read = partial(self._read, *part)
+                opened += [_Step(e, origin) for e in self._guarded([_Step(part[0], origin)], read) or ()]
+        self._process(opened)
+        # What these found under way may have been submitted here.
+        again, self._busy = self._busy or (), None
+        self._process([_Step(step.envelope, step.origin, again=True) for step in again])
+        return self._fates
+
+    def _process(self, opened: Sequence[_Step]) -> None:
+        settled = [step for step in opened if self._guarded([step], partial(self._settled, step))]
         steps = [step for step in settled if step.passage is None] + self._counted(settled)
         while steps:
             steps = self._forward(steps)
-        return self._fates
 
     def store_first(self, envelope: Envelope) -> list[Fate]:
         """Parse an envelope's request, and have every event of it queued instead of settled.
@@ -182,34 +199,43 @@ class Pipeline:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._relay.clock(), UTC)
 
-    def _opened(self, envelope: Envelope) -> list[Envelope]:
-        """The envelope, or where it holds a request, one for each event that it turns out to be."""
+    def _opened(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
+        """The events of an envelope, each with the envelope in which it waits if it comes to that."""
         if envelope.request is None:
+            return [(envelope, envelope.event)]
+        events = self._parsed(envelope)
+        if len(events) > self._pace.most:
+            raise NotNow(reason="large_delivery")
+        if len(events) == 1 and isinstance(events[0], LeaveNotice):
+            return [(envelope, events[0])]
+        return [(part, part.event) for part in self._split(envelope, events)]
+
+    def _read(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
+        """The envelope, or where its event only announces something, one for each event that it was."""
+        if not isinstance(event, LeaveNotice):
             return [envelope]
-        found = [event for parsed in self._parsed(envelope) for event in self._fetched(parsed, envelope)]
-        return self._split(envelope, found)
+        return self._split(envelope, self._fetched(event, envelope))
 
     def _unfetched(self, envelope: Envelope) -> list[Envelope]:
         events = self._parsed(envelope)
+        if len(events) > self._pace.most:
+            raise NotNow(reason="large_delivery")
         thin = any(isinstance(event, LeaveNotice) for event in events)
         return [envelope] if thin else self._split(envelope, events)
 
     def _parsed(self, envelope: Envelope) -> Sequence[Event]:
         request = envelope.request or StoredRequest(body="")
         try:
-            events = vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
+            return vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
         except vendors.UnknownVendor:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
-        if len(events) > MAX_EVENTS:
-            raise Unparseable(f"body: more than {MAX_EVENTS} events in one delivery")
-        return events
 
-    def _fetched(self, event: Event, envelope: Envelope) -> Sequence[Event]:
+    def _fetched(self, event: LeaveNotice, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)
-        if not isinstance(event, LeaveNotice) or vendor.fetch is None or vendor.api is None:
-            return [event]
+        if vendor.fetch is None or vendor.api is None:
+            raise Unparseable("event: the vendor has no API to ask what became of it")
         self._check_time()
         if envelope.source in self._silent:
             raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
@@ -226,7 +252,7 @@ class Pipeline:
             raise
 
     def _client(self, api: Api, secret: SourceSecret) -> VendorClient:
-        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._call_seconds))
+        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
         return VendorClient(api, secret, self._relay.http, limit, self._relay.clock)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
@@ -320,7 +346,7 @@ class Pipeline:
         self._check_time()
         badges = [badge for badge, _ in some]
         told = []
-        settled = self._relay.headcount.settle(badges, day, config, self._deadline, self._apart)
+        settled = self._relay.headcount.settle(badges, day, config, self._deadline, self._pace.apart)
         for (_, step), one in zip(some, settled, strict=True):
             step.facts, step.within = list(one.facts), one.within
             if step.facts or step.within:
@@ -343,11 +369,11 @@ class Pipeline:
         return facts
 
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
-        seconds = min(self._deadline.left_for_work(), 2 * self._call_seconds)
+        seconds = min(self._deadline.left_for_work(), 2 * self._pace.call_seconds)
         source = self._source(step.envelope)
         recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds)
         if not recorded.turns and not recorded.busy:
-            raise Ignore(reason=recorded.reason)
+            raise Ignore(reason="merged" if step.again else recorded.reason)
         step.turns, step.busy = list(recorded.turns), recorded.busy
 
     def _source(self, envelope: Envelope) -> Source:
@@ -370,7 +396,7 @@ class Pipeline:
     def _sent(self, submissions: Sequence[Submission]) -> Mapping[str, Result]:
         limit = self._deadline.at_most(self._deadline.left_for_work())
         try:
-            return self._relay.calven.submit(submissions, limit, call_seconds=self._call_seconds)
+            return self._relay.calven.submit(submissions, limit, call_seconds=self._pace.call_seconds)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event
             self.telemetry.problem("internal error", error=whereabouts(error))
             return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}
@@ -419,6 +445,8 @@ class Pipeline:
         waiting = next((result for result in step.failed if result.status == "waiting"), None)
         if waiting:
             self._queue(step.origin, step.envelope, waiting.reason, waiting.detail, waiting.retry_after)
+        elif step.busy and self._busy is not None:
+            self._busy.append(step)
         elif step.busy:
             self._queue(step.origin, step.envelope, "busy", "another change is being submitted")
         elif step.failed:

@@ -8,7 +8,7 @@ from relay.errors import TableUnavailable
 from relay.fates import log, store
 from relay.observability import Telemetry
 from relay.occupancy import Fact
-from relay.pipeline import CALL_SECONDS, Pipeline
+from relay.pipeline import BATCH, Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import Envelope, QueueUnavailable
 
@@ -17,7 +17,7 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
     """Close and sweep every site; how many facts there were to tell."""
     telemetry = Telemetry(request_id)
     deadline = Deadline(relay.clock() + seconds, relay.clock)
-    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS)
+    pipeline = Pipeline(relay, deadline, telemetry, BATCH)
     told = 0
     try:
         config = relay.config.current()

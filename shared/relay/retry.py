@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -11,32 +12,40 @@ from pydantic import ValidationError
 from relay.deadline import Deadline
 from relay.fates import Fate, log, store
 from relay.observability import Telemetry
-from relay.pipeline import CALL_SECONDS, Pipeline
+from relay.pipeline import BATCH, Pipeline
 from relay.runtime import Relay
-from relay.unprocessed import MAX_AGE_SECONDS, Envelope, QueueUnavailable, StoredRequest
-
-APART_MS = 10_000
-"""Of the counts of a place that change in one batch, those this far apart are told, and the last."""
+from relay.unprocessed import SCHEDULE, Envelope, QueueUnavailable, StoredRequest
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """One SQS record. `attempts` of its envelope counts the deliveries before this one too."""
+    """One SQS record. `attempts` of its envelope counts the deliveries before this one too.
+
+    `since` is when the event came into the queue (Unix seconds), in this message or in one before it.
+    """
 
     id: str
     receipt: str
-    sent_at: float
+    since: float
     envelope: Envelope
+
+    def wait(self, now: float) -> float:
+        """Seconds until it is to be tried, where a wait was asked for that is longer than SQS's delay."""
+        not_before = self.envelope.not_before
+        return not_before.timestamp() - now if not_before else 0.0
 
 
 def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
     """Process a batch within that many seconds; the answer names the messages that stay in the queue."""
     telemetry = Telemetry(request_id)
-    messages = [_message(record) for record in event["Records"]]
+    received = [_message(record) for record in event["Records"]]
+    early = [message for message in received if message.wait(relay.clock()) > 0]
+    messages = [message for message in received if message not in early]
     deadline = Deadline(relay.clock() + seconds, relay.clock)
-    pipeline = Pipeline(relay, deadline, telemetry, call_seconds=CALL_SECONDS, apart=APART_MS)
+    pipeline = Pipeline(relay, deadline, telemetry, BATCH)
     processed = pipeline.process([message.envelope for message in messages])
-    stay = [
+    stay = [message.id for message in early if _hidden(relay, message)]
+    stay += [
         message.id
         for message, fates in zip(messages, processed, strict=True)
         if not _settle(relay, pipeline, message, fates, telemetry)
@@ -52,8 +61,17 @@ def _message(record: Mapping[str, Any]) -> _Message:
     except ValidationError:
         envelope = _unreadable(record)
     envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
-    sent_at = int(record["attributes"]["SentTimestamp"]) / 1000
-    return _Message(record["messageId"], record["receiptHandle"], sent_at, envelope)
+    since = int(record["attributes"]["SentTimestamp"]) / 1000
+    if envelope.queued_at is not None:
+        since = min(since, envelope.queued_at.timestamp())
+    return _Message(record["messageId"], record["receiptHandle"], since, envelope)
+
+
+def _hidden(relay: Relay, message: _Message) -> bool:
+    """Hide a message that came before its time, for as long as SQS could not delay it; it stays."""
+    with suppress(QueueUnavailable):
+        relay.queues.hide(message.receipt, message.wait(relay.clock()))
+    return True
 
 
 def _unreadable(record: Mapping[str, Any]) -> Envelope:
@@ -73,7 +91,7 @@ def _settle(
     relay: Relay, pipeline: Pipeline, message: _Message, fates: Sequence[Fate], telemetry: Telemetry
 ) -> bool:
     """Store what is left of a message; whether the message itself is done with."""
-    fates = [_exhausted(fate, relay.clock() - message.sent_at) for fate in fates]
+    fates = [_waiting_since(_exhausted(fate, relay.clock() - message.since), message) for fate in fates]
     keep = next((fate for fate in fates if fate.outcome == "queued" and _same(fate, message)), None)
     try:
         store(relay, [fate for fate in fates if fate is not keep])
@@ -94,9 +112,17 @@ def _same(fate: Fate, message: _Message) -> bool:
     return (left.calven, left.event, left.request) == (said.calven, said.event, said.request)
 
 
+def _waiting_since(fate: Fate, message: _Message) -> Fate:
+    """A fate that waits on in another message takes along since when its event has waited."""
+    if fate.outcome != "queued":
+        return fate
+    queued_at = datetime.fromtimestamp(message.since, UTC)
+    return replace(fate, envelope=fate.envelope.model_copy(update={"queued_at": queued_at}))
+
+
 def _exhausted(fate: Fate, age: float) -> Fate:
     """A fate that would wait again after 26 hours in the queue is a dead letter instead."""
-    if fate.outcome != "queued" or age < MAX_AGE_SECONDS:
+    if fate.outcome != "queued" or age < SCHEDULE.max_age:
         return fate
     detail = f"{fate.reason}: {fate.envelope.detail}"[:1000]
     envelope = fate.envelope.model_copy(update={"reason": "retries_exhausted", "detail": detail})

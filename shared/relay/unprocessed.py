@@ -4,6 +4,7 @@ import base64
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
@@ -19,10 +20,24 @@ if TYPE_CHECKING:
 
 Kind = Literal["occupancy", "time_off"]
 
-BASE_SECONDS = 30.0
-CAP_SECONDS = 900.0
-JITTER = 0.2
-MAX_AGE_SECONDS = 26 * 3600.0
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When an event in the Unprocessed queue is tried again: waits in seconds that double from the first."""
+
+    first: float
+    longest: float
+    jitter: float
+    max_age: float
+
+    def wait(self, attempts: int) -> float:
+        """The wait after that many attempts, before jitter; none before the first attempt."""
+        return min(self.first * 2.0 ** min(attempts - 1, 16), self.longest) if attempts else 0.0
+
+
+SCHEDULE = Schedule(first=30, longest=900, jitter=0.2, max_age=26 * 3600)
+"""The README's table and the template's numbers follow from it; tests say so."""
+
 SQS_MAX_DELAY_SECONDS = 900
 SQS_MAX_VISIBILITY_SECONDS = 12 * 3600
 SQS_BATCH = 10
@@ -62,6 +77,9 @@ class Envelope(BaseModel):
 
     `calven` holds settled occupancy events that only have to be sent, `event` a domain event still to be
     settled, `request` a verified request still to be parsed or asked the vendor about.
+
+    `queued_at` is when it came into the Unprocessed queue, where it has been stored there anew since.
+    `not_before` is when it is to be tried, where SQS cannot delay it as long as it is asked to wait.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -74,6 +92,8 @@ class Envelope(BaseModel):
     detail: str = ""
     received_at: AwareDatetime
     first_failed_at: AwareDatetime | None = None
+    queued_at: AwareDatetime | None = None
+    not_before: AwareDatetime | None = None
     attempts: int = 0
     calven: tuple[Fact, ...] | None = None
     event: Event | None = None
@@ -93,7 +113,12 @@ class Envelope(BaseModel):
     def failed(self, reason: str, detail: str, at: datetime) -> "Envelope":
         """The envelope after one more attempt that came to nothing."""
         update = {"reason": reason, "detail": detail[:1000], "attempts": self.attempts + 1}
-        return self.model_copy(update={**update, "first_failed_at": self.first_failed_at or at})
+        since = {"first_failed_at": self.first_failed_at or at, "not_before": None}
+        return self.model_copy(update={**update, **since})
+
+    def dead(self) -> "Envelope":
+        """The envelope as a dead letter: what is redriven begins to wait anew."""
+        return self.model_copy(update={"queued_at": None, "not_before": None})
 
     def with_facts(self, facts: Sequence[Fact]) -> "Envelope":
         """The envelope once its event is settled and these facts are all that is left to be sent."""
@@ -104,15 +129,10 @@ class Envelope(BaseModel):
         return json.dumps(self.model_dump(mode="json", exclude_none=True))
 
 
-def wait_seconds(attempts: int, base: float = BASE_SECONDS) -> float:
-    """The wait before the next attempt: none before the first, then doubling, capped, with 20 % jitter.
-
-    `base` other than `BASE_SECONDS` scales all of it, for local runs.
-    """
-    if attempts == 0:
-        return 0.0
-    wait = min(BASE_SECONDS * 2.0 ** min(attempts - 1, 16), CAP_SECONDS) * base / BASE_SECONDS
-    return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads retries, guards nothing
+def wait_seconds(attempts: int, base: float = SCHEDULE.first) -> float:
+    """The wait after that many attempts, with jitter. `base` scales it from the schedule's first one."""
+    wait = SCHEDULE.wait(attempts) * base / SCHEDULE.first
+    return wait * random.uniform(1 - SCHEDULE.jitter, 1 + SCHEDULE.jitter)  # noqa: S311 - spreads retries
 
 
 class Queues:
@@ -124,12 +144,12 @@ class Queues:
         self.dead_letter_url = dead_letter_url
 
     def retry_later(self, envelopes: Sequence[tuple[Envelope, float]]) -> None:
-        """Store envelopes in the Unprocessed queue, each with its wait in seconds (15 minutes at most)."""
+        """Store envelopes in the Unprocessed queue, each with its wait in seconds."""
         self._send(self.unprocessed_url, envelopes)
 
     def dead_letter(self, envelopes: Sequence[Envelope]) -> None:
         """Store envelopes in the dead-letter queue."""
-        self._send(self.dead_letter_url, [(envelope, 0) for envelope in envelopes])
+        self._send(self.dead_letter_url, [(envelope.dead(), 0) for envelope in envelopes])
 
     def hide(self, receipt_handle: str, seconds: float) -> None:
         """Show a received message again after a wait (12 hours at most)."""

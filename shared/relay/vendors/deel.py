@@ -40,8 +40,6 @@ STATES: dict[str, LeaveState] = {
 }
 CHANGES = frozenset({"time-off.created", "time-off.reviewed", "time-off.updated"})
 DELETED = "time-off.deleted"
-MOST = 100
-"""Events in a delivery, and leaves in an event. Deel documents one of each."""
 
 
 Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length=150)]
@@ -85,8 +83,6 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """Each resource of each event as a leave change; other families and simulations are ignored."""
     payload = read_json(webhook.body)
     events = payload if isinstance(payload, list) else [payload]
-    if len(events) > MOST:
-        raise Unparseable(f"body: more than {MOST} events")
     try:
         return [change for event in events for change in _changes(_Body.model_validate(event), webhook)]
     except ValidationError as error:
@@ -102,8 +98,6 @@ def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
         if not isinstance(found, list):
             yield _change(_Resource.model_validate(found), body, webhook)
             return
-        if len(found) > MOST:
-            raise Unparseable(f"data.resource: more than {MOST}")
         for resource in found:
             yield _readable(resource, body, webhook)
     else:
