@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint build check deploy lock clean
+.PHONY: help run test chaos lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,9 @@ run: $(READY) ## Start the relay on this machine, with nothing to sign up for
 
 test: $(READY) ## Run the tests, with branch coverage
 	$(BIN)/pytest --cov -m "$(TESTS)"
+
+chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
+	$(BIN)/python -m chaos $(CHAOS)
 
 lint: $(READY) $(SAM_READY) ## Check style, types and the template, as written and as it will be deployed
 	$(BIN)/ruff check

@@ -22,6 +22,7 @@ from localrun.serve import disconnected
 OWN_AGENT = "localrun"
 _LONGEST_HANG = 60.0
 _TARGETS = {"dynamodb": "DynamoDB_", "sqs": "AmazonSQS", "secretsmanager": "secretsmanager"}
+_WRITES = (".UpdateItem", ".TransactWriteItems")
 _THROTTLED = {
     "dynamodb": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
     "sqs": "com.amazonaws.sqs#RequestThrottled",
@@ -30,7 +31,10 @@ _THROTTLED = {
 
 
 class FailRequest(Body):
-    """How a service fails: `share` of its requests, those of an operation if one is named."""
+    """How a service fails: `share` of its requests, those of an operation if one is named.
+
+    Only writes conflict.
+    """
 
     service: Literal["dynamodb", "sqs", "secretsmanager"]
     mode: Literal["throttle", "conflict", "500", "hang", "reset"]
@@ -79,7 +83,8 @@ class AwsFaults:
             for order in self._orders:
                 fits = target.startswith(_TARGETS[order.service])
                 named = order.operation is None or target.endswith(f".{order.operation}")
-                if fits and named and random.random() < order.share:  # noqa: S311 - plays chance
+                written = order.mode != "conflict" or target.endswith(_WRITES)
+                if fits and named and written and random.random() < order.share:  # noqa: S311 - plays chance
                     return order
         return None
 

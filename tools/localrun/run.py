@@ -70,7 +70,7 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     if stop.asked:
         return 0
     front = Served(gateway.create(template.routes, about(urls, resources, os.environ)), sock, grace=_GRACE)
-    _start(front, sock, _background(template, aws, resources), cleanup)
+    _start(front, sock, background(template, aws, resources), cleanup)
     _announce(front.url, urls, config)
     return _wait(stop, world)
 
@@ -84,19 +84,20 @@ def _start_world(
     return world, world.start()
 
 
-def _background(template: Template, aws: Aws, resources: Resources) -> list[Background]:
+def background(template: Template, aws: Aws, resources: Resources) -> list[Background]:
+    """What calls functions besides the HTTP API: the queues' pollers and the schedules' clocks."""
     pollers = [Poller(source, aws.sqs, resources.unprocessed_queue_url) for source in template.event_sources]
     return [*pollers, *map(Clock, template.schedules)]
 
 
-def _start(front: Served, sock: socket.socket, background: list[Background], cleanup: ExitStack) -> None:
+def _start(front: Served, sock: socket.socket, beside: list[Background], cleanup: ExitStack) -> None:
     try:
         sock.listen()
     except OSError as error:
         raise _taken(sock.getsockname()[1], error) from None
-    cleanup.callback(_stop, front, background)
+    cleanup.callback(_stop, front, beside)
     front.start()
-    for each in background:
+    for each in beside:
         each.start()
 
 
@@ -158,9 +159,9 @@ def _wait(stop: Stop, world: World) -> int:
     return 0
 
 
-def _stop(front: Served, background: list[Background]) -> None:
-    for each in background:
+def _stop(front: Served, beside: list[Background]) -> None:
+    for each in beside:
         each.ask_to_stop()
     front.stop()
-    for each in background:
+    for each in beside:
         each.stop(1.0)
