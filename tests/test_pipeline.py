@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
+from relayctl import dead_letters
+from relayctl.dead_letters import Selection
 from tests.rig import Rig, sample
 
 GOOD = sample("deel", "approved")["data"]["resource"]
@@ -24,6 +26,7 @@ class BobApi:
 
     def __init__(self) -> None:
         self.token, self.hangs = "old", False
+        self.email: str | None = "kim@example.com"
         self.calls = 0
 
     def answer(self, request: Request) -> Response:
@@ -35,7 +38,7 @@ class BobApi:
         if request.headers["authorization"] != expected:
             return JSONResponse({}, 401)
         if "people" in request.url.path:
-            return JSONResponse({"email": "kim@example.com"})
+            return JSONResponse({"email": self.email})
         return JSONResponse({"status": "approved", "startDate": "2027-04-05", "endDate": "2027-04-09"})
 
 
@@ -91,6 +94,18 @@ def test_rotated_token(rig: Rig, bob: BobApi) -> None:
     put(rig, serviceUserToken="new")
     assert rig.post("hibob", "cancelled")[0] == 200
     assert rig.dead_letters() == rig.waiting() == []
+
+
+def test_redriven_once_the_address_is_known(rig: Rig, bob: BobApi) -> None:
+    """A leave of nobody known is a dead letter that asks the vendor anew when it is redriven."""
+    bob.email = None
+    assert rig.post("hibob", "approved")[1]["reason"] == "no_email"
+    [dead] = rig.dead_letters()
+    assert set(dead) >= {"request"}
+    bob.email = "kim@example.com"
+    assert dead_letters.redrive(rig.target(), Selection(), lambda number: number) == 1
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.away("kim@example.com")) == 5
 
 
 def test_refused_token(rig: Rig, bob: BobApi) -> None:

@@ -72,11 +72,13 @@ class _Step:
 
     `origin` is the place of the envelope that it came from among those that are being processed. `passage` is
     a badge with its door, `within` the ids of the facts that tell it where it has none of its own. `again`
-    says that it was recorded before, and found a submission under way.
+    says that it was recorded before, and found a submission under way. `asked` is the announcement that the
+    vendor's API was asked about: it becomes the dead letter, so that a redrive asks anew.
     """
 
     envelope: Envelope
     origin: int
+    asked: Envelope | None = None
     again: bool = False
     passage: tuple[BadgeEvent, Door] | None = None
     facts: list[Fact] = field(default_factory=list)
@@ -130,11 +132,13 @@ class Pipeline:
         for origin, envelope in enumerate(envelopes):
             for part in self._guarded([_Step(envelope, origin)], partial(self._opened, envelope)) or ():
                 read = partial(self._read, *part)
-                opened += [_Step(e, origin) for e in self._guarded([_Step(part[0], origin)], read) or ()]
+                for found in self._guarded([_Step(part[0], origin)], read) or ():
+                    asked = None if found is part[0] else part[0]
+                    opened.append(_Step(found, origin, asked=asked))
         self._process(opened)
         # What these found under way may have been submitted here.
         again, self._busy = self._busy or (), None
-        self._process([_Step(step.envelope, step.origin, again=True) for step in again])
+        self._process([_Step(step.envelope, step.origin, asked=step.asked, again=True) for step in again])
         return self._fates
 
     def _process(self, opened: Sequence[_Step]) -> None:
@@ -174,7 +178,7 @@ class Pipeline:
                 self._fates[step.origin].append(Fate("ignored", step.envelope, stop.reason))
         except Never as stop:
             for step in steps:
-                self._dead_letter(step.origin, step.envelope, stop.reason, str(stop))
+                self._dead_letter(step.origin, step.asked or step.envelope, stop.reason, str(stop))
         except NotNow as stop:
             for step in steps:
                 self._queue(step.origin, step.envelope, stop.reason, str(stop), stop.retry_after)
@@ -451,7 +455,7 @@ class Pipeline:
             self._queue(step.origin, step.envelope, "busy", "another change is being submitted")
         elif step.failed:
             refused = step.failed[0]
-            self._dead_letter(step.origin, step.envelope, refused.reason, refused.detail)
+            self._dead_letter(step.origin, step.asked or step.envelope, refused.reason, refused.detail)
 
     def _end_occupancy(self, step: _Step, results: Mapping[str, Result]) -> None:
         """Each fact's fate by itself: what is left of the envelope holds only the facts at fault.
