@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
+from relay.unprocessed import SCHEDULE
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
 from tests.rig import Rig, sample
@@ -27,6 +28,7 @@ class BobApi:
     def __init__(self) -> None:
         self.token, self.hangs = "old", False
         self.email: str | None = "kim@example.com"
+        self.kind = "days"
         self.calls = 0
 
     def answer(self, request: Request) -> Response:
@@ -39,7 +41,8 @@ class BobApi:
             return JSONResponse({}, 401)
         if "people" in request.url.path:
             return JSONResponse({"email": self.email})
-        return JSONResponse({"status": "approved", "startDate": "2027-04-05", "endDate": "2027-04-09"})
+        found = {"status": "approved", "startDate": "2027-04-05", "endDate": "2027-04-09"}
+        return JSONResponse({**found, "type": self.kind})
 
 
 @pytest.fixture
@@ -94,6 +97,84 @@ def test_rotated_token(rig: Rig, bob: BobApi) -> None:
     put(rig, serviceUserToken="new")
     assert rig.post("hibob", "cancelled")[0] == 200
     assert rig.dead_letters() == rig.waiting() == []
+
+
+def outage(rig: Rig) -> Any:
+    """A badge that waits until nobody waits for it any more."""
+    rig.fail("503")
+    rig.post("kisi", "badge-in")
+    return rig.retry(age=SCHEDULE.max_age)
+
+
+def refused(rig: Rig, event: str, vendor: str = "kisi", **unknown: Sequence[str]) -> Any:
+    """An event about somebody, or some place, that Calven does not know; or that it refuses whole."""
+    if unknown:
+        rig.refuse(**unknown)
+    else:
+        rig.fail("400", endpoint="/v1/occupancy")
+    return rig.post(vendor, event)
+
+
+def leave(rig: Rig, **changes: Any) -> Any:
+    """An approved leave with something wrong about it."""
+    fields = {f"data__resource__{name}": value for name, value in changes.items()}
+    return rig.post("deel", sample("deel", "approved", **fields))
+
+
+def of_bob(rig: Rig, bob: BobApi, **answers: str) -> Any:
+    """An approved leave about which HiBob's API says something else."""
+    for name, value in answers.items():
+        setattr(bob, name, value)
+    return rig.post("hibob", "approved")
+
+
+REASONS: dict[str, Callable[[Rig, BobApi], Any]] = {
+    "unmapped_door": lambda rig, _: rig.post("kisi", "unmapped-door"),
+    "unknown_user": lambda rig, _: refused(rig, "approved", "deel", users=["Sam@example.com"]),
+    "unknown_location": lambda rig, _: refused(
+        rig, "badge-in", locations=[place.location_id for place in rig.config.places.values()]
+    ),
+    "rejected": lambda rig, _: refused(rig, "badge-in"),
+    "unparseable": lambda rig, _: rig.post(
+        "kisi", {"type": "lock.unlock", "actor_name": "\u0000\uffff\U0001f600"}
+    ),
+    "open_ended": lambda rig, bob: of_bob(rig, bob, kind="openEnded"),
+    "no_email": lambda rig, _: leave(rig, requester=None),
+    "invalid_dates": lambda rig, _: leave(rig, end_date="2020-01-01"),
+    "unknown_leave": lambda rig, _: rig.post("deel", "deleted"),
+    "vendor_refused": lambda rig, bob: of_bob(rig, bob, token="revoked"),
+    "retries_exhausted": lambda rig, _: outage(rig),
+}
+
+
+HEALED = {"unknown_user", "unknown_location", "rejected", "retries_exhausted", "unknown_leave"}
+"""What is done with once Calven takes it; the deletion of a leave that never was needs nothing."""
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_reasons(rig: Rig, bob: BobApi, reason: str) -> None:
+    """Each reason comes with all that a redrive needs, as ASCII, without credentials, and can be redriven."""
+    REASONS[reason](rig, bob)
+    queue = {"QueueUrl": rig.resources.dead_letter_queue_url, "MessageAttributeNames": ["All"]}
+    [message] = rig.aws.sqs.receive_message(**queue, VisibilityTimeout=0)["Messages"]  # type: ignore[arg-type]
+    assert message["Body"].isascii()
+    letter = json.loads(message["Body"])
+    repeated = {name: text["StringValue"] for name, text in message["MessageAttributes"].items()}
+    assert repeated == {name: letter[name] for name in ("id", "source", "vendor", "kind", "reason")}
+    assert letter["reason"] == reason
+    assert letter["detail"]
+    assert len({"calven", "event", "request"} & set(letter)) == 1
+    told = (
+        message["Body"].lower() + base64.b64decode(letter.get("request", {}).get("body", "")).decode().lower()
+    )
+    secrets = [*rig.signature("kisi", b"{}").headers, "authorization", "bearer", "basic "]
+    assert not [secret for secret in secrets if secret.lower() in told]
+    rig.recover()
+    rig.refuse()
+    assert dead_letters.redrive(rig.target(), Selection(), lambda number: number) == 1
+    assert rig.retry() == {"batchItemFailures": []}
+    again = [letter["reason"] for letter in rig.dead_letters()]
+    assert again == ([] if reason in HEALED else [reason])
 
 
 def test_redriven_once_the_address_is_known(rig: Rig, bob: BobApi) -> None:
