@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from relay import vendors
+from relay import vendors, webhook
 from tests.rig import Rig, sample
 
 FORWARDED = [
@@ -314,3 +314,9 @@ def test_fault_of_ours(rig: Rig) -> None:
     )
     assert rig.retry() == {"batchItemFailures": []}
     assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_most_impatient_vendor() -> None:
+    """Until it is known who waits, the deadline is that of the vendor that waits least."""
+    waits = {vendors.load(name).ack_seconds for name in vendors.NAMES}
+    assert min(waits) == webhook.SHORTEST_ACK_SECONDS

@@ -23,6 +23,8 @@ from relay.vendors.base import Family, Vendor
 RETRY_AFTER_SECONDS = 30
 SHORTEST_ACK_SECONDS = 2.0
 """How long the most impatient vendor waits: the deadline until it is known which one is waiting."""
+CONFIG_SECONDS = 1.2
+"""What reading the configuration gets at least: a slow cold start is no reason to give up on it."""
 
 Answer = tuple[int, Mapping[str, object]]
 
@@ -47,7 +49,8 @@ def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
 
 def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     request = inbound.read(event)
-    with until(Deadline(request.received_at + SHORTEST_ACK_SECONDS, relay.clock)):
+    first = max(request.received_at + SHORTEST_ACK_SECONDS, relay.clock() + CONFIG_SECONDS)
+    with until(Deadline(first, relay.clock)):
         source = relay.config.current().sources.get(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or vendor.family != family:
