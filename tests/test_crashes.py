@@ -1,9 +1,10 @@
 """Wherever a process ends and whichever answer gets lost, the relay ends up where it would have anyway.
 
 A scenario runs once undisturbed. Then it runs anew for each of the relay's outward requests (to AWS, Calven
-and HiBob) that changes something, and its process ends there; a new one gets what the vendor, the queue or
-the schedule brings again. To end right before a request leaves behind what to end after the one before it
-does, so most tests use one of the two; `test_one_request_further_each_time` uses both, at every request.
+and HiBob) that changes something, and the process ends there: right before the request is sent, or once it
+is carried out and before its answer is seen. A new process gets what the vendor, the queue or the schedule
+brings again. To end before a request leaves behind what to end after the one before it does: where both
+would be the same test, there is one of them. `test_one_request_further_each_time` ends at the others, too.
 
 What must be equal in the end: what Calven shows, every occupancy event that it was told, who is where, how
 many people are in each place and that Calven has accepted it, each leave, the days wanted and held, which of
@@ -15,7 +16,7 @@ which time-off events the days came, and how often the same dead letter is there
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, partial
 from itertools import count
@@ -57,8 +58,8 @@ Taken = Literal["never", "at once", "late"]
 TAKEN: tuple[Taken, ...] = ("never", "at once", "late")
 Step = tuple[str, Any]
 """A vendor and what it posts; or the schedule, and when (Unix seconds)."""
-Loss = tuple[httpx.TransportError | tuple[int, bytes], Taken]
-"""What comes instead of Calven's answers, and when it takes the requests all the same."""
+Instead = httpx.TransportError | tuple[int, bytes]
+"""What comes instead of an answer of Calven's: an error on the way, or another status and body."""
 BROKEN = httpx.ReadError("connection reset")
 
 
@@ -78,7 +79,7 @@ class Machine(httpx.BaseTransport):
         self._clients: dict[str, Any] = {}
         self._fatal: tuple[Moment, int] = ("before", 0)
         self.requests: list[str] = []
-        self.loss: Loss | None = None
+        self.loss: tuple[Instead, Taken] | None = None
         self.late: list[httpx.Request] = []
 
     def client(self, service: Any, config: Any = aws.CLIENT) -> Any:
@@ -106,9 +107,7 @@ class Machine(httpx.BaseTransport):
         response.read()
         return response
 
-    def _lose(
-        self, request: httpx.Request, instead: httpx.TransportError | tuple[int, bytes], taken: Taken
-    ) -> httpx.Response:
+    def _lose(self, request: httpx.Request, instead: Instead, taken: Taken) -> httpx.Response:
         if taken == "at once":
             assert self.send(request).status_code == 200
         elif taken == "late":
@@ -269,17 +268,15 @@ class Site(Rig):
                     ledger["places"][item["pk"], item["sk"]] = _shown_count(item)
                 case "leave", _:
                     ledger["leaves"][item["pk"]] = _shown_leave(item)
-                case "employee", _ if any(shown := self._shown_employee(item).values()):
-                    ledger["employees"][item["pk"]] = [*shown]
+                case "employee", _ if any(shown := self._shown_employee(item)):
+                    ledger["employees"][item["pk"]] = shown
         ledger["people"].sort()
         return ledger
 
-    def _shown_employee(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "wanted": {name: _shown_leave(leave) for name, leave in item["leaves"].items()},
-            "held": item["held"],
-            "leased": bool(item["lease"] and item["lease"][1] > self.clock() * 1000),
-        }
+    def _shown_employee(self, item: Mapping[str, Any]) -> tuple[Any, ...]:
+        """What is wanted, what is held, and whether a lease is in force."""
+        wanted = {name: _shown_leave(leave) for name, leave in item["leaves"].items()}
+        return wanted, item["held"], bool(item["lease"] and item["lease"][1] > self.clock() * 1000)
 
 
 def _shown_count(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -483,15 +480,11 @@ SCHEDULE = {
         down="503",
     ),
 }
-SOME_LEAVE = Scenario(
-    then=[APPROVED, leave(2, "APPROVED", 3, 8), leave(3, "APPROVED", 7, 9, kind="Sick leave", leave="2")],
-    away={SAM: {**days(3, 6), **days(7, 9, "sick")}},
+OVERLAP = Scenario(
+    then=[APPROVED, leave(2, "APPROVED", 4, 8, kind="Sick leave", leave="2")],
+    away={SAM: {**days(1, 3), **days(4, 8, "sick")}},
 )
-SOME_OF_BOTH = Scenario(
-    then=[("hibob", "approved"), badge(1, ANN, "in l1"), ("hibob", "updated")],
-    people={"l1": 1, "hq": 1},
-    away={KIM: days(APRIL + 7, APRIL + 12)},
-)
+REPLACED = replace(LEAVE["replaced"], given=[], then=[("hibob", "approved"), ("hibob", "updated")])
 REFUSED = Scenario(then=[APPROVED], unknown=SAM)
 WEBHOOKS = {**BADGES, **LEAVE, **STORED}
 SCENARIOS = {**WEBHOOKS, **SCHEDULE, "refused": REFUSED}
@@ -563,42 +556,34 @@ def deaths(requests: Sequence[str]) -> Iterator[tuple[int, str]]:
             yield number, f"request {number} of {len(requests)}, {name}"
 
 
-@pytest.mark.parametrize("name", WEBHOOKS)
-def test_delivered_again(new: New, name: str) -> None:
-    """Wherever the process ends, the same webhook at once again brings about what would have been.
+@pytest.mark.parametrize(
+    ("name", "moment"), [*((name, "before") for name in WEBHOOKS), *((name, "after") for name in LEAVE)]
+)
+def test_delivered_again(new: New, name: str, moment: Moment) -> None:
+    """Wherever the process ends, the same webhook again brings about what would have been.
 
-    Where it finds the lease of the process that ended in force, the queue does the rest.
+    At once, it may find the lease of the process that ended in force, and leave the rest to the queue; after
+    the lease has run out, it needs no queue.
     """
     scenario, run = WEBHOOKS[name], undisturbed(new, name)
     for number, request in deaths(run.requests):
         with new() as site:
             begin(site, scenario)
-            site.machine.count("before", number)
-            site.deliver(scenario.then)
-            site.recover()
-            site.drain()
+            site.machine.count(moment, number)
+            site.deliver(scenario.then, wait=0 if moment == "before" else LEASE_SECONDS)
+            if moment == "before":
+                site.recover()
+                site.drain()
             if scenario.left:
                 site.sweep()
-            assert site.end() == run.end, f"{name}: ended before {request}"
-            assert site.told() == run.told, f"{name}: ended before {request}"
-
-
-@pytest.mark.parametrize("name", LEAVE)
-def test_delivered_again_after_the_lease(new: New, name: str) -> None:
-    """Once the lease of the process that ended has run out, a webhook needs no queue for what is left."""
-    scenario, run = LEAVE[name], undisturbed(new, name)
-    for number, request in deaths(run.requests):
-        with new() as site:
-            begin(site, scenario)
-            site.machine.count("after", number)
-            site.deliver(scenario.then, wait=LEASE_SECONDS)
-            assert site.end() == run.end, f"{name}: ended after {request}"
+            assert site.end() == run.end, f"{name}: ended {moment} {request}"
+            assert site.told() == run.told, f"{name}: ended {moment} {request}"
 
 
 def test_refused_leave(new: New) -> None:
-    """Wherever the process ends, leave that Calven refuses is a dead letter, and takes nothing to cancel it.
+    """Wherever the process ends, leave that Calven refuses is a dead letter; cancelled, it leaves nothing.
 
-    Where the outcome of an attempt is unknown, its days may be held, even when the next attempt is refused.
+    Where the outcome of an attempt is unknown, its days may be held, even if the next attempt is refused.
     """
     for number, request in deaths(undisturbed(new, "refused").requests):
         with new() as site:
@@ -677,10 +662,10 @@ def fill(site: Site, scenario: Scenario, mode: str) -> None:
     [
         ("direct", BADGES["a day"]),
         ("queued", BADGES["a day"]),
-        ("direct", SOME_LEAVE),
-        ("queued", SOME_OF_BOTH),
+        ("direct", OVERLAP),
+        ("queued", REPLACED),
     ],
-    ids=["badges recorded", "badges stored", "leave recorded", "both stored"],
+    ids=["badges recorded", "badges stored", "leave recorded", "leave stored"],
 )
 def test_retry_function(new: New, mode: str, scenario: Scenario) -> None:
     """Wherever the retry function ends, the queue delivers the batch again, and nothing is lost of it.
@@ -728,9 +713,7 @@ def test_unknown_outcome(new: New, name: str, taken: Taken) -> None:
     ids=["time-out", "garbage", "no results", "error", "error of a gateway"],
 )
 @pytest.mark.parametrize("name", ["entry", "moved"])
-def test_taken_without_an_answer(
-    new: New, name: str, instead: httpx.TransportError | tuple[int, bytes]
-) -> None:
+def test_taken_without_an_answer(new: New, name: str, instead: Instead) -> None:
     """What Calven took, and whatever else comes instead of its answer, is sent again and does no harm."""
     scenario, run = SCENARIOS[name], undisturbed(new, name)
     with new() as site:
@@ -745,7 +728,7 @@ def test_taken_without_an_answer(
 @pytest.mark.parametrize("mode", ["hang", "reset", "garbage", "missing-results", "503"])
 @pytest.mark.parametrize("name", ["entry", "moved"])
 def test_failing_calven(new: New, name: str, mode: str) -> None:
-    """However Calven fails on the wire, the queue brings about what would have been."""
+    """However Calven fails on the wire, the queue sees to the same end."""
     scenario, run = SCENARIOS[name], undisturbed(new, name)
     with new() as site:
         begin(site, scenario)
@@ -765,7 +748,7 @@ def test_overtaken(new: New, name: str, taken: Taken) -> None:
         site.machine.loss = (BROKEN, taken)
         site.leave_to_queue(scenario.given)
         site.machine.loss = None
-        site.leave_to_queue(scenario.then)
+        site.deliver(scenario.then)
         site.recover_late()
         site.drain()
         assert site.end() == run.end
@@ -842,3 +825,47 @@ def test_any_history(new: New, history: list[tuple[Step, Trouble, bool]]) -> Non
         site.drain()
         site.sweep()
         assert apart(site.end()) == apart(end)
+
+
+def test_two_changes_of_address_during_an_outage(new: New) -> None:
+    """The first address has its days back, however often the address changed until Calven was back."""
+    with new() as site:
+        site.deliver([APPROVED])
+        site.fail_submissions("503")
+        site.leave_to_queue(
+            [leave(2, "APPROVED", 1, 5, NEW), leave(3, "APPROVED", 1, 5, "sam.third@example.com")]
+        )
+        site.recover()
+        site.drain()
+        assert site.end()["away"] == {"sam.third@example.com": days(1, 5)}
+
+
+def test_two_changes_of_address_and_a_crash(new: New) -> None:
+    """The same after a crash between recording the first change and telling Calven."""
+    with new() as site:
+        site.deliver([APPROVED])
+        site.machine.count("after", 3)
+        assert not site.machine.survives(partial(site.take, leave(2, "APPROVED", 1, 5, NEW)))
+        assert site.machine.requests[-1] == "TransactWriteItems"
+        site.restart()
+        site.deliver([leave(3, "APPROVED", 1, 5, "sam.third@example.com"), leave(2, "APPROVED", 1, 5, NEW)])
+        site.drain()
+        assert site.end()["away"] == {"sam.third@example.com": days(1, 5)}
+
+
+def test_unknown_leave_while_no_queue_answers(rig: Rig) -> None:
+    """A deletion that is of no use is answered 202 only once it is in the dead-letter queue."""
+    rig.aws.sqs.delete_queue(QueueUrl=rig.resources.dead_letter_queue_url)
+    assert rig.post("deel", "deleted")[0] == 503
+    assert rig.post("deel", "deleted")[0] == 503
+
+
+def test_unknown_leave_and_a_crash(new: New) -> None:
+    """The same where the process ends between its tombstone and its dead letter."""
+    with new() as site:
+        site.machine.count("after", 5)
+        assert not site.machine.survives(partial(site.take, deleted(1)))
+        assert site.machine.requests[-1] == "UpdateItem"
+        site.restart()
+        site.deliver([deleted(1)])
+        assert site.end()["dead"] == {"unknown_leave"}

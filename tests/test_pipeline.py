@@ -147,8 +147,8 @@ REASONS: dict[str, Callable[[Rig, BobApi], Any]] = {
 }
 
 
-HEALED = {"unknown_user", "unknown_location", "rejected", "retries_exhausted", "unknown_leave"}
-"""What is done with once Calven takes it; the deletion of a leave that never was needs nothing."""
+HEALED = {"unknown_user", "unknown_location", "rejected", "retries_exhausted"}
+"""What is done with once Calven takes it."""
 
 
 @pytest.mark.parametrize("reason", REASONS)
