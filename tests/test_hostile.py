@@ -64,7 +64,7 @@ def test_signed_nonsense(rig: Rig, vendor: str, body: bytes) -> None:
         ("verkada", "badge-in", {"data__notification_type": "door_retina_scan_accepted"}),
         ("deel", "approved", {"data__resource": None}),
         ("deel", "approved", {"data__resource__id": ""}),
-        ("deel", "approved", {"data__resource": [1] * 101}),
+        ("deel", "approved", {"data__resource": [1] * 100}),
         ("deel", "approved", {"data__meta__tracking_id": "t" * 1000, "data__resource": [1] * 50}),
         ("hibob", "approved", {"data__employeeId": "../../v1/people"}),
         ("hibob", "approved", {"data__timeoffRequestId": "1?x=1"}),
