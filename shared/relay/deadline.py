@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from relay.errors import NotNow
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -12,6 +15,9 @@ QUEUE_RESERVE_SECONDS = 0.5
 
 FUNCTION_RESERVE_SECONDS = 5.0
 """Kept of a function's time-out, to store what is left."""
+
+LEAST_SECONDS = 0.2
+"""With less than this left for work, a step is not begun."""
 
 Clock = Callable[[], float]
 
@@ -36,6 +42,31 @@ class Deadline:
         """Seconds that a step may take, so that the queue's reserve stays untouched."""
         return self.left() - QUEUE_RESERVE_SECONDS
 
+    def check(self) -> None:
+        """Raise `NotNow` where too little is left to begin a step."""
+        if self.left_for_work() < LEAST_SECONDS:
+            raise NotNow(reason="no_time")
+
     def at_most(self, seconds: float) -> "Deadline":
         """The same deadline, or the one that ends in that many seconds if it comes first."""
         return Deadline(min(self.at, self._clock() + seconds), self._clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What there is time for.
+
+    `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change, those are
+    told that lie `apart` milliseconds of event time from each other, and the last. A delivery of more than
+    `most` events waits for the retry function as it is.
+    """
+
+    call_seconds: float
+    apart: int
+    most: float
+
+
+WAITED_FOR = Pace(call_seconds=float("inf"), apart=0, most=100)
+"""For a vendor that waits for its answer: its deadline bounds everything."""
+BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"))
+"""For a batch that nobody waits for."""

@@ -14,12 +14,10 @@ from itertools import count
 from typing import Literal, TypeVar
 from uuid import uuid4
 
-from pydantic import ValidationError
-
-from relay import occupancy, vendors
+from relay import occupancy
 from relay.calven import Result, Submission
 from relay.config import Config, Door, Source
-from relay.deadline import Deadline
+from relay.deadline import WAITED_FOR, Deadline, Pace
 from relay.errors import (
     Ignore,
     Never,
@@ -27,38 +25,27 @@ from relay.errors import (
     Stop,
     TableUnavailable,
     Unparseable,
-    VendorRefused,
-    VendorUnavailable,
 )
 from relay.events import (
     BadgeEvent,
-    Event,
     Ignored,
     LeaveChange,
     LeaveNotice,
     SensorReading,
     Unread,
-    Webhook,
-    unparseable,
 )
 from relay.fates import Fate
 from relay.leave import Turn
 from relay.observability import Telemetry, whereabouts
 from relay.occupancy import Badge, Day, Fact
+from relay.opening import Opening
 from relay.runtime import Relay
-from relay.secrets import SourceSecret
-from relay.unprocessed import Envelope, Kind, StoredRequest
-from relay.vendor_api import VendorClient
-from relay.vendors.base import Api
+from relay.unprocessed import Envelope, Kind
 
 KINDS: Mapping[str, Kind] = {"access-control": "occupancy", "hris": "time_off"}
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
-LEAST_SECONDS = 0.2
-"""With less than this left for work, a step is not begun."""
-
-
 TOGETHER = 50
 """So many badges are settled in one transaction, where the places that they touch leave room for it."""
 
@@ -89,26 +76,6 @@ class _Step:
     failed: list[Result] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What there is time for.
-
-    `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change, those are
-    told that lie `apart` milliseconds of event time from each other, and the last. A delivery of more than
-    `most` events waits for the retry function as it is.
-    """
-
-    call_seconds: float
-    apart: int
-    most: float
-
-
-WAITED_FOR = Pace(call_seconds=float("inf"), apart=0, most=100)
-"""For a vendor that waits for its answer: its deadline bounds everything."""
-BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"))
-"""For a batch that nobody waits for."""
-
-
 class Pipeline:
     """Processes the envelopes of one invocation."""
 
@@ -120,7 +87,7 @@ class Pipeline:
         self._deadline = deadline
         self._pace = pace
         self._fates: list[list[Fate]] = []
-        self._silent: set[str] = set()
+        self._opening = Opening(relay, deadline, pace)
         self._busy: list[_Step] | None = []
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
@@ -130,8 +97,10 @@ class Pipeline:
             return self._fates
         opened = []
         for origin, envelope in enumerate(envelopes):
-            for part in self._guarded([_Step(envelope, origin)], partial(self._opened, envelope)) or ():
-                read = partial(self._read, *part)
+            for part in (
+                self._guarded([_Step(envelope, origin)], partial(self._opening.parts, envelope)) or ()
+            ):
+                read = partial(self._opening.read, *part)
                 for found in self._guarded([_Step(part[0], origin)], read) or ():
                     asked = None if found is part[0] else part[0]
                     opened.append(_Step(found, origin, asked=asked))
@@ -153,7 +122,7 @@ class Pipeline:
         A request that only announces something is queued as it is.
         """
         self._fates = [[]]
-        for parsed in self._guarded([_Step(envelope, 0)], partial(self._unfetched, envelope)) or ():
+        for parsed in self._guarded([_Step(envelope, 0)], partial(self._opening.unfetched, envelope)) or ():
             if isinstance(parsed.event, Ignored):
                 self._fates[0].append(Fate("ignored", parsed, parsed.event.reason))
             elif parsed.request is not None and parsed.detail:
@@ -203,90 +172,9 @@ class Pipeline:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._relay.clock(), UTC)
 
-    def _opened(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
-        """The events of an envelope, each with the envelope in which it waits if it comes to that."""
-        if envelope.request is None:
-            return [(envelope, envelope.event)]
-        events = self._parsed(envelope)
-        if len(events) > self._pace.most:
-            raise NotNow(reason="large_delivery")
-        if len(events) == 1 and isinstance(events[0], LeaveNotice):
-            return [(envelope, events[0])]
-        return [(part, part.event) for part in self._split(envelope, events)]
-
-    def _read(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
-        """The envelope, or where its event only announces something, one for each event that it was."""
-        if not isinstance(event, LeaveNotice):
-            return [envelope]
-        return self._split(envelope, self._fetched(event, envelope))
-
-    def _unfetched(self, envelope: Envelope) -> list[Envelope]:
-        events = self._parsed(envelope)
-        if len(events) > self._pace.most:
-            raise NotNow(reason="large_delivery")
-        thin = any(isinstance(event, LeaveNotice) for event in events)
-        return [envelope] if thin else self._split(envelope, events)
-
-    def _parsed(self, envelope: Envelope) -> Sequence[Event]:
-        request = envelope.request or StoredRequest(body="")
-        try:
-            return vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
-        except vendors.UnknownVendor:
-            raise Unparseable("no such vendor") from None
-        except ValidationError as error:
-            raise unparseable(error) from None
-
-    def _fetched(self, event: LeaveNotice, envelope: Envelope) -> Sequence[Event]:
-        vendor = vendors.load(envelope.vendor)
-        if vendor.fetch is None or vendor.api is None:
-            raise Unparseable("event: the vendor has no API to ask what became of it")
-        self._check_time()
-        if envelope.source in self._silent:
-            raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
-        secret = self._relay.secrets.source(vendor.family, envelope.source)
-        try:
-            return vendor.fetch(event, self._client(vendor.api, secret))
-        except VendorRefused:
-            renewed = self._relay.secrets.refetch_source(vendor.family, envelope.source)
-            if renewed in (None, secret):
-                raise
-            return vendor.fetch(event, self._client(vendor.api, renewed))
-        except VendorUnavailable:
-            self._silent.add(envelope.source)
-            raise
-
-    def _client(self, api: Api, secret: SourceSecret) -> VendorClient:
-        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
-        return VendorClient(api, secret, self._relay.http, limit, self._relay.clock)
-
-    def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
-        """An envelope for each event, under an id of its own where there are several; nobody is named."""
-        parts = []
-        for event in events or [Ignored(reason="no_event")]:
-            part_id = {"id": uuid4().hex} if len(events) > 1 else {}
-            parts.append(envelope.model_copy(update={**self._part(event, envelope), **part_id}))
-        return parts
-
-    def _part(self, event: Event, envelope: Envelope) -> dict[str, object]:
-        """What an envelope holds of one event; of an unreadable one, a request of its own."""
-        if isinstance(event, Unread):
-            webhook = Webhook(body=event.body.encode(), received_at=envelope.received_at.timestamp())
-            return {"request": StoredRequest.of(webhook), "detail": event.detail}
-        shown = self._anonymous(event, envelope) if isinstance(event, BadgeEvent) else event
-        return {"event": shown, "request": None}
-
-    def _check_time(self) -> None:
-        if self._deadline.left_for_work() < LEAST_SECONDS:
-            raise NotNow(reason="no_time")
-
-    def _anonymous(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
-        if badge.person is None:
-            return badge
-        return occupancy.anonymous(badge, envelope.source, self._relay.secrets.person_key())
-
     def _settled(self, step: _Step) -> _Step:
         """Record an event in the ledger, of a badge only look up the door. Raises `Ignore` and others."""
-        self._check_time()
+        self._deadline.check()
         envelope = step.envelope
         if envelope.request is not None:
             raise Unparseable(envelope.detail)
@@ -347,7 +235,7 @@ class Pipeline:
         return badge, occupancy.operating_day(config, config.site(badge.place), badge.at)
 
     def _settled_badges(self, some: Sequence[tuple[Badge, _Step]], day: Day, config: Config) -> list[_Step]:
-        self._check_time()
+        self._deadline.check()
         badges = [badge for badge, _ in some]
         told = []
         settled = self._relay.headcount.settle(badges, day, config, self._deadline, self._pace.apart)

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 
 from relay.config import Config
-from relay.deadline import Deadline
+from relay.deadline import BATCH, Deadline
 from relay.errors import TableUnavailable
 from relay.fates import log, store
 from relay.observability import Telemetry
 from relay.occupancy import Fact
-from relay.pipeline import BATCH, Pipeline
+from relay.pipeline import Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import Envelope, QueueUnavailable
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay.deadline import Deadline
+from relay.deadline import BATCH, Deadline
 from relay.fates import Fate, log, store
 from relay.observability import Telemetry
-from relay.pipeline import BATCH, Pipeline
+from relay.pipeline import Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import SCHEDULE, Envelope, QueueUnavailable, StoredRequest
 

@@ -6,7 +6,9 @@ transaction are kept, and put back when it is cancelled. One thread at a time, w
 """
 
 import copy
+from contextlib import ExitStack
 from typing import Any
+from unittest.mock import patch
 
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.dynamo_type import DynamoType, Item
@@ -23,15 +25,11 @@ def install() -> None:
 
 def _transact_write_items(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
     kept = [each for item in transact_items if (each := _keep(backend, item)) is not None]
-    Table.__deepcopy__ = lambda table, _memo: table  # type: ignore[attr-defined]
-    try:
-        _transact(backend, transact_items)
-    except Exception:
+    with ExitStack() as undo, patch.object(Table, "__deepcopy__", lambda table, _memo: table, create=True):
         for each in kept:
-            _put_back(*each)
-        raise
-    finally:
-        del Table.__deepcopy__  # type: ignore[attr-defined]
+            undo.callback(_put_back, *each)
+        _transact(backend, transact_items)
+        undo.pop_all()
 
 
 def _keep(backend: DynamoDBBackend, item: dict[str, Any]) -> _Kept | None:

@@ -1,0 +1,106 @@
+"""What an envelope holds: its request parsed, and a thin vendor's API asked, into events to be settled."""
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+from pydantic import ValidationError
+
+from relay import occupancy, vendors
+from relay.deadline import Deadline, Pace
+from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
+from relay.events import BadgeEvent, Event, Ignored, LeaveNotice, Unread, Webhook, unparseable
+from relay.runtime import Relay
+from relay.secrets import SourceSecret
+from relay.unprocessed import Envelope, StoredRequest
+from relay.vendor_api import VendorClient
+from relay.vendors.base import Api
+
+
+class Opening:
+    """Opens the envelopes of one invocation; a vendor's API that was silent once is not asked again in it.
+
+    Every method raises `Stop` where an event goes no further.
+    """
+
+    def __init__(self, relay: Relay, deadline: Deadline, pace: Pace) -> None:
+        self._relay = relay
+        self._deadline = deadline
+        self._pace = pace
+        self._silent: set[str] = set()
+
+    def parts(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
+        """The events of an envelope, each with the envelope in which it waits if it comes to that."""
+        if envelope.request is None:
+            return [(envelope, envelope.event)]
+        events = self._parsed(envelope)
+        if len(events) == 1 and isinstance(events[0], LeaveNotice):
+            return [(envelope, events[0])]
+        return [(part, part.event) for part in self._split(envelope, events)]
+
+    def read(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
+        """The envelope, or where its event only announces something, one for each event that it was."""
+        if not isinstance(event, LeaveNotice):
+            return [envelope]
+        return self._split(envelope, self._fetched(event, envelope))
+
+    def unfetched(self, envelope: Envelope) -> list[Envelope]:
+        """An envelope for each event, none asked about; a request that announces something, as it is."""
+        events = self._parsed(envelope)
+        thin = any(isinstance(event, LeaveNotice) for event in events)
+        return [envelope] if thin else self._split(envelope, events)
+
+    def _parsed(self, envelope: Envelope) -> Sequence[Event]:
+        request = envelope.request or StoredRequest(body="")
+        try:
+            events = vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
+        except vendors.UnknownVendor:
+            raise Unparseable("no such vendor") from None
+        except ValidationError as error:
+            raise unparseable(error) from None
+        if len(events) > self._pace.most:
+            raise NotNow(reason="large_delivery")
+        return events
+
+    def _fetched(self, event: LeaveNotice, envelope: Envelope) -> Sequence[Event]:
+        vendor = vendors.load(envelope.vendor)
+        if vendor.fetch is None or vendor.api is None:
+            raise Unparseable("event: the vendor has no API to ask what became of it")
+        self._deadline.check()
+        if envelope.source in self._silent:
+            raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
+        secret = self._relay.secrets.source(vendor.family, envelope.source)
+        try:
+            return vendor.fetch(event, self._client(vendor.api, secret))
+        except VendorRefused:
+            renewed = self._relay.secrets.refetch_source(vendor.family, envelope.source)
+            if renewed in (None, secret):
+                raise
+            return vendor.fetch(event, self._client(vendor.api, renewed))
+        except VendorUnavailable:
+            self._silent.add(envelope.source)
+            raise
+
+    def _client(self, api: Api, secret: SourceSecret) -> VendorClient:
+        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
+        return VendorClient(api, secret, self._relay.http, limit, self._relay.clock)
+
+    def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
+        """An envelope for each event, under an id of its own where there are several; nobody is named."""
+        parts = []
+        for event in events or [Ignored(reason="no_event")]:
+            part_id = {"id": uuid4().hex} if len(events) > 1 else {}
+            parts.append(envelope.model_copy(update={**self._part(event, envelope), **part_id}))
+        return parts
+
+    def _part(self, event: Event, envelope: Envelope) -> dict[str, object]:
+        """What an envelope holds of one event; of an unreadable one, a request of its own."""
+        if isinstance(event, Unread):
+            webhook = Webhook(body=event.body.encode(), received_at=envelope.received_at.timestamp())
+            return {"request": StoredRequest.of(webhook), "detail": event.detail}
+        shown = self._anonymous(event, envelope) if isinstance(event, BadgeEvent) else event
+        return {"event": shown, "request": None}
+
+    def _anonymous(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
+        if badge.person is None:
+            return badge
+        return occupancy.anonymous(badge, envelope.source, self._relay.secrets.person_key())
