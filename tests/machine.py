@@ -125,7 +125,7 @@ class Site(Rig):
     def built(self, **settings: str) -> Relay:
         """A process on the machine."""
         relay = super().built(**settings)
-        relay.http = Http(self.machine)
+        relay.http = relay.vendor_apis.http = Http(self.machine)
         relay.calven = Calven(str(relay.settings.calven_base_url), relay.secrets, relay.http, relay.clock)
         return relay
 

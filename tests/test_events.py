@@ -15,7 +15,7 @@ from relay.events import (
     Event,
     Ignored,
     LeaveChange,
-    LeaveNotice,
+    Notice,
     Unread,
     Webhook,
     iso,
@@ -141,7 +141,7 @@ def test_utc_out_of_range(seconds: float) -> None:
     [
         BadgeEvent(event_id="e", at=AT, door="48211", person="p", direction="out"),
         LeaveChange(event_id="e", leave_id="l", state="approved", version="1", email="Bob@example.com"),
-        LeaveNotice(event_id="e", leave_id="l", employee_id="7", replaces="k"),
+        Notice(event_id="e", subject="l", employee="7", replaces="k"),
         Ignored(reason="ping"),
         Unread(body="{}", detail="door: missing"),
     ],

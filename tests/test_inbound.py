@@ -1,14 +1,17 @@
 """An API Gateway event becomes a request, and only a proven request becomes a webhook."""
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay import vendors
 from relay.inbound import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
 from relay.signatures import HeaderToken, Hmac, QueryToken
+from relay.vendors.base import Vendor
 from tests.rig import NOON
 
 
@@ -127,10 +130,16 @@ def signed(scheme: Hmac | HeaderToken | QueryToken, secret: str) -> RawRequest:
     )
 
 
+def vendor(scheme: Hmac | HeaderToken | QueryToken) -> Vendor:
+    """A vendor that signs like this, and whose parser needs one header."""
+    kept = "content-type"
+    return replace(vendors.load("kisi"), scheme=scheme, keep=lambda headers: {kept: headers[kept]})
+
+
 @pytest.mark.parametrize("scheme", [Hmac("x-signature"), HeaderToken("authorization"), QueryToken()])
 def test_verified(scheme: Hmac | HeaderToken | QueryToken) -> None:
     """A proven request becomes a webhook, without the headers that carried the proof."""
-    webhook = verify(signed(scheme, "s3cret"), scheme, ["other", "s3cret"], NOON)
+    webhook = verify(signed(scheme, "s3cret"), vendor(scheme), ["other", "s3cret"], NOON)
     assert webhook is not None
     assert (webhook.body, webhook.topic, webhook.received_at) == (b"{}", "approve", NOON)
     assert webhook.headers == {"content-type": "application/json"}
@@ -141,7 +150,7 @@ def test_verified(scheme: Hmac | HeaderToken | QueryToken) -> None:
 @pytest.mark.parametrize("secrets", [["other"], [], [""]])
 def test_not_verified(scheme: Hmac | HeaderToken | QueryToken, secrets: list[str]) -> None:
     """A request that no secret proves becomes nothing."""
-    assert verify(signed(scheme, "s3cret"), scheme, secrets, NOON) is None
+    assert verify(signed(scheme, "s3cret"), vendor(scheme), secrets, NOON) is None
 
 
 def test_repr() -> None:

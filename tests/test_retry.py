@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay import retry
-from relay.events import LeaveNotice
+from relay.events import Notice
 from relay.unprocessed import SCHEDULE, Envelope
 from tests.rig import Rig, sample
 
@@ -295,7 +295,7 @@ def test_notice_of_its_own(rig: Rig) -> None:
     rig.post("hibob", "approved", relay=rig.built(FORWARD_MODE="queued"))
     [waiting] = rig.waiting()
     purge(rig)
-    notice = LeaveNotice(event_id="e", leave_id="32832853", employee_id="3373576791477190995")
+    notice = Notice(event_id="e", subject="32832853", employee="3373576791477190995")
     envelope = Envelope.model_validate({**waiting, "request": None, "event": notice.model_dump()})
     rig.relay.queues.retry_later([(envelope, 0)])
     assert rig.retry() == {"batchItemFailures": []}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from relay.events import BadgeEvent, Ignored, LeaveChange, LeaveNotice, SensorReading, Webhook
+from relay.events import BadgeEvent, Ignored, LeaveChange, Notice, SensorReading, Webhook
 from relay.occupancy import Fact
 from relay.unprocessed import Envelope, Queues, QueueUnavailable, StoredRequest, wait_seconds
 from tests.rig import NOON
@@ -60,7 +60,7 @@ leaves = st.builds(
     first_day_part=st.booleans(),
     replaces=maybe,
 )
-notices = st.builds(LeaveNotice, event_id=words, leave_id=words, employee_id=words, replaces=maybe)
+notices = st.builds(Notice, event_id=words, subject=words, employee=words, replaces=maybe)
 people = st.integers(0, 1_000_000)
 readings = st.builds(
     SensorReading, event_id=words, at=times, sensor=words, people=people, occupied=st.none() | st.booleans()

@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,11 +18,14 @@ from starlette.routing import Route
 from localrun.serve import Served, bind
 from relay import vendors
 from relay.deadline import Deadline
+from relay.dynamo import Table
 from relay.errors import VendorRefused, VendorUnavailable
-from relay.http import MAX_ANSWER_BYTES
+from relay.http import MAX_ANSWER_BYTES, Http
 from relay.secrets import SourceSecret
-from relay.vendor_api import VendorClient
+from relay.vendor_api import VendorApis, VendorClient
+from relay.vendor_memory import VendorMemory
 from relay.vendors.base import Api
+from tests.ledger import SESSION
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
 
@@ -42,6 +45,14 @@ def secret(**api: str) -> SourceSecret:
     return SourceSecret(api={name: SecretStr(value) for name, value in (CREDENTIALS | api).items()})
 
 
+def asking(
+    api: Api, credentials: SourceSecret, http: Http, deadline: Deadline, clock: Callable[[], float]
+) -> VendorClient:
+    """A client that needs no memory."""
+    apis = VendorApis(http, VendorMemory(Table(SESSION.client("dynamodb"), "none"), clock), clock)
+    return VendorClient(apis, api, credentials, deadline, "source-1", NOON)
+
+
 @contextmanager
 def client(
     reply: httpx.Response | Exception, asked: list[httpx.Request] | None = None, **api: str
@@ -57,7 +68,7 @@ def client(
 
     clock = Clock()
     with http_of(handler) as http:
-        yield VendorClient(hibob(), secret(**api), http, Deadline(NOON + 5, clock), clock)
+        yield asking(hibob(), secret(**api), http, Deadline(NOON + 5, clock), clock)
 
 
 @pytest.mark.parametrize(
@@ -104,13 +115,13 @@ def test_missing_credentials(missing: str) -> None:
     """A secret without a credential that the vendor needs is the operator's to mend: it names the field."""
     api = {name: SecretStr(value) for name, value in CREDENTIALS.items() if name != missing}
     with http_of() as http, pytest.raises(VendorRefused, match=rf"has no api\.{missing}$"):
-        VendorClient(hibob(), SourceSecret(api=api), http, Deadline(NOON, Clock()), Clock())
+        asking(hibob(), SourceSecret(api=api), http, Deadline(NOON, Clock()), Clock())
 
 
 def test_no_credentials_at_all() -> None:
     """A secret without `api` is one without credentials."""
     with http_of() as http, pytest.raises(VendorRefused, match="serviceUserId"):
-        VendorClient(hibob(), SourceSecret(), http, Deadline(NOON, Clock()), Clock())
+        asking(hibob(), SourceSecret(), http, Deadline(NOON, Clock()), Clock())
 
 
 def test_gone() -> None:
@@ -167,7 +178,7 @@ def test_no_usable_answer(reply: httpx.Response | Exception) -> None:
 def test_base_url_that_is_none(base_url: str) -> None:
     """A `baseUrl` that is no URL fails as an API does that cannot be reached."""
     with http_of() as http, pytest.raises(VendorUnavailable):
-        VendorClient(hibob(), secret(baseUrl=base_url), http, Deadline(time.time() + 2), time.time).get("/x")
+        asking(hibob(), secret(baseUrl=base_url), http, Deadline(time.time() + 2), time.time).get("/x")
 
 
 def test_on_the_wire() -> None:
@@ -182,7 +193,7 @@ def test_on_the_wire() -> None:
 
     app = Starlette(routes=[Route("/v1/people/{id}", people)])
     with Served(app) as url, http_of() as http:
-        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 5), time.time)
+        vendor = asking(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 5), time.time)
         assert vendor.get("/v1/people/7") == {"email": "bob@example.com"}
         with pytest.raises(VendorRefused, match="307"):
             vendor.get("/v1/people/8")
@@ -193,7 +204,7 @@ def test_deadline() -> None:
     """A vendor's API that hangs takes no more than the time that is left."""
     with wire(lambda: [60.0]) as url, http_of() as http:
         began = time.time()
-        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(began + 0.4), time.time)
+        vendor = asking(hibob(), secret(baseUrl=url), http, Deadline(began + 0.4), time.time)
         with pytest.raises(VendorUnavailable):
             vendor.get("/v1/people/7")
         assert time.time() - began < 0.7
@@ -216,6 +227,6 @@ def test_nobody_listens() -> None:
     """An API that cannot be reached is asked again later."""
     with bind() as unheard, http_of() as http:
         url = "http://{}:{}".format(*unheard.getsockname())
-        vendor = VendorClient(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 2), time.time)
+        vendor = asking(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 2), time.time)
         with pytest.raises(VendorUnavailable, match="ConnectError"):
             vendor.get("/v1/people/7")

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveChange, LeaveNotice, Webhook, iso
+from relay.events import Event, Ignored, LeaveChange, Notice, Webhook, iso
 from relay.vendors import hibob
 from tests.payloads import ANY_JSON, MARKER, extended, mutated, parse, reads_or_refuses, refusal, samples
 from tests.rig import EVENTS as FILES
@@ -22,10 +22,10 @@ AT = "2026-11-03T09:29:00.831502"
 PERSON = f"/v1/people/{KIM}"
 
 
-def notice(name: str, leave: str, **fields: Any) -> LeaveNotice:
+def notice(name: str, leave: str, **fields: Any) -> Notice:
     """The notice of a version 2 webhook about Kim's leave."""
     event_id = f"637323:timeoff.request.{name}:{leave}:{AT}"
-    return LeaveNotice(**{"event_id": event_id, "leave_id": leave, "employee_id": KIM, **fields})
+    return Notice(**{"event_id": event_id, "subject": leave, "employee": KIM, **fields})
 
 
 APPROVED = notice("approved", "32832853")
@@ -130,6 +130,19 @@ class Bob:
         assert body == {"fields": ["root.email"]}
         return self._answer(f"POST {path}")
 
+    def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
+        """Asked each time."""
+        assert employee == KIM
+        return ask()
+
+    def first_seen(self, event_id: str) -> float:
+        """Nothing that HiBob needs."""
+        raise NotImplementedError
+
+    def setting(self, name: str) -> str:
+        """Nothing that HiBob needs."""
+        raise NotImplementedError
+
     def _answer(self, question: str) -> Any:
         self.time += 10
         self.asked.append(question)
@@ -151,9 +164,9 @@ def answers(found: Any, leave: str = "32832853", person: Any = None) -> dict[str
     return {asked: found, f"GET {PERSON}": person or {"email": "kim@example.com"}}
 
 
-def fetched(found: Any, about: LeaveNotice = APPROVED, person: Any = None) -> LeaveChange:
+def fetched(found: Any, about: Notice = APPROVED, person: Any = None) -> LeaveChange:
     """What becomes of a notice when HiBob says so."""
-    (event,) = hibob.fetch(about, Bob(answers(found, about.leave_id, person)))
+    (event,) = hibob.fetch(about, Bob(answers(found, about.subject, person)))
     assert isinstance(event, LeaveChange)
     return event
 

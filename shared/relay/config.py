@@ -28,6 +28,7 @@ class Source(_Model):
     enabled: bool = True
     part_days: Literal["skip", "whole"] = Field(default="skip", alias="partDays")
     time_off_types: dict[str, TimeOffType] = Field(default={}, alias="timeOffTypes")
+    security_actions: tuple[int, ...] = Field(default=(), alias="securityActions")
 
     def time_off_type(self, name: str | None) -> TimeOffType:
         """Calven's type for the vendor's type name, without regard to case; `leave` where none matches."""

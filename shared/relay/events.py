@@ -1,6 +1,6 @@
 """The domain: what happened at a door or in an HR system, in no vendor's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -29,14 +29,16 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 class Webhook:
     """A request whose signature has been verified: all that a parser may look at.
 
-    `body` is the raw body, `topic` the last path segment of the two-segment HRIS route, `headers` the
-    lower-cased headers, `received_at` the gateway's receipt time in Unix seconds.
+    `body` is the raw body, `topic` the last path segment of the two-segment HRIS route, `headers` those that
+    the vendor's module keeps, lower-cased, `received_at` the gateway's receipt time in Unix seconds.
+    `security_actions` are those that the source's configuration counts as passages; empty for the default.
     """
 
     body: bytes
     received_at: float
     topic: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    security_actions: Sequence[int] = ()
 
 
 class _Event(BaseModel):
@@ -81,6 +83,7 @@ class LeaveChange(_Event):
 
     `version` orders the changes of one leave: a text that sorts as time does. `start` and `end` are the
     first ten characters of the vendor's dates (`YYYY-MM-DD`, both inclusive), the employee's calendar days.
+    `days` are the only days off between the two, where the vendor names each; empty for all of them.
     `replaces` names the leave of the same source that this one takes the place of.
     """
 
@@ -98,17 +101,24 @@ class LeaveChange(_Event):
     first_day_part: bool = False
     last_day_part: bool = False
     every_day_part: bool = False
+    days: Annotated[tuple[str, ...], Field(max_length=400)] = ()
     replaces: Id | None = None
 
 
-class LeaveNotice(_Event):
-    """A thin webhook's news: that leave changed, and not what it became."""
+class Notice(_Event):
+    """A webhook's news that does not say all: what changed, while the vendor's API knows what it became.
+
+    `subject` is the vendor's id of what changed, `employee` of whose leave it is, `ack` what the API wants to
+    be told when it is asked. `change` is the leave change where only the e-mail address is missing from it.
+    """
 
     form: Literal["notice"] = "notice"
     event_id: Id
-    leave_id: Id
-    employee_id: Id
+    subject: Id
+    employee: Id | None = None
     replaces: Id | None = None
+    ack: Annotated[str, Field(max_length=500)] | None = None
+    change: LeaveChange | None = None
 
 
 class Ignored(_Event):
@@ -129,7 +139,7 @@ class Unread(_Event):
 
 
 Event = Annotated[
-    BadgeEvent | SensorReading | LeaveChange | LeaveNotice | Ignored | Unread, Field(discriminator="form")
+    BadgeEvent | SensorReading | LeaveChange | Notice | Ignored | Unread, Field(discriminator="form")
 ]
 
 

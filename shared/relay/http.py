@@ -132,7 +132,13 @@ class Http:
         self._client.close()
 
     def request(
-        self, method: str, url: str, headers: Mapping[str, str], deadline: Deadline, json: Any = None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request and read its answer before the deadline; raises `NoAnswer`."""
         if deadline.left() < LEAST_SECONDS:
@@ -140,7 +146,9 @@ class Http:
         _current.deadline = deadline
         try:
             timeouts = {"timeout": {"pool": deadline.left()}}
-            request = self._client.build_request(method, url, headers=headers, json=json, extensions=timeouts)
+            request = self._client.build_request(
+                method, url, headers=headers, json=json, data=form, extensions=timeouts
+            )
         except (httpx.InvalidURL, ValueError) as error:
             raise NoAnswer(type(error).__name__, sent=False) from None
         try:

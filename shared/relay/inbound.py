@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events import Webhook
-from relay.signatures import Scheme
+from relay.vendors.base import Vendor
 
 MAX_BODY_BYTES = 256 * 1024
-KEPT_HEADERS = ("content-type",)
 
 
 class Unacceptable(Exception):
@@ -71,9 +70,13 @@ def _body(event: Mapping[str, Any]) -> bytes:
         raise Unacceptable(400, "the body is not base64") from None
 
 
-def verify(request: RawRequest, scheme: Scheme, secrets: Sequence[str], now: float) -> Webhook | None:
+def verify(request: RawRequest, vendor: Vendor, secrets: Sequence[str], now: float) -> Webhook | None:
     """The request as a webhook when its signature holds, else None. Credentials stay behind."""
-    if not scheme.verify(request, secrets, now):
+    if not vendor.scheme.verify(request, secrets, now):
         return None
-    headers = {name: request.headers[name] for name in KEPT_HEADERS if name in request.headers}
-    return Webhook(body=request.body, topic=request.topic, headers=headers, received_at=request.received_at)
+    return Webhook(
+        body=request.body,
+        topic=request.topic,
+        headers=vendor.keep(request.headers),
+        received_at=request.received_at,
+    )

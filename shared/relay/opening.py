@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from relay import occupancy, vendors
 from relay.deadline import Deadline, Pace
 from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
-from relay.events import BadgeEvent, Event, Ignored, LeaveNotice, Unread, Webhook, unparseable
+from relay.events import BadgeEvent, Event, Ignored, Notice, Unread, Webhook, unparseable
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
-from relay.unprocessed import Envelope, StoredRequest
+from relay.unprocessed import FAMILIES, Envelope, StoredRequest
 from relay.vendor_api import VendorClient
 from relay.vendors.base import Api
 
@@ -33,26 +33,29 @@ class Opening:
         if envelope.request is None:
             return [(envelope, envelope.event)]
         events = self._parsed(envelope)
-        if len(events) == 1 and isinstance(events[0], LeaveNotice):
+        if len(events) == 1 and isinstance(events[0], Notice):
             return [(envelope, events[0])]
         return [(part, part.event) for part in self._split(envelope, events)]
 
     def read(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
         """The envelope, or where its event only announces something, one for each event that it was."""
-        if not isinstance(event, LeaveNotice):
+        if not isinstance(event, Notice):
             return [envelope]
         return self._split(envelope, self._fetched(event, envelope))
 
     def unfetched(self, envelope: Envelope) -> list[Envelope]:
         """An envelope for each event, none asked about; a request that announces something, as it is."""
         events = self._parsed(envelope)
-        thin = any(isinstance(event, LeaveNotice) for event in events)
+        thin = any(isinstance(event, Notice) for event in events)
         return [envelope] if thin else self._split(envelope, events)
 
     def _parsed(self, envelope: Envelope) -> Sequence[Event]:
         request = envelope.request or StoredRequest(body="")
+        source = self._relay.config.current().sources.get(envelope.source)
+        received_at = envelope.received_at.timestamp()
+        webhook = request.webhook(received_at, source.security_actions if source else ())
         try:
-            events = vendors.load(envelope.vendor).parse(request.webhook(envelope.received_at.timestamp()))
+            events = vendors.load(envelope.vendor).parse(webhook)
         except vendors.UnknownVendor:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
@@ -61,28 +64,30 @@ class Opening:
             raise NotNow(reason="large_delivery")
         return events
 
-    def _fetched(self, event: LeaveNotice, envelope: Envelope) -> Sequence[Event]:
+    def _fetched(self, event: Notice, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)
         if vendor.fetch is None or vendor.api is None:
             raise Unparseable("event: the vendor has no API to ask what became of it")
         self._deadline.check()
         if envelope.source in self._silent:
             raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
-        secret = self._relay.secrets.source(vendor.family, envelope.source)
+        family = FAMILIES[envelope.kind]
+        secret = self._relay.secrets.source(family, envelope.source)
         try:
-            return vendor.fetch(event, self._client(vendor.api, secret))
+            return vendor.fetch(event, self._client(vendor.api, secret, envelope))
         except VendorRefused:
-            renewed = self._relay.secrets.refetch_source(vendor.family, envelope.source)
-            if renewed in (None, secret):
+            renewed = self._relay.secrets.refetch_source(family, envelope.source)
+            if renewed is None or renewed == secret:
                 raise
-            return vendor.fetch(event, self._client(vendor.api, renewed))
+            return vendor.fetch(event, self._client(vendor.api, renewed, envelope))
         except VendorUnavailable:
             self._silent.add(envelope.source)
             raise
 
-    def _client(self, api: Api, secret: SourceSecret) -> VendorClient:
+    def _client(self, api: Api, secret: SourceSecret, envelope: Envelope) -> VendorClient:
         limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
-        return VendorClient(api, secret, self._relay.http, limit, self._relay.clock)
+        received_at = envelope.received_at.timestamp()
+        return VendorClient(self._relay.vendor_apis, api, secret, limit, envelope.source, received_at)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
         """An envelope for each event, under an id of its own where there are several; nobody is named."""

@@ -30,7 +30,7 @@ from relay.events import (
     BadgeEvent,
     Ignored,
     LeaveChange,
-    LeaveNotice,
+    Notice,
     SensorReading,
     Unread,
 )
@@ -40,9 +40,8 @@ from relay.observability import Telemetry, whereabouts
 from relay.occupancy import Badge, Day, Fact
 from relay.opening import Opening
 from relay.runtime import Relay
-from relay.unprocessed import Envelope, Kind
+from relay.unprocessed import Envelope
 
-KINDS: Mapping[str, Kind] = {"access-control": "occupancy", "hris": "time_off"}
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
@@ -179,13 +178,15 @@ class Pipeline:
         if envelope.request is not None:
             raise Unparseable(envelope.detail)
         match envelope.event:
-            case BadgeEvent() as badge:
+            case BadgeEvent() as badge if envelope.kind == "occupancy":
                 step.passage = badge, self._door(badge, envelope)
-            case SensorReading() as reading:
+            case SensorReading() as reading if envelope.kind == "occupancy":
                 step.facts = self._settled_reading(reading, envelope)
-            case LeaveChange() as change:
+            case LeaveChange() as change if envelope.kind == "time_off":
                 self._settle_leave(change, step)
-            case LeaveNotice() | Unread():
+            case BadgeEvent() | SensorReading() | LeaveChange():
+                raise Unparseable("event: it belongs to the other family's route")
+            case Notice() | Unread():
                 raise Unparseable("event: no event that can be settled")
             case Ignored() as ignored:
                 raise Ignore(reason=ignored.reason)

@@ -18,6 +18,8 @@ from relay.reports import Reports
 from relay.secrets import Secrets
 from relay.settings import Settings
 from relay.unprocessed import Queues
+from relay.vendor_api import VendorApis
+from relay.vendor_memory import VendorMemory
 
 
 class Relay:
@@ -36,6 +38,8 @@ class Relay:
         self.readings = Readings(table, clock)
         self.reports = Reports(table)
         self.leaves = Leaves(table, clock)
+        self.vendor_memory = VendorMemory(table, clock)
+        self.vendor_apis = VendorApis(self.http, self.vendor_memory, clock)
 
     @cached_property
     def queues(self) -> Queues:

@@ -31,8 +31,9 @@ V = TypeVar("V")
 class Leave:
     """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
 
-    `former` are the addresses that it was known under before, `recorded` the day when it was last heard of;
-    `dated` says whether the change had usable dates, `unseen` that it is all that is known of a leave.
+    `gaps` are days between the two that are not off, `former` the addresses that it was known under before,
+    `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
+    that it is all that is known of a leave.
     """
 
     state: LeaveState
@@ -41,6 +42,7 @@ class Leave:
     former: tuple[str, ...] = ()
     start: date | None = None
     end: date | None = None
+    gaps: frozenset[date] = frozenset()
     type: TimeOffType = "leave"
     recorded: date = date.min
     dated: bool = True
@@ -53,6 +55,7 @@ class Leave:
             STATES.index(self.state),
             str(self.start),
             str(self.end),
+            sorted(self.gaps),
             self.type,
             self.email.lower(),
         )
@@ -60,7 +63,7 @@ class Leave:
     def days(self) -> Iterator[date]:
         """Each day of an approved leave; none of any other."""
         if self.state == "approved" and self.start and self.end:
-            yield from span(self.start, self.end)
+            yield from (day for day in span(self.start, self.end) if day not in self.gaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,10 @@ class TimeOff:
 
 def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
     """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
-    start, end, dated = None, None, True
+    start, end, gaps, dated = None, None, frozenset[date](), True
     try:
         start, end = _whole_days(change, source)
+        gaps = _gaps(change, start, end)
     except InvalidLeave:
         if change.state == "approved":
             raise
@@ -111,6 +115,7 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
         email=change.email if change.email and ADDRESS.fullmatch(change.email) else "",
         start=start,
         end=end,
+        gaps=gaps,
         type=source.time_off_type(change.type_name),
         recorded=today,
         dated=dated,
@@ -134,6 +139,17 @@ def _whole_days(change: LeaveChange, source: Source) -> tuple[date | None, date 
         return start, end
     first, last = start + ONE_DAY * change.first_day_part, end - ONE_DAY * change.last_day_part
     return (None, None) if change.every_day_part or last < first else (first, last)
+
+
+def _gaps(change: LeaveChange, start: date | None, end: date | None) -> frozenset[date]:
+    """The days from start to end that a change which names each day does not name."""
+    if not change.days or start is None or end is None:
+        return frozenset()
+    try:
+        named = {date.fromisoformat(day) for day in change.days}
+    except ValueError:
+        raise InvalidLeave("a day is no date", reason="invalid_dates") from None
+    return frozenset(day for day in span(start, end) if day not in named)
 
 
 def span(start: date, end: date) -> Iterator[date]:

@@ -3,7 +3,7 @@
 import base64
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 Kind = Literal["occupancy", "time_off"]
+KINDS: Mapping[str, Kind] = {"access-control": "occupancy", "hris": "time_off"}
+FAMILIES = {kind: family for family, kind in KINDS.items()}
+"""What the events of a family's route become, and the family of what is told Calven."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +66,19 @@ class StoredRequest(BaseModel):
         body = base64.b64encode(webhook.body).decode("ascii")
         return cls(body=body, topic=webhook.topic, headers=dict(webhook.headers))
 
-    def webhook(self, received_at: float) -> Webhook:
+    def webhook(self, received_at: float, security_actions: Sequence[int] = ()) -> Webhook:
         """The webhook again. It was verified before it was stored."""
         try:
             body = base64.b64decode(self.body, validate=True)
         except ValueError:
             body = b""
-        return Webhook(body=body, topic=self.topic, headers=self.headers, received_at=received_at)
+        return Webhook(
+            body=body,
+            topic=self.topic,
+            headers=self.headers,
+            received_at=received_at,
+            security_actions=security_actions,
+        )
 
 
 class Envelope(BaseModel):

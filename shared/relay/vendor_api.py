@@ -1,39 +1,95 @@
-"""Questions to a thin vendor's own API, with the credentials in its source's secret.
+"""Questions to a vendor's own API, with the credentials in its source's secret.
 
 The host is the vendor module's, or the secret's `api.baseUrl`; never one that a payload names.
 """
 
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from relay.deadline import Deadline
 from relay.errors import Unparseable, VendorRefused, VendorUnavailable
 from relay.events import read_json
-from relay.http import RETRIED_STATUSES, Http, NoAnswer
+from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
 from relay.secrets import SourceSecret
-from relay.vendors.base import Api
+from relay.vendor_memory import VendorMemory
+from relay.vendors.base import Api, OAuth
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
 GONE = frozenset({404})
+EARLY_SECONDS = 60.0
+"""So long before its end a token is not used any more."""
+UNSAID_SECONDS = 300.0
+"""How long a token is used whose answer does not say when it ends."""
+
+_Credentials = tuple[tuple[str, str], ...]
+
+
+class Tokens:
+    """Access tokens to vendors' APIs, kept until they expire; one container's, by host and credentials."""
+
+    def __init__(self, clock: "Clock" = time.time) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, _Credentials], tuple[str, float]] = {}
+
+    def get(self, host: str, credentials: _Credentials) -> str | None:
+        """A token that is still good."""
+        token, until = self._kept.get((host, credentials), ("", 0.0))
+        return token if self._clock() < until else None
+
+    def keep(self, host: str, credentials: _Credentials, token: str, seconds: float) -> None:
+        """Keep a token that is good for so long."""
+        self._kept[host, credentials] = token, self._clock() + seconds - EARLY_SECONDS
+
+    def drop(self, host: str, credentials: _Credentials) -> None:
+        """Forget a token that was refused."""
+        self._kept.pop((host, credentials), None)
+
+
+class VendorApis:
+    """What a container's questions to vendors' APIs share."""
+
+    def __init__(self, http: Http, memory: VendorMemory, clock: "Clock" = time.time) -> None:
+        self.http = http
+        self.memory = memory
+        self.clock = clock
+        self.tokens = Tokens(clock)
 
 
 class VendorClient:
-    """A vendor's API for one request. Raises `VendorUnavailable` and `VendorRefused`."""
+    """A vendor's API for one source's event, which came at `received_at` (Unix seconds).
+
+    Raises `VendorUnavailable`, `VendorRefused` and `TableUnavailable`.
+    """
 
     def __init__(
-        self, api: Api, secret: SourceSecret, http: Http, deadline: Deadline, clock: "Clock"
+        self,
+        shared: VendorApis,
+        api: Api,
+        secret: SourceSecret,
+        deadline: Deadline,
+        source: str,
+        received_at: float,
     ) -> None:
         credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
         self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
+        self._credentials = credentials
+        self._oauth = api.oauth
         try:
             self._headers = {"accept": "application/json", **api.headers(credentials)}
+            self._form = api.oauth.form(credentials) if api.oauth else {}
         except KeyError as missing:
             raise VendorRefused(f"the source's secret has no api.{missing.args[0]}") from None
-        self._http = http
+        self._http = shared.http
+        self._tokens = shared.tokens
+        self._memory = shared.memory
+        self._clock = shared.clock
         self._deadline = deadline
-        self._clock = clock
+        self._source = source
+        self._received_at = received_at
 
     def now(self) -> float:
         """Unix seconds."""
@@ -41,23 +97,77 @@ class VendorClient:
 
     def get(self, path: str, absent: Collection[int] = GONE) -> Any:
         """The JSON at a path; None where there is nothing."""
-        return self._request("GET", path, absent)
+        return self._asked("GET", path, absent)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON body; None where there is nothing."""
-        return self._request("POST", path, GONE, body)
+        return self._asked("POST", path, GONE, body)
 
-    def _request(
+    def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
+        """An employee's address as it was within a day, else as `ask` finds it."""
+        if known := self._memory.email(self._source, employee):
+            return known
+        if email := ask():
+            self._memory.remember_email(self._source, employee, email)
+        return email
+
+    def first_seen(self, event_id: str) -> float:
+        """When an event first came, Unix seconds."""
+        return self._memory.first_seen(self._source, event_id, self._received_at)
+
+    def setting(self, name: str) -> str:
+        """A value of the secret's `api`, for a path."""
+        if not (value := self._credentials.get(name)):
+            raise VendorRefused(f"the source's secret has no api.{name}")
+        return quote(value, safe="")
+
+    def _asked(
         self, method: str, path: str, absent: Collection[int], body: Mapping[str, Any] | None = None
     ) -> Any:
+        answer = self._send(method, path, {**self._headers, **self._authorization()}, json=body)
+        if answer.status == 401 and self._oauth is not None:
+            self._tokens.drop(self._base_url, self._key())
+            answer = self._send(method, path, {**self._headers, **self._authorization()}, json=body)
+        return None if answer.status in absent else self._json(answer)
+
+    def _authorization(self) -> Mapping[str, str]:
+        if self._oauth is None:
+            return {}
+        token = self._tokens.get(self._base_url, self._key()) or self._new_token(self._oauth)
+        return {"authorization": f"Bearer {token}"}
+
+    def _new_token(self, oauth: OAuth) -> str:
+        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=self._form)
+        if answer.status == 400:
+            raise VendorRefused("the vendor's API gave no token: 400")
+        found = self._json(answer)
+        token = found.get("access_token") if isinstance(found, dict) else None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise VendorUnavailable("the vendor's API gave no token")
+        seconds = found.get("expires_in")
+        good = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else UNSAID_SECONDS
+        self._tokens.keep(self._base_url, self._key(), token, good)
+        return token
+
+    def _key(self) -> _Credentials:
+        return tuple(sorted(self._credentials.items()))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        json: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Answer:
         try:
-            answer = self._http.request(
-                method, self._base_url + path, self._headers, self._deadline, json=body
+            return self._http.request(
+                method, self._base_url + path, headers, self._deadline, json=json, form=form
             )
         except NoAnswer as error:
             raise VendorUnavailable(f"no answer from the vendor's API: {error}") from None
-        if answer.status in absent:
-            return None
+
+    def _json(self, answer: Answer) -> Any:
         if answer.status in RETRIED_STATUSES or answer.status >= 500:
             wait = answer.retry_after(self._clock())
             raise VendorUnavailable(f"the vendor's API answered {answer.status}", retry_after=wait)

@@ -14,10 +14,10 @@ from relay.events import Webhook
 from relay.fates import Fate, log, store
 from relay.inbound import RawRequest, Unacceptable
 from relay.observability import Telemetry
-from relay.pipeline import KINDS, Pipeline
+from relay.pipeline import Pipeline
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
-from relay.unprocessed import Envelope, QueueUnavailable, StoredRequest
+from relay.unprocessed import KINDS, Envelope, QueueUnavailable, StoredRequest
 from relay.vendors.base import Family, Vendor
 
 RETRY_AFTER_SECONDS = 30
@@ -53,7 +53,7 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
     with until(Deadline(first, relay.clock)):
         source = relay.config.current().sources.get(request.source)
     vendor = _vendor(source)
-    if source is None or vendor is None or vendor.family != family:
+    if source is None or vendor is None or family not in vendor.families:
         return 404, {"error": "unknown source"}
     if not source.enabled:
         return _ignored("disabled")
@@ -63,12 +63,14 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         return _ignored("ping")
     deadline = Deadline(request.received_at + vendor.ack_seconds, relay.clock)
     with until(deadline):
-        webhook = _verified(relay, vendor, request)
+        if offered := vendor.handshake(request.body):
+            return _offered(relay, family, request.source, offered)
+        webhook = _verified(relay, family, vendor, request)
         if webhook is None:
             telemetry.rejected(source=request.source, vendor=vendor.name)
             return 401, {"error": "invalid signature"}
         pipeline = Pipeline(relay, deadline, telemetry)
-        return _relayed(relay, vendor, request.source, webhook, pipeline)
+        return _relayed(relay, family, vendor, request.source, webhook, pipeline)
 
 
 def _vendor(source: Source | None) -> Vendor | None:
@@ -79,27 +81,40 @@ def _vendor(source: Source | None) -> Vendor | None:
         raise TableUnavailable("the configuration names a vendor that is not known yet") from None
 
 
-def _verified(relay: Relay, vendor: Vendor, request: RawRequest) -> Webhook | None:
+def _offered(relay: Relay, family: Family, source: str, secret: str) -> Answer:
+    """Keep what a vendor hands over as its secret, as long as the source has none."""
+    try:
+        known = relay.secrets.source(family, source).signing_secrets
+    except SecretUnreadable:
+        known = None
+    if not known:
+        relay.vendor_memory.offer(source, secret)
+    return _ignored("handshake")
+
+
+def _verified(relay: Relay, family: Family, vendor: Vendor, request: RawRequest) -> Webhook | None:
     """The verified webhook; on a mismatch once more with the secret as it is now."""
-    secret: SourceSecret | None = relay.secrets.source(vendor.family, request.source)
+    secret: SourceSecret | None = relay.secrets.source(family, request.source)
     while secret is not None:
         accepted = secret.accepted(vendor.scheme.credentials)
         if accepted is None:
-            name = f"{vendor.family}/{request.source}"
+            name = f"{family}/{request.source}"
             raise SecretUnreadable(f"{name}: has no {vendor.scheme.credentials}")
-        webhook = inbound.verify(request, vendor.scheme, accepted, relay.clock())
+        webhook = inbound.verify(request, vendor, accepted, relay.clock())
         if webhook is not None:
             return webhook
-        secret = relay.secrets.refetch_source(vendor.family, request.source)
+        secret = relay.secrets.refetch_source(family, request.source)
     return None
 
 
-def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline) -> Answer:
+def _relayed(
+    relay: Relay, family: Family, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline
+) -> Answer:
     """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
     envelope = Envelope(
         source=source,
         vendor=vendor.name,
-        kind=KINDS[vendor.family],
+        kind=KINDS[family],
         received_at=datetime.fromtimestamp(webhook.received_at, UTC),
         request=StoredRequest.of(webhook),
     )
@@ -111,13 +126,13 @@ def _relayed(relay: Relay, vendor: Vendor, source: str, webhook: Webhook, pipeli
     pipeline.stored(fates)
     for fate in fates:
         log(pipeline.telemetry, fate, relay.clock())
-    return _answer(fates)
+    return _answer(fates, vendor.queued_status)
 
 
-def _answer(fates: Sequence[Fate]) -> Answer:
+def _answer(fates: Sequence[Fate], queued_status: int) -> Answer:
     kept = [fate for fate in fates if fate.outcome in ("queued", "dead-lettered")]
     if kept:
-        return 202, {"status": "queued", "reason": kept[0].reason}
+        return queued_status, {"status": "queued", "reason": kept[0].reason}
     if events := sum(fate.events for fate in fates):
         return 200, {"status": "forwarded", "events": events}
     return _ignored(fates[0].reason if fates else "no_event")

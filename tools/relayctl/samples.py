@@ -54,8 +54,12 @@ def _fresh(kind: Fresh, now: datetime) -> str | int:
     match kind:
         case "id":
             return str(uuid4())
+        case "number":
+            return str(uuid4().int % 10**12)
         case "seconds":
             return int(now.timestamp())
+        case "milliseconds":
+            return int(now.timestamp() * 1000)
         case "iso":
             return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

@@ -4,7 +4,29 @@ from importlib import import_module
 
 from relay.vendors.base import Vendor
 
-NAMES = ("deel", "hibob", "kisi", "verkada")
+NAMES = (
+    "brivo",
+    "butlr",
+    "deel",
+    "disruptive",
+    "doorflow",
+    "envoy",
+    "factorial",
+    "genea",
+    "generic",
+    "gusto",
+    "hibob",
+    "keypay",
+    "kisi",
+    "merge",
+    "paylocity",
+    "peopleforce",
+    "personio",
+    "unifi",
+    "vacationtracker",
+    "vergesense",
+    "verkada",
+)
 
 
 class UnknownVendor(Exception):

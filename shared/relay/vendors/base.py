@@ -4,11 +4,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from relay.events import Event, LeaveNotice, Webhook
+from relay.events import Event, Notice, Webhook
 from relay.signatures import Scheme
 
 Family = Literal["access-control", "hris"]
-Fresh = Literal["id", "iso", "seconds"]
+Fresh = Literal["id", "number", "iso", "seconds", "milliseconds"]
+Confidence = Literal["high", "medium", "low"]
+"""How sure the facts are that a module follows: official text and independent code agree, one good source
+says so, or only part of it is known. None has been confirmed on live traffic."""
 
 
 class VendorApi(Protocol):
@@ -20,35 +23,78 @@ class VendorApi(Protocol):
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON body, or None for 404. Raises as `get` does."""
 
+    def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
+        """An employee's e-mail address: asked once a day, None where there is none. Raises likewise."""
+
+    def first_seen(self, event_id: str) -> float:
+        """When an event that has no time of its own came for the first time, Unix seconds."""
+
+    def setting(self, name: str) -> str:
+        """A value of the secret's `api` that belongs into a path; raises `VendorRefused` without one."""
+
     def now(self) -> float:
         """Unix seconds: the version of what is being asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class OAuth:
+    """Where an API's access token comes from: a path, and the form made of the secret's `api`.
+
+    The answer is RFC 6749's: `access_token`, and `expires_in` in seconds.
+    """
+
+    path: str
+    form: Callable[[Mapping[str, str]], Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Api:
-    """How a thin vendor's API is reached: its public host and the headers made of the secret's `api`."""
+    """How a vendor's API is reached: its public host, and the headers made of the secret's `api`.
+
+    With `oauth` each request carries its token as well.
+    """
 
     host: str
-    headers: Callable[[Mapping[str, str]], Mapping[str, str]]
+    headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
+    oauth: OAuth | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vendor:
     """One vendor: where its facts come from, how it signs, and how its payloads become events.
 
-    `parse` is pure; it raises `Unparseable`. `fetch` turns a `LeaveNotice` into what the API says.
-    `ack_seconds` is how long the vendor waits for an answer. `is_ping` recognises the unsigned bodies with
-    which the vendor tries the URL. `fresh` names the fields (dotted) of a sample that `relayctl send`
-    renews, so that it is a new event each time.
+    `parse` is pure; it raises `Unparseable`. `fetch` turns a `Notice` into what the API says.
+    `ack_seconds` is how long the vendor waits for an answer, `queued_status` what it is answered when an
+    event waits. `is_ping` recognises the unsigned bodies with which the vendor tries the URL, `handshake`
+    finds the secret in a body that hands one over. `keep` makes of a verified request's headers those that
+    the parser needs, without credentials. `fresh` names the fields (dotted) of a sample that
+    `relayctl send` renews, so that it is a new event each time.
+
+    The texts are for people: `title`, `signature`, `forwards`, `ignores`, and `direction`, which says who
+    tells in from out (the event, the door's configuration, or nobody where there is none).
     """
 
     name: str
-    family: Family
+    title: str
+    families: tuple[Family, ...]
     docs: str
+    signature: str
+    forwards: str
+    ignores: str
+    direction: Literal["event", "door", "event or door", "-"]
+    confidence: Confidence
     scheme: Scheme
     parse: Callable[[Webhook], Sequence[Event]]
     ack_seconds: float = 5.0
+    queued_status: Literal[200, 202] = 202
     is_ping: Callable[[bytes], bool] = lambda _: False
+    handshake: Callable[[bytes], str | None] = lambda _: None
+    keep: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
     api: Api | None = None
-    fetch: Callable[[LeaveNotice, VendorApi], Sequence[Event]] | None = None
+    fetch: Callable[[Notice, VendorApi], Sequence[Event]] | None = None
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
+
+    @property
+    def family(self) -> Family:
+        """The family of its sources; of one that may be either, the first."""
+        return self.families[0]

@@ -6,15 +6,11 @@ body of `time-off.deleted` beyond its two keys, and whether a delivery may carry
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import (
-    EARLIEST,
-    LATEST,
     Event,
     Ignored,
     LeaveChange,
@@ -22,13 +18,12 @@ from relay.events import (
     Unread,
     Webhook,
     iso,
-    iso_ms,
-    milliseconds,
     read_json,
     unparseable,
 )
 from relay.signatures import Hmac, Part
 from relay.vendors.base import Vendor
+from relay.vendors.common import Text, version
 
 STATES: dict[str, LeaveState] = {
     "REQUESTED": "requested",
@@ -40,9 +35,6 @@ STATES: dict[str, LeaveState] = {
 }
 CHANGES = frozenset({"time-off.created", "time-off.reviewed", "time-off.updated"})
 DELETED = "time-off.deleted"
-
-
-Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length=150)]
 
 
 class _Meta(BaseModel):
@@ -119,8 +111,8 @@ def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
     status = "CANCELED" if meta.event_type == DELETED else (leave.status or "").upper()
     if status not in STATES:
         raise Unparseable("data.resource.status: unknown")
-    sent = _instant(body.timestamp) or iso(webhook.received_at)
-    changed = _instant(leave.updated_at) or sent
+    sent = version(body.timestamp) or iso(webhook.received_at)
+    changed = version(leave.updated_at) or sent
     return LeaveChange(
         event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
         leave_id=leave.id,
@@ -136,20 +128,16 @@ def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
     )
 
 
-def _instant(text: str | None) -> str | None:
-    """A time as text that sorts as time does; None where it is no time, or one out of range."""
-    try:
-        at = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return iso_ms(milliseconds(at)) if EARLIEST <= at < LATEST else None
-
-
 VENDOR = Vendor(
     name="deel",
-    family="hris",
+    title="Deel",
+    families=("hris",),
     docs="https://developer.deel.com/docs/webhooks-get-started",
+    signature="`x-deel-signature`, HMAC-SHA256 over `POST` + body",
+    forwards="approved, changed, cancelled and deleted time off",
+    ignores="requests, refusals, simulations, other events",
+    direction="-",
+    confidence="high",
     scheme=Hmac(header="x-deel-signature", layout=(b"POST", Part.BODY)),
     parse=parse,
     fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},

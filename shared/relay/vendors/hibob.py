@@ -8,7 +8,6 @@ traffic: whether the ping is signed, and the whole answer of the single-request 
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Annotated
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
@@ -17,8 +16,8 @@ from relay.events import (
     Event,
     Ignored,
     LeaveChange,
-    LeaveNotice,
     LeaveState,
+    Notice,
     Webhook,
     iso,
     read_json,
@@ -26,6 +25,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.common import PathId
 
 CHANGES = frozenset(
     f"timeoff.request.{name}"
@@ -44,8 +44,6 @@ STATES: dict[str, LeaveState] = {
     "deleted": "ended",
 }
 WHOLE_DAY_TYPES = frozenset({"days", "openEnded"})
-
-PathId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", coerce_numbers_to_str=True)]
 
 
 class _Head(BaseModel):
@@ -95,10 +93,10 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         raise unparseable(error) from None
     data = v2.data
     return [
-        LeaveNotice(
+        Notice(
             event_id=":".join((str(v2.company_id), kind, data.timeoff_request_id, v2.triggered_at)),
-            leave_id=data.timeoff_request_id,
-            employee_id=data.employee_id,
+            subject=data.timeoff_request_id,
+            employee=data.employee_id,
             replaces=data.previous_request_id,
         )
     ]
@@ -114,13 +112,13 @@ def is_ping(body: bytes) -> bool:
         return False
 
 
-def fetch(notice: LeaveNotice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
     asked = iso(api.now())
-    found = api.get(f"/v1/timeoff/employees/{notice.employee_id}/requests/{notice.leave_id}")
+    found = api.get(f"/v1/timeoff/employees/{notice.employee}/requests/{notice.subject}")
     ended = LeaveChange(
         event_id=notice.event_id,
-        leave_id=notice.leave_id,
+        leave_id=notice.subject,
         state="ended",
         version=asked,
         replaces=notice.replaces,
@@ -137,7 +135,7 @@ def fetch(notice: LeaveNotice, api: VendorApi) -> Sequence[Event]:
             update={
                 "state": state,
                 "declined": (request.status or "").lower() in ("declined", "rejected"),
-                "email": None if state == "requested" else request.email or _email(notice.employee_id, api),
+                "email": None if state == "requested" else request.email or _address(notice, api),
                 "start": request.start_date and request.start_date[:10],
                 "end": request.end_date and request.end_date[:10],
                 "open_ended": request.kind == "openEnded",
@@ -148,6 +146,10 @@ def fetch(notice: LeaveNotice, api: VendorApi) -> Sequence[Event]:
             }
         )
     ]
+
+
+def _address(notice: Notice, api: VendorApi) -> str | None:
+    return api.email(notice.employee or "", lambda: _email(notice.employee or "", api))
 
 
 def _email(employee_id: str, api: VendorApi) -> str | None:
@@ -169,8 +171,14 @@ def _authorization(credentials: Mapping[str, str]) -> Mapping[str, str]:
 
 VENDOR = Vendor(
     name="hibob",
-    family="hris",
+    title="HiBob",
+    families=("hris",),
     docs="https://apidocs.hibob.com/reference/time-off-events-v2",
+    signature="`Bob-Signature`, HMAC-SHA512, base64",
+    forwards="every `timeoff.request.*`, as HiBob's API says it is now",
+    ignores="requests, refusals, pings, other events",
+    direction="-",
+    confidence="high",
     scheme=Hmac(header="bob-signature", algorithm="sha512", encoding="base64"),
     parse=parse,
     is_ping=is_ping,

@@ -53,8 +53,14 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 VENDOR = Vendor(
     name="kisi",
-    family="access-control",
+    title="Kisi",
+    families=("access-control",),
     docs="https://docs.kisi.io/api/how_to_guides/set_up_webhooks/track_unlocks",
+    signature="`X-Signature`, HMAC-SHA256",
+    forwards="`lock.unlock` that succeeded",
+    ignores="refused unlocks, other types, unlocks without a user",
+    direction="door",
+    confidence="high",
     scheme=Hmac(header="x-signature"),
     parse=parse,
     fresh={"uuid": "id", "created_at": "iso"},

@@ -142,8 +142,14 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 VENDOR = Vendor(
     name="verkada",
-    family="access-control",
+    title="Verkada",
+    families=("access-control",),
     docs="https://apidocs.verkada.com/reference/access-events-webhooks",
+    signature="`Verkada-Signature`, HMAC-SHA256 with timestamp",
+    forwards="accepted credentials",
+    ignores="rejected ones, door states, request to exit, other webhook types",
+    direction="event or door",
+    confidence="high",
     scheme=Hmac(
         header="verkada-signature", layout=(Part.BODY, b"|", Part.TIMESTAMP), form="{timestamp}|{signature}"
     ),

@@ -1,0 +1,87 @@
+"""Butlr: how many people are in a room, zone or floor.
+
+Follows https://docs.butlr.io/real-time-occupancy/webhooks-overview, `/room-occupancy` and
+`/zone-occupancy`. Butlr recomputes the last minutes: of two counts of one instant the one received last
+holds. Not confirmed on live traffic: how a delivery is authenticated, and the payload of motion events.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+
+from pydantic import BaseModel, ValidationError
+
+from relay.errors import Unparseable
+from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable, utc
+from relay.vendors.base import Vendor
+from relay.vendors.common import TOKEN_IN_URL
+
+COUNTED = ("room", "zone", "floor")
+MOTION = {"PIR_MOTION": True, "PIR_NO_MOTION": False}
+
+
+class _Head(BaseModel):
+    type: str
+    id: str = ""
+
+
+class _Metadata(BaseModel):
+    room_id: str | None = None
+    zone_id: str | None = None
+    floor_id: str | None = None
+
+
+class _Moment(BaseModel):
+    timestamp: int
+    metadata: _Metadata
+
+
+class _Count(_Moment):
+    data: int
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """Counts of a room, zone or floor are readings, and motion is an occupied state; all else is ignored."""
+    payload = read_json(webhook.body)
+    try:
+        head = _Head.model_validate(payload)
+        kind = head.type.upper().removesuffix("_1MIN").removesuffix("_1M")
+        level = kind.removesuffix("_OCCUPANCY").lower()
+        if kind in MOTION:
+            moment, people, occupied = _Moment.model_validate(payload), None, MOTION[kind]
+            sensor = moment.metadata.zone_id or moment.metadata.room_id
+        elif kind.endswith("_OCCUPANCY") and level in COUNTED:
+            count = _Count.model_validate(payload)
+            moment, people, occupied = count, count.data, count.data > 0
+            sensor = getattr(count.metadata, f"{level}_id")
+        else:
+            return [Ignored(event_id=head.id, reason="other_event")]
+        if not sensor:
+            raise Unparseable("metadata: the id of the room, zone or floor is missing")
+        said = (head.id, kind, sensor, moment.timestamp, people, occupied)
+        return [
+            SensorReading(
+                event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
+                at=utc(moment.timestamp / 1000),
+                sensor=sensor,
+                people=people,
+                occupied=occupied,
+            )
+        ]
+    except ValidationError as error:
+        raise unparseable(error) from None
+
+
+VENDOR = Vendor(
+    name="butlr",
+    title="Butlr",
+    families=("access-control",),
+    docs="https://docs.butlr.io/real-time-occupancy/webhooks-overview",
+    signature="none: `?token=` in the URL, or a header",
+    forwards="occupancy of rooms, zones and floors; motion as an occupied state",
+    ignores="traffic, detections, other events",
+    direction="-",
+    confidence="medium",
+    scheme=TOKEN_IN_URL,
+    parse=parse,
+    fresh={"id": "id", "timestamp": "milliseconds"},
+)

@@ -1,0 +1,157 @@
+"""Gusto Embedded: time-off requests. Its webhook is thin: the request and the employee are asked of the API.
+
+Follows https://docs.gusto.com/embedded-payroll/docs/webhooks,
+https://docs.gusto.com/embedded-payroll/docs/time-off-request-events and
+https://docs.gusto.com/embedded-payroll/docs/time-off-requests. The first POST hands over the
+`verification_token`, with which all later ones are signed. A request names its days one by one. Not confirmed
+on live traffic: the whole answer of the two GETs.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, Field, ValidationError
+
+from relay.errors import Unparseable
+from relay.events import (
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    Notice,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
+from relay.signatures import Hmac
+from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.common import PathId, field
+
+EVENTS = frozenset(
+    f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
+)
+STATES: dict[str, LeaveState] = {
+    "pending": "requested",
+    "approved": "approved",
+    "consumed": "approved",
+    "declined": "ended",
+    "deleted": "ended",
+}
+WHOLE_DAY_HOURS = 6.0
+"""A day of fewer hours is part of a day."""
+
+
+class _Head(BaseModel):
+    event_type: str
+    uuid: str = Field(default="", max_length=100)
+
+
+class _Body(_Head):
+    entity_uuid: PathId
+
+
+class _Employee(BaseModel):
+    uuid: PathId
+
+
+class _Request(BaseModel):
+    status: str
+    days: dict[str, float] = {}
+    request_type: str | None = None
+    employee: _Employee | None = None
+    employee_uuid: PathId | None = None
+
+    def employee_id(self) -> str:
+        """Whose request it is; raises `Unparseable` where it does not say so."""
+        found = self.employee.uuid if self.employee else self.employee_uuid
+        if found is None:
+            raise Unparseable("employee.uuid: missing")
+        return found
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """A notice for each event of a time-off request; every other one is ignored."""
+    payload = read_json(webhook.body)
+    try:
+        head = _Head.model_validate(payload)
+        if head.event_type not in EVENTS:
+            return [Ignored(event_id=head.uuid, reason="other_event")]
+        body = _Body.model_validate(payload)
+    except ValidationError as error:
+        raise unparseable(error) from None
+    return [Notice(event_id=body.uuid or f"{body.event_type}:{body.entity_uuid}", subject=body.entity_uuid)]
+
+
+def handshake(body: bytes) -> str | None:
+    """The token of a body that hands one over and says nothing else."""
+    if len(body) > 1000 or b"verification_token" not in body:
+        return None
+    try:
+        found = read_json(body)
+    except Unparseable:
+        return None
+    token = found.get("verification_token") if isinstance(found, dict) and len(found) == 1 else None
+    return token if isinstance(token, str) and 0 < len(token) <= 200 else None
+
+
+def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+    """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
+    ended = LeaveChange(
+        event_id=notice.event_id, leave_id=notice.subject, state="ended", version=iso(api.now())
+    )
+    found = api.get(f"/v1/time_off/requests/{notice.subject}")
+    if found is None:
+        return [ended]
+    try:
+        request = _Request.model_validate(found)
+    except ValidationError as error:
+        raise unparseable(error) from None
+    if (status := request.status.lower()) not in STATES:
+        raise Unparseable("status: unknown")
+    state = STATES[status]
+    taken = {day: hours for day, hours in request.days.items() if hours > 0}
+    whole = sorted(day for day, hours in taken.items() if hours >= WHOLE_DAY_HOURS)
+    days = whole or sorted(taken)
+    return [
+        ended.model_copy(
+            update={
+                "state": state,
+                "declined": status == "declined",
+                "email": None if state == "requested" else _address(request.employee_id(), api),
+                "start": days[0] if days else None,
+                "end": days[-1] if days else None,
+                "days": tuple(days),
+                "type_name": request.request_type,
+                "every_day_part": not whole,
+            }
+        )
+    ]
+
+
+def _address(employee: str, api: VendorApi) -> str | None:
+    path = f"/v1/employees/{employee}"
+    return api.email(employee, lambda: field(api.get(path), "work_email", "email"))
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {credentials['accessToken']}"}
+
+
+VENDOR = Vendor(
+    name="gusto",
+    title="Gusto Embedded",
+    families=("hris",),
+    docs="https://docs.gusto.com/embedded-payroll/docs/time-off-request-events",
+    signature="`X-Gusto-Signature`, HMAC-SHA256 with the verification token",
+    forwards="every `time_off_request.*`, as Gusto's API says it is now",
+    ignores="requests, refusals, other events",
+    direction="-",
+    confidence="medium",
+    scheme=Hmac(header="x-gusto-signature"),
+    parse=parse,
+    ack_seconds=10.0,
+    handshake=handshake,
+    api=Api(host="https://api.gusto.com", headers=_headers),
+    fetch=fetch,
+    fresh={"uuid": "id", "timestamp": "seconds"},
+)

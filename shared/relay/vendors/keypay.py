@@ -1,0 +1,123 @@
+"""Employment Hero Payroll (KeyPay): leave requests, several in a delivery.
+
+Follows https://support.yourpayroll.com.au/hc/en-au/articles/209986573-Web-Hooks and
+https://api.keypay.com.au/australia/reference/employee. A notification has no time of its own: it counts from
+when it came first, whatever the attempt. The employee's address is asked of the API. Not confirmed on live
+traffic: the words of `Action` (`Status` decides), and whether the URL is tried with a GET.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from relay.errors import Unparseable
+from relay.events import (
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    Notice,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
+from relay.signatures import Hmac
+from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.common import PathId, Text, addressed, day, each, field
+
+STATES: dict[str, LeaveState] = {
+    "pending": "requested",
+    "approved": "approved",
+    "declined": "ended",
+    "rejected": "ended",
+    "cancelled": "ended",
+    "canceled": "ended",
+    "deleted": "ended",
+}
+LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
+
+
+class _Body(BaseModel):
+    id: Text = Field(alias="Id")
+    notifications: list[Any] = Field(alias="Notifications")
+
+
+class _Leave(BaseModel):
+    id: PathId = Field(alias="Id")
+    employee_id: PathId = Field(alias="EmployeeId")
+    category: str | None = Field(default=None, alias="LeaveCategory")
+    start: str = Field(alias="FromDate")
+    end: str | None = Field(default=None, alias="ToDate")
+    status: str = Field(alias="Status")
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """A notice for each notification about a leave request; those about anything else are ignored."""
+    payload = read_json(webhook.body)
+
+    def alone(entry: Any) -> dict[str, Any]:
+        return {**payload, "Notifications": [entry]}
+
+    try:
+        body = _Body.model_validate(payload)
+        return list(each(body.notifications, lambda entry: _notice(entry, body.id), alone))
+    except ValidationError as error:
+        raise unparseable(error) from None
+
+
+def _notice(entry: Any, delivery: str) -> Event:
+    if not isinstance(entry, dict) or not LEAVE_KEYS & set(entry):
+        return Ignored(event_id=delivery, reason="other_event")
+    leave = _Leave.model_validate(entry)
+    if (status := leave.status.lower()) not in STATES:
+        raise Unparseable("Status: unknown")
+    change = LeaveChange(
+        event_id=f"{delivery}:{leave.id}:{status}",
+        leave_id=leave.id,
+        state=STATES[status],
+        declined=status in ("declined", "rejected"),
+        version="",
+        start=day(leave.start),
+        end=day(leave.end),
+        open_ended=leave.end is None,
+        type_name=leave.category,
+    )
+    return Notice(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
+
+
+def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+    """Give the change its version, and ask for the employee's address."""
+    if notice.change is None:
+        raise Unparseable("event: it names no change")
+    dated = notice.change.model_copy(update={"version": iso(api.first_seen(notice.event_id))})
+    if dated.state == "requested":
+        return [dated]
+    path = f"/api/v2/business/{api.setting('businessId')}/employee/unstructured/{notice.employee}"
+    email = api.email(notice.employee or "", lambda: field(api.get(path), "emailAddress", "email"))
+    return addressed(notice.model_copy(update={"change": dated}), email)
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    pair = base64.b64encode(f"{credentials['apiKey']}:".encode()).decode()
+    return {"authorization": f"Basic {pair}"}
+
+
+VENDOR = Vendor(
+    name="keypay",
+    title="Employment Hero Payroll (KeyPay)",
+    families=("hris",),
+    docs="https://support.yourpayroll.com.au/hc/en-au/articles/209986573-Web-Hooks",
+    signature="`ms-signature`, HMAC-SHA256",
+    forwards="leave requests that are approved, declined, cancelled or deleted",
+    ignores="pending requests, notifications about anything else",
+    direction="-",
+    confidence="medium",
+    scheme=Hmac(header="ms-signature", form="sha256={signature}"),
+    parse=parse,
+    api=Api(host="https://api.yourpayroll.com.au", headers=_headers),
+    fetch=fetch,
+    fresh={"Id": "id"},
+)

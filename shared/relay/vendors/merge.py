@@ -1,0 +1,143 @@
+"""Merge.dev: time off of whichever HRIS is linked through it.
+
+Follows https://docs.merge.dev/basics/webhooks/merge-webhooks and the model `TimeOff` of
+https://docs.merge.dev/hris/time-off. `status` and `remote_was_deleted` decide, not the event's suffix. The
+employee's address is asked of Merge's API, unless the employee comes expanded. Not confirmed on live traffic:
+how Merge repeats deliveries, and statuses that it could not map, which become dead letters.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ValidationError
+
+from relay.errors import Unparseable
+from relay.events import (
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    Notice,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
+from relay.signatures import Hmac
+from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.common import PathId, about, addressed, day, field, version
+
+STATES: dict[str, LeaveState] = {
+    "REQUESTED": "requested",
+    "APPROVED": "approved",
+    "DECLINED": "ended",
+    "CANCELLED": "ended",
+    "DELETED": "ended",
+}
+
+
+class _Hook(BaseModel):
+    event: str
+
+
+class _Account(BaseModel):
+    id: str = ""
+
+
+class _Head(BaseModel):
+    hook: _Hook
+    linked_account: _Account | None = None
+
+
+class _Employee(BaseModel):
+    id: PathId
+    work_email: str | None = None
+
+
+class _TimeOff(BaseModel):
+    id: PathId
+    employee: PathId | _Employee | None = None
+    status: str | None = None
+    units: str | None = None
+    request_type: str | None = None
+    start_time: str | None = None
+    end_time: str | None = None
+    modified_at: str | None = None
+    remote_was_deleted: bool | None = False
+
+    def state(self) -> LeaveState:
+        """The state by deletion, else by status; raises `Unparseable` for any other."""
+        if self.remote_was_deleted:
+            return "ended"
+        if (status := (self.status or "").upper()) not in STATES:
+            raise Unparseable("data.status: unknown")
+        return STATES[status]
+
+    def is_part_day(self) -> bool:
+        """Whether it is hours of a day: units are hours, and one of its times is not midnight."""
+        times = {(text or "")[11:16] for text in (self.start_time, self.end_time)}
+        return (self.units or "").upper() == "HOURS" and not times <= {"", "00:00", "23:59"}
+
+
+class _Body(_Head):
+    data: _TimeOff
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """`TimeOff.*` as a leave change; other models are ignored."""
+    payload = read_json(webhook.body)
+    try:
+        head = _Head.model_validate(payload)
+        if head.hook.event.partition(".")[0] != "TimeOff":
+            return [Ignored(reason="other_event")]
+        leave = _Body.model_validate(payload).data
+        account = head.linked_account.id if head.linked_account else ""
+        changed = version(leave.modified_at) or iso(webhook.received_at)
+        employee = leave.employee
+        known = employee if isinstance(employee, _Employee) else None
+        change = LeaveChange(
+            event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
+            leave_id=leave.id,
+            state=leave.state(),
+            declined=(leave.status or "").upper() == "DECLINED",
+            version=changed,
+            email=(known and known.work_email) or None,
+            start=day(leave.start_time),
+            end=day(leave.end_time),
+            open_ended=bool(leave.start_time) and leave.end_time is None,
+            type_name=leave.request_type,
+            every_day_part=leave.is_part_day(),
+        )
+    except ValidationError as error:
+        raise unparseable(error) from None
+    return [about(known.id if known else employee if isinstance(employee, str) else None, change)]
+
+
+def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+    """Ask for the employee's work address."""
+    path = f"/api/hris/v1/employees/{notice.employee}"
+    return addressed(notice, api.email(notice.employee or "", lambda: field(api.get(path), "work_email")))
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "authorization": f"Bearer {credentials['apiKey']}",
+        "x-account-token": credentials["accountToken"],
+    }
+
+
+VENDOR = Vendor(
+    name="merge",
+    title="Merge.dev",
+    families=("hris",),
+    docs="https://docs.merge.dev/basics/webhooks/merge-webhooks",
+    signature="`X-Merge-Webhook-Signature`, HMAC-SHA256, base64url",
+    forwards="`TimeOff.*`: approved, changed, declined, cancelled and deleted time off",
+    ignores="requests, other models",
+    direction="-",
+    confidence="high",
+    scheme=Hmac(header="x-merge-webhook-signature", encoding="base64url"),
+    parse=parse,
+    api=Api(host="https://api.merge.dev", headers=_headers),
+    fetch=fetch,
+    fresh={"data.modified_at": "iso"},
+)

@@ -1,0 +1,145 @@
+"""PeopleForce: leave requests.
+
+Follows https://developer.peopleforce.io/docs/starting-with-webhooks and
+https://developer.peopleforce.io/docs/leave-requests. A request can be approved from the start. The employee's
+address is asked of PeopleForce's API. Not confirmed on live traffic: the path of that API, and states beyond
+those of the documented sample.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ValidationError
+
+from relay.errors import Unparseable
+from relay.events import (
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    Notice,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
+from relay.signatures import Hmac
+from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.common import PathId, about, addressed, day, field, version
+
+ACTIONS: dict[str, LeaveState | None] = {
+    "leave_request_create": None,
+    "leave_request_approve": "approved",
+    "leave_request_reject": "ended",
+    "leave_request_withdraw": "ended",
+}
+"""What an action makes of a request; what a created one is, its state says."""
+STATES: dict[str, LeaveState] = {
+    "pending": "requested",
+    "requested": "requested",
+    "approved": "approved",
+    "rejected": "ended",
+    "withdrawn": "ended",
+    "cancelled": "ended",
+}
+
+
+class _Head(BaseModel):
+    action: str
+
+
+class _Attributes(BaseModel):
+    employee_id: PathId
+    starts_on: str
+    ends_on: str | None = None
+    unit: str | None = None
+    state: str | None = None
+
+
+class _DayOff(BaseModel):
+    occurs_on: str
+    amount: float
+
+
+class _Type(BaseModel):
+    name: str | None = None
+
+
+class _Meta(BaseModel):
+    updated_at: str | None = None
+
+
+class _Data(BaseModel):
+    id: PathId
+    attributes: _Attributes
+    entries: list[_DayOff] = []
+    leave_type: _Type | None = None
+    meta: _Meta | None = None
+
+    def is_part(self, on: str | None) -> bool:
+        """Whether a day is taken off in part: less than one, where entries are days."""
+        return any(entry.occurs_on == on and entry.amount < 1 for entry in self.entries)
+
+
+class _Body(BaseModel):
+    data: _Data
+
+
+def parse(webhook: Webhook) -> Sequence[Event]:
+    """A leave request as it has become; every other action is ignored."""
+    payload = read_json(webhook.body)
+    try:
+        action = _Head.model_validate(payload).action
+        if action not in ACTIONS:
+            return [Ignored(reason="other_event")]
+        data = _Body.model_validate(payload).data
+        leave = data.attributes
+        state = ACTIONS[action] or STATES.get((leave.state or "pending").lower())
+        if state is None:
+            raise Unparseable("data.attributes.state: unknown")
+        changed = version(data.meta.updated_at if data.meta else None) or iso(webhook.received_at)
+        hours = leave.unit == "hours"
+        change = LeaveChange(
+            event_id=f"{action}:{data.id}:{changed}",
+            leave_id=data.id,
+            state=state,
+            declined=action == "leave_request_reject",
+            version=changed,
+            start=day(leave.starts_on),
+            end=day(leave.ends_on),
+            open_ended=leave.ends_on is None,
+            type_name=data.leave_type and data.leave_type.name,
+            first_day_part=not hours and data.is_part(leave.starts_on),
+            last_day_part=not hours and data.is_part(leave.ends_on),
+            every_day_part=hours,
+        )
+    except ValidationError as error:
+        raise unparseable(error) from None
+    return [about(leave.employee_id, change)]
+
+
+def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+    """Ask for the employee's address."""
+    path = f"/api/public/v3/employees/{notice.employee}"
+    return addressed(notice, api.email(notice.employee or "", lambda: field(api.get(path), "email")))
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    return {"x-api-key": credentials["apiKey"]}
+
+
+VENDOR = Vendor(
+    name="peopleforce",
+    title="PeopleForce",
+    families=("hris",),
+    docs="https://developer.peopleforce.io/docs/leave-requests",
+    signature="`X-PeopleForce-Signature`, HMAC-SHA256",
+    forwards="leave requests that are approved (from the start or later), rejected or withdrawn",
+    ignores="pending requests, other actions",
+    direction="-",
+    confidence="high",
+    scheme=Hmac(header="x-peopleforce-signature", form="sha256={signature}"),
+    parse=parse,
+    api=Api(host="https://app.peopleforce.io", headers=_headers),
+    fetch=fetch,
+    fresh={"data.meta.updated_at": "iso"},
+)
