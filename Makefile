@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test chaos lint build check deploy lock clean
+.PHONY: help run test chaos docs lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -25,10 +25,14 @@ test: $(READY) ## Run the tests, with branch coverage
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
 
+docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
+	$(BIN)/python tools/build/docs.py
+
 lint: $(READY) $(SAM_READY) ## Check style, types and the template, as written and as it will be deployed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy shared functions tools tests
+	$(BIN)/python tools/build/docs.py --check
 	$(SAM) validate --lint
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/python tools/build/lint_template.py template.yaml

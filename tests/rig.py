@@ -142,15 +142,18 @@ class Rig:
         source: str | None = None,
         family: str | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
         relay: Relay | None = None,
         **http: Any,
     ) -> tuple[int, Any]:
         """Post a sample by name, a body or a payload, signed unless `headers` says otherwise."""
         body = content(vendor, event)
         if headers is None:
-            headers = self.signature(vendor, body).headers
+            signature = self.signature(vendor, body)
+            headers, query = signature.headers, signature.query
         family = family or vendors.load(vendor).family
-        request = self.request(body, self.source(vendor) if source is None else source, headers, **http)
+        source = self.source(vendor) if source is None else source
+        request = self.request(body, source, headers, query=query, **http)
         answer = webhook.handle(relay or self.relay, family, request)  # type: ignore[arg-type]
         assert answer["headers"]["content-type"] == "application/json"
         self.answer_headers = answer["headers"]
@@ -162,6 +165,8 @@ class Rig:
         source: str,
         headers: Mapping[str, str],
         *,
+        query: Mapping[str, str] | None = None,
+        topic: str | None = None,
         method: str = "POST",
         as_base64: bool = False,
         received_at: float | None = None,
@@ -172,7 +177,8 @@ class Rig:
         return {
             "version": "2.0",
             "headers": {"content-type": "application/json", **headers},
-            "pathParameters": {"source": source},
+            "pathParameters": {"source": source, **({"topic": topic} if topic else {})},
+            "queryStringParameters": dict(query or {}),
             "requestContext": {"http": {"method": method}, "timeEpoch": epoch, "requestId": "request-1"},
             "body": base64.b64encode(body).decode() if as_base64 else body.decode(),
             "isBase64Encoded": as_base64,

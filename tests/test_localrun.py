@@ -13,11 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from localrun import environment, settings, vendor_api
+from localrun import environment, seed, settings, vendor_api
 from localrun.aws import Resources
 from localrun.serve import Served, bind
 from localrun.template import EventSource, Function, Route, Schedule, Template, interval
 from localrun.world import Urls, World, WorldError
+from relay.vendors import NAMES
 
 COMMAND = "import sys; from localrun.run import run; sys.exit(run())"
 
@@ -268,7 +269,9 @@ def test_wrong_secrets(tmp_path: Path, content: str, problem: str) -> None:
 def test_demo_secrets_are_usable() -> None:
     """The demo's secrets name each of its sources."""
     found = settings.read_secrets(settings.DEMO / "secrets.json")
-    assert set(found) == {"calven", "kisi-sydney", "verkada", "deel", "hibob"}
+    config = seed.load_config(settings.DEMO / "relay.yaml")
+    assert set(found) == {"calven", *config.sources}
+    assert {source.vendor for source in config.sources.values()} == set(NAMES)
 
 
 def test_environment_forgets_the_users_aws() -> None:
@@ -416,7 +419,9 @@ def test_run_with_another_calven(tmp_path: Path) -> None:
     assert (about["calven_url"], about["sandbox_url"]) == ("http://127.0.0.1:9", None)
     code, error = running.end(signal.SIGINT)
     assert code == 0
-    assert [line.split("'")[1] for line in error.splitlines()] == ["kisi-sydney", "verkada", "hibob"]
+    named = [line.split("'")[1] for line in error.splitlines()]
+    assert named[:3] == ["kisi-sydney", "verkada", "hibob"]
+    assert "deel" not in named
 
 
 def test_run_ends_when_its_child_does() -> None:

@@ -186,5 +186,5 @@ def test_unknown_samples() -> None:
     """A sample or a vendor that is not there is answered with those that are."""
     with pytest.raises(samples.UnknownSample, match="kisi has the sample events badge-in, badge-out"):
         samples.body("kisi", "nothing")
-    with pytest.raises(samples.UnknownSample, match="there are deel, hibob, kisi, verkada"):
+    with pytest.raises(samples.UnknownSample, match=r"there are brivo, .*, verkada"):
         samples.vendor_named("acme")

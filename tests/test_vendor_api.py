@@ -230,3 +230,127 @@ def test_nobody_listens() -> None:
         vendor = asking(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 2), time.time)
         with pytest.raises(VendorUnavailable, match="ConnectError"):
             vendor.get("/v1/people/7")
+
+
+class Ask:
+    """A client of DoorFlow's API, whose token endpoint and events answer what they are told."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, str]] = []
+        self.tokens: list[Any] = [{"access_token": f"token-{n}", "expires_in": 3600} for n in range(9)]
+        self.refused: set[str] = set()
+        self.clock = Clock()
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """The answer of a request, which is remembered with its authorization and its body."""
+        sent = (request.url.path, request.headers.get("authorization", ""), request.content.decode())
+        self.asked.append(sent)
+        if request.url.path == "/oauth/token":
+            found = self.tokens.pop(0)
+            return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
+        return httpx.Response(401 if sent[1] in self.refused else 200, json={"id": 1})
+
+    @contextmanager
+    def clients(self) -> Iterator[Callable[..., VendorClient]]:
+        """Makes clients of one container, by source and credentials."""
+        api = vendors.load("doorflow").api
+        assert api is not None
+        known = {"clientId": "c", "clientSecret": "s3cret"}
+        with http_of(self.answer) as http:
+            memory = VendorMemory(Table(SESSION.client("dynamodb"), "none"), self.clock)
+            apis = VendorApis(http, memory, self.clock)
+            yield lambda **credentials: VendorClient(
+                apis,
+                api,
+                SourceSecret(api={n: SecretStr(v) for n, v in {**known, **credentials}.items()}),
+                Deadline(self.clock() + 5, self.clock),
+                "doorflow",
+                NOON,
+            )
+
+    def paths(self) -> list[str]:
+        """What was asked, by path."""
+        return [path for path, *_ in self.asked]
+
+
+def test_token() -> None:
+    """A token is asked for once, with the secret's credentials, and used until shortly before it ends."""
+    ask = Ask()
+    with ask.clients() as client:
+        assert client().get("/api/3/events/1") == {"id": 1}
+        assert client().get("/api/3/events/1") == {"id": 1}
+        ask.clock.advance(3541)
+        client().get("/api/3/events/1")
+    event = "/api/3/events/1"
+    assert ask.paths() == ["/oauth/token", event, event, "/oauth/token", event]
+    assert ask.asked[0][2] == "client_id=c&client_secret=s3cret&grant_type=client_credentials"
+    assert [sent for _, sent, _ in ask.asked if sent] == ["Bearer token-0"] * 2 + ["Bearer token-1"]
+
+
+def test_token_of_other_credentials() -> None:
+    """Other credentials get a token of their own, by refresh token where the secret has one."""
+    ask = Ask()
+    with ask.clients() as client:
+        client().get("/x")
+        client(refreshToken="r").get("/x")
+        client().get("/x")
+    assert [sent for path, sent, _ in ask.asked if path == "/x"] == [
+        "Bearer token-0",
+        "Bearer token-1",
+        "Bearer token-0",
+    ]
+    assert ask.asked[2][2].endswith("grant_type=refresh_token&refresh_token=r")
+
+
+def test_token_refused() -> None:
+    """A token that is refused is renewed once; a second refusal is the operator's to mend."""
+    ask = Ask()
+    ask.refused = {"Bearer token-0"}
+    with ask.clients() as client:
+        assert client().get("/x") == {"id": 1}
+        ask.refused = {f"Bearer token-{n}" for n in range(9)}
+        with pytest.raises(VendorRefused, match="401"):
+            client().get("/x")
+    assert ask.paths() == ["/oauth/token", "/x", "/oauth/token", "/x", "/x", "/oauth/token", "/x"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (httpx.Response(400, json={"error": "invalid_grant"}), VendorRefused),
+        (httpx.Response(401), VendorRefused),
+        (httpx.Response(503), VendorUnavailable),
+        (httpx.Response(200, text="no JSON"), VendorUnavailable),
+        ({"token": "x"}, VendorUnavailable),
+        ({"access_token": 7}, VendorUnavailable),
+        ({"access_token": "line\nbreak"}, VendorUnavailable),
+        ([], VendorUnavailable),
+    ],
+)
+def test_no_token(answer: Any, failure: type[Exception]) -> None:
+    """Without a token nothing is asked."""
+    ask = Ask()
+    ask.tokens = [answer]
+    with ask.clients() as client, pytest.raises(failure):
+        client().get("/x")
+    assert ask.paths() == ["/oauth/token"]
+
+
+def test_token_without_an_end() -> None:
+    """A token that does not say when it ends is used for some minutes."""
+    ask = Ask()
+    ask.tokens = [{"access_token": "a"}, {"access_token": "b", "expires_in": -1}, {"access_token": "c"}]
+    with ask.clients() as client:
+        for _ in range(2):
+            client().get("/x")
+            client().get("/x")
+            ask.clock.advance(300)
+    assert ask.paths() == ["/oauth/token", "/x", "/x"] * 2
+
+
+def test_setting() -> None:
+    """A value for a path is quoted; one that is missing is named."""
+    with Ask().clients() as client:
+        assert client(businessId="4/1").setting("businessId") == "4%2F1"
+        with pytest.raises(VendorRefused, match=r"has no api\.businessId$"):
+            client().setting("businessId")

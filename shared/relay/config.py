@@ -1,6 +1,6 @@
 """Sources, places, doors and sensors: what an operator writes into `relay.yaml`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -118,8 +118,8 @@ Problem = tuple[tuple[str, ...], str]
 """Where in `relay.yaml` (keys from the top), and what is wrong there."""
 
 
-def problems(relay: RelayYaml, families: Mapping[str, str]) -> Iterator[Problem]:
-    """What a valid shape can still get wrong. `families` maps each known vendor to its family."""
+def problems(relay: RelayYaml, families: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """What a valid shape can still get wrong. `families` maps each known vendor to its families."""
     for name, source in relay.sources.items():
         if source.vendor not in families:
             yield ("sources", name, "vendor"), f"unknown vendor {source.vendor!r}"
@@ -129,7 +129,7 @@ def problems(relay: RelayYaml, families: Mapping[str, str]) -> Iterator[Problem]
             known = relay.sources.get(source_name)
             if known is None:
                 yield (section, source_name), f"unknown source {source_name!r}"
-            elif families.get(known.vendor) == "hris":
+            elif families.get(known.vendor) == ("hris",):
                 yield (section, source_name), f"{source_name!r} is an HR system: it has no {section}"
             for entry, where in of_source.items():
                 if where.place not in relay.places:

@@ -15,7 +15,7 @@ from localrun import environment, gateway
 from localrun.aws import Aws, Resources, create
 from localrun.background import Background, Clock
 from localrun.poller import Poller
-from localrun.seed import families, load_config, seed, with_vendor_api
+from localrun.seed import load_config, routes, seed, with_vendor_api
 from localrun.serve import Served, bind
 from localrun.settings import DEMO, Secrets, Settings, StartError, read, read_secrets
 from localrun.template import REGION, STACK, Template
@@ -138,7 +138,7 @@ def about(urls: Urls, resources: Resources, variables: Mapping[str, str]) -> dic
 
 
 def _announce(url: str, urls: Urls, config: "RelayYaml") -> None:
-    webhooks = [f"  {url}/webhooks/{family}/{source}" for source, family in families(config).items()]
+    webhooks = [f"  {url}/webhooks/{family}/{source}" for family, source in routes(config)]
     calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
     lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
     if first := next(iter(config.sources.values()), None):

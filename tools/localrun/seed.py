@@ -25,11 +25,15 @@ def load_config(path: Path) -> "RelayYaml":
         raise StartError(error.problems, 2) from None
 
 
-def families(config: "RelayYaml") -> dict[str, str]:
-    """Each source's family, `access-control` or `hris`."""
+def routes(config: "RelayYaml") -> list[tuple[str, str]]:
+    """Each source with its family, `access-control` or `hris`; twice where it may be either."""
     from relay import vendors  # noqa: PLC0415
 
-    return {name: vendors.load(source.vendor).family for name, source in config.sources.items()}
+    return [
+        (family, name)
+        for name, source in config.sources.items()
+        for family in vendors.load(source.vendor).families
+    ]
 
 
 def with_vendor_api(secrets: Secrets, url: str) -> Secrets:
@@ -47,7 +51,7 @@ def seed(aws: Aws, resources: Resources, config: "RelayYaml", secrets: Secrets) 
     config_store.push(aws.dynamodb, resources.table, config)
     _put(aws, "calven", secrets["calven"])
     aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
-    for source, family in families(config).items():
+    for family, source in routes(config):
         if source in secrets:
             _put(aws, f"{family}/{source}", secrets[source])
         else:

@@ -15,6 +15,9 @@ from starlette.routing import Route
 EVENTS = Path(__file__).parents[2] / "events"
 
 
+BEARER = "authorization: Bearer"
+
+
 @dataclass(frozen=True)
 class Call:
     """A call of a vendor's API: its route, the file that holds its answer, and how it is authenticated."""
@@ -22,7 +25,8 @@ class Call:
     vendor: str
     path: str
     file: str
-    scheme: str = "Basic"
+    auth: str = "authorization: Basic"
+    method: str = "GET"
 
 
 CALLS = (
@@ -30,18 +34,46 @@ CALLS = (
     Call("hibob", "/v1/timeoff/employees/{employee}/requests/{request}", "request-{request}.json"),
     # https://apidocs.hibob.com/reference/get_people-identifier
     Call("hibob", "/v1/people/{employee}", "person-{employee}.json"),
+    # https://developer.personio.de/reference/get_v2-absence-periods
+    Call("personio", "/v2/auth/token", "token.json", auth="", method="POST"),
+    Call("personio", "/v2/absence-periods/{absence}", "absence-{absence}.json", BEARER),
+    Call("personio", "/v2/persons/{person}", "person-{person}.json", BEARER),
+    # https://apidoc.factorialhr.com/docs/manage-webhooks
+    Call(
+        "factorial",
+        "/api/{version}/resources/employees/employees/{employee}",
+        "employee-{employee}.json",
+        auth="x-api-key:",
+    ),
+    # https://docs.merge.dev/hris/employees
+    Call("merge", "/api/hris/v1/employees/{employee}", "employee-{employee}.json", BEARER),
+    # https://developer.peopleforce.io
+    Call("peopleforce", "/api/public/v3/employees/{employee}", "employee-{employee}.json", auth="x-api-key:"),
+    # https://docs.gusto.com/embedded-payroll/docs/time-off-requests
+    Call("gusto", "/v1/time_off/requests/{request}", "request-{request}.json", BEARER),
+    Call("gusto", "/v1/employees/{employee}", "employee-{employee}.json", BEARER),
+    # https://api.keypay.com.au
+    Call(
+        "keypay",
+        "/api/v2/business/{business}/employee/unstructured/{employee}",
+        "employee-{employee}.json",
+    ),
+    # https://github.com/doorflow/doorflow-sdk-typescript
+    Call("doorflow", "/oauth/token", "token.json", auth="", method="POST"),
+    Call("doorflow", "/api/3/events/{event}", "event-{event}.json", BEARER),
 )
 
 
 def create(events: Path = EVENTS, calls: tuple[Call, ...] = CALLS) -> Starlette:
     """The application."""
-    return Starlette(routes=[Route(call.path, _endpoint(call, events), methods=["GET"]) for call in calls])
+    return Starlette(
+        routes=[Route(call.path, _endpoint(call, events), methods=[call.method]) for call in calls]
+    )
 
 
 def _endpoint(call: Call, events: Path) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
-        scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != call.scheme.lower() or not credentials:
+        if call.auth and not _authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
         file = events / call.vendor / "api" / call.file.format(**request.path_params)
         if not file.is_file():
@@ -49,3 +81,10 @@ def _endpoint(call: Call, events: Path) -> Callable[[Request], Response]:
         return Response(file.read_bytes(), media_type="application/json")
 
     return answer
+
+
+def _authenticated(request: Request, auth: str) -> bool:
+    """Whether a request carries something in that header, after that scheme."""
+    header, _, scheme = auth.partition(":")
+    given, wanted = request.headers.get(header, ""), f"{scheme} ".lstrip()
+    return given[: len(wanted)].lower() == wanted.lower() and len(given) > len(wanted)

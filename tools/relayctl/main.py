@@ -9,12 +9,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.config import RelayYaml
 from relay.config_store import push
-from relay.dynamo import Conflict
+from relay.dynamo import Conflict, Table
 from relay.errors import TableUnavailable
-from relayctl import relay_yaml
+from relay.vendor_memory import VendorMemory
+from relayctl import relay_yaml, vendors
 from relayctl.dlq import dlq
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json
+from relayctl.output import print_json, print_table
 from relayctl.send import Sent, send_event
 from relayctl.target import tell_sandbox
 
@@ -78,6 +79,33 @@ def _print_sent(sent: Sent) -> None:
         click.echo("nothing reached Calven")
     for request in sent.calven or ():
         click.echo(f"Calven {request['path']} answered {request['status']}: {json.dumps(request['body'])}")
+
+
+@main.command("vendors")
+@common_options
+@pass_common
+def list_vendors(common: Common) -> None:
+    """List the systems whose webhooks are understood."""
+    if common.as_json:
+        print_json([vendors.summary(vendor) for vendor in vendors.records()])
+        return
+    print_table(vendors.COLUMNS, [vendors.row(vendor) for vendor in vendors.records()])
+
+
+@main.command()
+@click.argument("source")
+@common_options
+@pass_common
+def handshake(common: Common, source: str) -> None:
+    """Show the secrets that a vendor handed over for SOURCE within a day, the latest first."""
+    target = common.target()
+    offered = VendorMemory(Table(target.client("dynamodb"), target.table)).offered(source)
+    if common.as_json:
+        print_json(offered)
+    elif offered:
+        click.echo("\n".join(offered))
+    else:
+        raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 
 @main.group()

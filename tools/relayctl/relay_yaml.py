@@ -44,7 +44,7 @@ def _checked(path: Path, document: CommentedMap) -> RelayYaml:
     lines, found = dict(_lines((), document)), list(_key_problems((), document))
     try:
         relay = RelayYaml.model_validate({k: v for k, v in _plain(document).items() if v is not None})
-        found += problems(relay, {name: vendors.load(name).family for name in vendors.NAMES})
+        found += problems(relay, {name: vendors.load(name).families for name in vendors.NAMES})
     except ValidationError as error:
         found += [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
     if found:

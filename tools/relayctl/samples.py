@@ -8,8 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from relay import vendors
+from relay.events import LeaveChange, Webhook
 from relay.signatures import Signature
-from relay.vendors.base import Fresh, Vendor
+from relay.vendors.base import Family, Fresh, Vendor
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 
@@ -31,11 +32,27 @@ def body(vendor: str, name: str | None) -> bytes:
     return (EVENTS / vendor / f"{name or known[0]}.json").read_bytes()
 
 
+def topic(vendor: Vendor, name: str | None) -> str | None:
+    """The topic of a sample, which its name begins with, for a vendor whose URLs have one."""
+    return (name or names(vendor.name)[0]).partition("-")[0] if vendor.topics else None
+
+
+def family(vendor: Vendor, content: bytes) -> Family:
+    """The route for a sample: the vendor's, or of one that may be either, the one for what it says."""
+    events = vendor.parse(Webhook(body=content, received_at=0.0)) if len(vendor.families) > 1 else ()
+    return "hris" if any(isinstance(event, LeaveChange) for event in events) else vendor.family
+
+
 def renewed(vendor: Vendor, recorded: bytes, now: datetime) -> bytes:
     """The sample as an event of this moment: with new ids and times, so that it is no duplicate."""
     payload = json.loads(recorded)
     for path, kind in vendor.fresh.items():
         _renew(payload, path.split("."), kind, now)
+    return as_body(payload)
+
+
+def as_body(payload: Any) -> bytes:
+    """A payload as a body."""
     return json.dumps(payload).encode()
 
 

@@ -12,7 +12,7 @@ import httpx
 
 from relay.config_store import ConfigStore
 from relay.dynamo import Table
-from relay.vendors.base import Vendor
+from relay.vendors.base import Family, Vendor
 from relayctl import samples
 from relayctl.target import Target
 
@@ -46,11 +46,12 @@ def send_event(
         content = samples.body(vendor.name, event)
         if not as_is:
             content = samples.renewed(vendor, content, datetime.now(UTC))
-        source = source or _source_of(target, vendor)
-        signature = samples.signed(vendor, content, _secret(target, vendor, source), time.time())
+        source, family = source or _source_of(target, vendor), samples.family(vendor, content)
+        signature = samples.signed(vendor, content, _secret(target, family, source), time.time())
     except (samples.UnknownSample, ValueError) as error:
         raise click.ClickException(str(error)) from None
-    webhook_url = _webhook_url(url or target.api_url, vendor, source)
+    route = "/".join(filter(None, (family, source, samples.topic(vendor, event))))
+    webhook_url = _webhook_url(url or target.api_url, route)
     seen = len(_calven_requests(target) or ())
     answer = _post(webhook_url, content, signature.headers, signature.query)
     requests = _calven_requests(target)
@@ -65,15 +66,15 @@ def _source_of(target: Target, vendor: Vendor) -> str:
     return found
 
 
-def _secret(target: Target, vendor: Vendor, source: str) -> dict[str, Any]:
-    name = f"{target.stack}/{vendor.family}/{source}"
+def _secret(target: Target, family: Family, source: str) -> dict[str, Any]:
+    name = f"{target.stack}/{family}/{source}"
     text = target.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"]
     secret: dict[str, Any] = json.loads(text)
     return secret
 
 
-def _webhook_url(base: str, vendor: Vendor, source: str) -> str:
-    return base if "/webhooks/" in base else f"{base.rstrip('/')}/webhooks/{vendor.family}/{source}"
+def _webhook_url(base: str, route: str) -> str:
+    return base if "/webhooks/" in base else f"{base.rstrip('/')}/webhooks/{route}"
 
 
 def _post(url: str, content: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> httpx.Response:

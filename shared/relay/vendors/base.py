@@ -63,7 +63,8 @@ class Api:
 class Vendor:
     """One vendor: where its facts come from, how it signs, and how its payloads become events.
 
-    `parse` is pure; it raises `Unparseable`. `fetch` turns a `Notice` into what the API says.
+    `parse` is pure; it raises `Unparseable`. `fetch` turns a `Notice` into what the API says. `topics` are
+    the last segments of the URL for a vendor whose bodies do not name their event.
     `ack_seconds` is how long the vendor waits for an answer, `queued_status` what it is answered when an
     event waits. `is_ping` recognises the unsigned bodies with which the vendor tries the URL, `handshake`
     finds the secret in a body that hands one over. `keep` makes of a verified request's headers those that
@@ -85,6 +86,7 @@ class Vendor:
     confidence: Confidence
     scheme: Scheme
     parse: Callable[[Webhook], Sequence[Event]]
+    topics: frozenset[str] = frozenset()
     ack_seconds: float = 5.0
     queued_status: Literal[200, 202] = 202
     is_ping: Callable[[bytes], bool] = lambda _: False

@@ -93,6 +93,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=HeaderToken("x-factorial-wh-challenge"),
     parse=parse,
+    topics=TOPICS,
     api=Api(host="https://api.factorialhr.com", headers=_headers),
     fetch=fetch,
     fresh={"updated_at": "iso"},

@@ -1,0 +1,82 @@
+"""What vendors' APIs answered when it was recorded, and what becomes of a sample when they are asked."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from relay import vendors
+from relay.events import Event, Notice, Webhook
+from relay.inbound import RawRequest
+from relay.vendors.base import Vendor
+from relayctl import samples
+from tests.rig import EVENTS, NOON
+
+
+class Api:
+    """A vendor's API with the answers of `events/<vendor>/api`; `change` may alter one before it is given."""
+
+    def __init__(self, vendor: str, change: Callable[[Any], Any] = lambda answer: answer) -> None:
+        self._folder, self._change = EVENTS / vendor / "api", change
+        self.asked: list[str] = []
+
+    def get(self, path: str, absent: Collection[int] = (404,)) -> Any:
+        """The answer whose file ends in the path's last segment; None without one."""
+        self.asked.append(path)
+        last = path.partition("?")[0].rpartition("/")[2]
+        found = list(self._folder.glob(f"*-{last}.json"))
+        if not found:
+            assert 404 in absent
+            return None
+        return self._change(json.loads(found[0].read_text()))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Nothing is recorded."""
+        self.asked.append(path)
+        assert body
+
+    def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
+        """Asked each time."""
+        assert employee
+        return ask()
+
+    def first_seen(self, event_id: str) -> float:
+        """Always the same time."""
+        assert event_id
+        return NOON
+
+    def setting(self, name: str) -> str:
+        """Any value."""
+        return f"a-{name}"
+
+    def now(self) -> float:
+        """Always the same time."""
+        return NOON
+
+
+def webhook(vendor: Vendor, name: str, body: bytes | None = None) -> Webhook:
+    """A sample as a verified webhook, signed at `NOON`."""
+    body = samples.body(vendor.name, name) if body is None else body
+    signature = vendor.scheme.sign(body, "whsec_c2VjcmV0", NOON)
+    request = RawRequest("POST", "source", body, NOON, headers=signature.headers)
+    topic = samples.topic(vendor, name)
+    return Webhook(body=body, received_at=NOON, topic=topic, headers=vendor.keep(request.headers))
+
+
+def events(vendor: str, name: str, api: Api | None = None) -> Sequence[Event]:
+    """What a sample becomes, once the vendor's API has been asked."""
+    record = vendors.load(vendor)
+    return [
+        event
+        for parsed in record.parse(webhook(record, name))
+        for event in asked(record, parsed, api or Api(vendor))
+    ]
+
+
+def asked(vendor: Vendor, event: Event, api: Api) -> Sequence[Event]:
+    """An event, or what the API says where it only announces something."""
+    return vendor.fetch(event, api) if isinstance(event, Notice) and vendor.fetch else [event]
+
+
+def every() -> list[tuple[str, str]]:
+    """Each vendor with each of its samples."""
+    return [(vendor, name) for vendor in vendors.NAMES for name in samples.names(vendor)]
