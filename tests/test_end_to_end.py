@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,11 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from localrun.settings import DEMO
+from relay.events import iso
+
 RELAYCTL = Path(sys.executable).with_name("relayctl")
+GENERIC = (Path(__file__).parents[1] / "docs" / "vendors" / "generic.md").read_text("utf-8")
 
 
 class Run:
@@ -114,17 +119,59 @@ def run() -> Iterator[Run]:
         yield started
 
 
-def test_four_vendors(run: Run) -> None:
+def test_every_vendor(run: Run) -> None:
     """The first sample of each vendor is forwarded, and `send` shows what reached Calven."""
-    for vendor, path in (
-        ("kisi", "/v1/occupancy"),
-        ("verkada", "/v1/occupancy"),
-        ("deel", "/v1/timeoff"),
-        ("hibob", "/v1/timeoff"),
-    ):
-        sent = run.send(vendor)
-        assert (sent["status"], sent["answer"]["status"]) == (200, "forwarded")
+    paths = {"access-control": "/v1/occupancy", "hris": "/v1/timeoff"}
+    listed = json.loads(run.command("vendors", "--json").stdout)
+    assert len(listed) == 21
+    for vendor in listed:
+        sent = run.send(vendor["vendor"])
+        assert (sent["status"], sent["answer"]["status"]) == (200, "forwarded"), vendor["vendor"]
+        path = paths[vendor["families"][0]]
         assert [(request["path"], request["status"]) for request in sent["calven"]] == [(path, 200)]
+
+
+def test_generic_leave(run: Run) -> None:
+    """A source that takes both kinds is posted leave on the HR route."""
+    sent = run.send("generic", "leave-approved")
+    assert "/webhooks/hris/generic" in sent["url"]
+    assert sent["answer"] == {"status": "forwarded", "events": 1}
+
+
+def test_handshake(run: Run) -> None:
+    """A vendor that has handed nothing over has nothing to show."""
+    shown = run.command("--local", "handshake", "gusto")
+    assert (shown.returncode, shown.stdout) == (1, "")
+    assert "nothing was handed over for 'gusto'" in shown.stderr
+    assert json.loads(run.command("--local", "--json", "handshake", "gusto").stdout) == []
+
+
+@pytest.mark.parametrize(("language", "command"), [("python", [sys.executable]), ("sh", ["sh"])])
+def test_scripts_of_the_generic_page(run: Run, tmp_path: Path, language: str, command: list[str]) -> None:
+    """The page's scripts post what the relay takes, and say so when it does not."""
+    [text] = re.findall(rf"```{language}\n(.*?)```", GENERIC.partition("## Try it")[0], re.DOTALL)
+    script, event = tmp_path / "send", tmp_path / "event.json"
+    script.write_text(text)
+    badge = {"type": "badge", "id": language, "at": iso(time.time()), "door": "north", "person": language}
+    event.write_text(json.dumps(badge))
+    secret = json.loads((DEMO / "secrets.json").read_text())["generic"]["signingSecrets"][0]
+    where = {"RELAY_URL": f"{run.url}/webhooks/access-control/generic", "RELAY_SECRET": secret}
+
+    def post(**changed: str) -> subprocess.CompletedProcess[str]:
+        environment = {**run.environment, **where, **changed}
+        return subprocess.run(
+            [*command, script, event],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert '{"status": "forwarded"' in (posted := post()).stdout, posted.stderr
+    refused = post(RELAY_SECRET="whsec_b3RoZXI=")
+    assert refused.returncode != 0
+    assert "401" in refused.stderr
 
 
 def test_output_for_people(run: Run) -> None:

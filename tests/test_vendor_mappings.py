@@ -16,7 +16,7 @@ NOW = iso(NOON)
 """What stands for a time that the payload does not have: `now` below."""
 
 EXPECTED: dict[str, list[str]] = {
-    "brivo access-granted": ["badge ? 408023598 by sam@example.com at 11-02 22:19:03"],
+    "brivo access-granted": ["badge ? 408023598 by lou@example.com at 11-02 22:19:03"],
     "brivo administrator-pulse": ["ignored other_event"],
     "brivo denied": ["ignored denied"],
     "butlr floor-occupancy": ["reading space_1: 12, True, at 11-02 22:50:32"],
@@ -50,8 +50,8 @@ EXPECTED: dict[str, list[str]] = {
     "factorial create-pending": ["requested 71003 2027-06-07..2027-06-11 Holidays 2026-11-03"],
     "factorial delete": ["ended 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-04"],
     "factorial reject": ["ended 71004 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-03 declined"],
-    "genea access-granted": ["badge ? 000000000001 by sam@example.com at 11-02 22:45:38"],
-    "genea access-granted-at-door": ["badge ? 000000000001 by sam@example.com at 11-02 22:45:38"],
+    "genea access-granted": ["badge ? 000000000001 by gia@example.com at 11-02 22:45:38"],
+    "genea access-granted-at-door": ["badge ? 000000000001 by gia@example.com at 11-02 22:45:38"],
     "genea audit": ["ignored other_event"],
     "genea denied": ["ignored denied"],
     "generic badge-in": ["badge in north by sam@example.com at 11-02 22:49:35"],

@@ -63,7 +63,8 @@ def test_asked_once_an_employee(rig: Rig) -> None:
     """Webhooks about an employee whose address is known need no API of the vendor's, for a day."""
 
     def approve(number: int, relay: Relay) -> object:
-        leave = sample("factorial", "approve", id=str(number), start_on=f"2027-06-0{number}")
+        day = f"2027-06-0{number}"
+        leave = sample("factorial", "approve", id=str(number), start_on=day, finish_on=day)
         return rig.post("factorial", leave, topic="approve", relay=relay)[1]["status"]
 
     assert approve(1, rig.relay) == "forwarded"

@@ -1,0 +1,103 @@
+"""The open door: our own format, signed as Standard Webhooks says."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from standardwebhooks import Webhook
+
+from relay.vendors.generic import MOST
+from tests.payloads import ANY_JSON, mutated, reads_or_refuses
+from tests.rig import Rig, content, sample
+
+ROOT = Path(__file__).parents[1]
+
+
+def post(rig: Rig, payload: Any, family: str = "access-control") -> tuple[int, Any]:
+    """Post a payload, signed by the scheme's own package."""
+    body = content("generic", payload).decode()
+    signer, now = Webhook(rig.secrets["generic"]["signingSecrets"][0]), rig.clock()
+    at = datetime.fromtimestamp(now, UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now)),
+        "webhook-signature": signer.sign("msg_1", at, body),
+    }
+    return rig.post("generic", body.encode(), headers=headers, family=family)
+
+
+def test_forwarded(rig: Rig) -> None:
+    """Badges and readings become occupancy, leave becomes time off."""
+    assert post(rig, "badge-in") == (200, {"status": "forwarded", "events": 2})
+    assert post(rig, "reading") == (200, {"status": "forwarded", "events": 1})
+    assert post(rig, "leave-approved", "hris") == (200, {"status": "forwarded", "events": 1})
+    assert post(rig, "leave-ended", "hris") == (200, {"status": "forwarded", "events": 1})
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1, "desk-7": 1}
+    assert rig.away("noa@example.com") == {}
+
+
+def test_any_order(rig: Rig) -> None:
+    """An end that comes before the approval it followed still ends it."""
+    late = sample("generic", "leave-ended", email="noa@example.com", start="2027-10-04", end="2027-10-08")
+    assert post(rig, late, "hris")[0] == 200
+    assert post(rig, "leave-approved", "hris") == (200, {"status": "ignored", "reason": "superseded"})
+    assert rig.away("noa@example.com") == {}
+
+
+def test_other_route(rig: Rig) -> None:
+    """Leave on the access-control route, and a badge on the HR route, are dead letters."""
+    for event, family in (("leave-approved", "access-control"), ("badge-in", "hris")):
+        assert post(rig, event, family) == (202, {"status": "queued", "reason": "unparseable"})
+    assert {letter["detail"] for letter in rig.dead_letters()} == {
+        "event: it belongs to the other family's route"
+    }
+    assert rig.requests() == []
+
+
+def test_one_at_fault(rig: Rig) -> None:
+    """Of a list the good ones are forwarded, each other one is a dead letter of its own."""
+    badges = sample("generic", "badges")
+    answer = post(rig, [*badges, {**badges[0], "at": "yesterday"}, {"type": "sneeze"}])
+    assert answer == (202, {"status": "queued", "reason": "unparseable"})
+    assert rig.counts()["sydney"] == 2
+    assert len(rig.dead_letters()) == 2
+
+
+def test_most(rig: Rig) -> None:
+    """A hundred events fit into one delivery; more wait for the retry function."""
+    badge = sample("generic", "badge-in")
+    many = [{**badge, "id": f"b{n}", "person": f"p{n}"} for n in range(MOST + 1)]
+    assert post(rig, many[:MOST])[0] == 200
+    assert rig.counts()["sydney"] == MOST
+    assert post(rig, many) == (202, {"status": "queued", "reason": "large_delivery"})
+    rig.retry()
+    assert rig.counts()["sydney"] == MOST + 1
+
+
+@pytest.mark.parametrize(
+    "extra", [{"colour": "red"}, {"person": ""}, {"id": ""}, {"at": "2026-11-02T22:49:35"}]
+)
+def test_typing_errors_are_seen(rig: Rig, extra: dict[str, Any]) -> None:
+    """Unknown fields, empty ids and times without a zone are refused by name."""
+    assert post(rig, sample("generic", "badge-in", **extra))[1]["reason"] == "unparseable"
+    assert next(iter(extra)) in rig.dead_letters()[0]["detail"]
+
+
+def test_schema() -> None:
+    """The published schema names what the models read, and forbids the rest."""
+    schema = json.loads((ROOT / "docs" / "schema" / "generic.json").read_text())
+    shapes = schema["$defs"]
+    assert set(shapes) == {"Badge", "Reading", "Leave"}
+    assert set(shapes["Badge"]["required"]) == {"type", "id", "at", "door"}
+    assert {"changedAt", "firstDayPart", "leaveType"} <= set(shapes["Leave"]["properties"])
+    assert all(shape["additionalProperties"] is False for shape in shapes.values())
+
+
+@given(st.binary() | ANY_JSON.map(lambda value: json.dumps(value).encode()) | mutated("generic"))
+def test_anything(body: bytes) -> None:
+    """Whatever bytes and whatever JSON arrive are read or refused, without repeating them."""
+    reads_or_refuses("generic", body)
