@@ -7,6 +7,8 @@ BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
+CHECKOV_READY := .venv-checkov/.ready
+STAGE ?= dev
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built.
 TESTS := not package
@@ -28,14 +30,15 @@ chaos: $(READY) ## Break everything around a local relay, and account for every 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
 	$(BIN)/python tools/build/docs.py
 
-lint: $(READY) $(SAM_READY) ## Check style, types and the template, as written and as it will be deployed
+lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the template, as written and as it will be deployed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy shared functions tools tests
 	$(BIN)/python tools/build/docs.py --check
 	$(SAM) validate --lint
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/python tools/build/lint_template.py template.yaml
+	$(BIN)/python tools/build/lint_template.py template.yaml build/transformed.json
+	.venv-checkov/bin/checkov --config-file .checkov.yaml -f template.yaml build/transformed.json
 
 build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no containers)
 	$(BIN)/python tools/build/package.py
@@ -44,17 +47,19 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no co
 check: TESTS :=
 check: lint build test ## Everything that must pass before a merge
 
-deploy: build ## Deploy to AWS, asking for the stack's name, region and parameters
-	$(SAM) deploy --guided --capabilities CAPABILITY_IAM
+deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
+	$(SAM) deploy --config-env $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
+	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/sam.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
+	$(PIN) tools/build/checkov.in -o requirements-checkov.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
+	rm -rf .venv .venv-sam .venv-checkov .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
 # $(call environment,folder,lock,seconds) makes a virtual environment that holds what the lock names.
 PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
@@ -73,4 +78,8 @@ $(READY): requirements-dev.lock pyproject.toml
 
 $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)
+	@touch $@
+
+$(CHECKOV_READY): requirements-checkov.lock
+	$(call environment,.venv-checkov,$<,40)
 	@touch $@

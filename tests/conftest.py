@@ -9,7 +9,6 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "POWERTOOLS_SERVICE_NAME": "calven-relay",
     "POWERTOOLS_METRICS_NAMESPACE": "CalvenRelay",
 }
 
