@@ -161,15 +161,26 @@ def pull(table: Table, version: int | None = None) -> RelayYaml:
     if number != current and (main is None or "pushed_at" not in main):
         raise UnknownVersion(f"there is no version {number}")
     config = _read(Config, main)
-    entries: dict[str, dict[str, dict[str, Any]]] = {"door": {}, "sensor": {}}
-    for (kind, of_sources), model in zip(entries.items(), (Door, Sensor), strict=True):
-        for source in config.sources:
-            items = table.query(_partition(number, source), f"{kind}#")
-            if found := {str(i["sk"]).removeprefix(f"{kind}#"): _read(model, i) for i in items}:
-                of_sources[source] = found
     return RelayYaml(
-        sources=config.sources, places=config.places, doors=entries["door"], sensors=entries["sensor"]
+        sources=config.sources,
+        places=config.places,
+        doors=_entries(table, number, config, Door, "door#"),
+        sensors=_entries(table, number, config, Sensor, "sensor#"),
     )
+
+
+def _entries(
+    table: Table, version: int, config: Config, model: type[M], prefix: str
+) -> dict[str, dict[str, M]]:
+    """The doors or sensors of each source of a version; no source that has none."""
+    found = {
+        source: {
+            str(item["sk"]).removeprefix(prefix): _read(model, item)
+            for item in table.query(_partition(version, source), prefix)
+        }
+        for source in config.sources
+    }
+    return {source: entries for source, entries in found.items() if entries}
 
 
 def rollback(table: Table, to: int | None = None) -> Version:
