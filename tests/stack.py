@@ -24,5 +24,5 @@ def deploy(rig: Rig, name: str = STACK, api_url: str = "https://api.example.com"
     }
     parameter = {"ParameterKey": "CalvenBaseUrl", "ParameterValue": str(rig.sandbox.base_url)}
     cloudformation = boto3.client("cloudformation")
-    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=[parameter])  # type: ignore[list-item]
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=[parameter])
     cloudformation.close()

@@ -152,7 +152,10 @@ def history(table: Table) -> list[Version]:
 
 
 def pull(table: Table, version: int | None = None) -> RelayYaml:
-    """A version as it was pushed, the current one by default. Raises `UnknownVersion`, `TableUnavailable`."""
+    """A version as it was pushed, the current one by default. Raises `UnknownVersion`, `TableUnavailable`.
+
+    What is as by default counts as left out: stored records have every field, which files need not.
+    """
     current = _pointer(table).get("version")
     number = current if version is None else version
     if number is None:
@@ -161,12 +164,13 @@ def pull(table: Table, version: int | None = None) -> RelayYaml:
     if number != current and (main is None or "pushed_at" not in main):
         raise UnknownVersion(f"there is no version {number}")
     config = _read(Config, main)
-    return RelayYaml(
+    relay = RelayYaml(
         sources=config.sources,
         places=config.places,
         doors=_entries(table, number, config, Door, "door#"),
         sensors=_entries(table, number, config, Sensor, "sensor#"),
     )
+    return RelayYaml.model_validate(relay.model_dump(by_alias=True, exclude_defaults=True))
 
 
 def _entries(

@@ -16,8 +16,8 @@ from relayctl.target import Target
 SECONDS = 15.0
 RETRY = "see that Calven is up and that the network lets you reach it; events wait meanwhile"
 NEXT = {
-    400: "compare the key, and the secret's `auth`, with Calven's console: relayctl secrets put calven",
-    401: "compare the key, its secret and the region with Calven's console: relayctl secrets put calven",
+    400: "compare the key and the secret's `auth`, with Calven's console: relayctl secrets put calven",
+    401: "compare key, secret and region with Calven's console, and the clock: relayctl secrets put calven",
     403: "give the API key its role for occupancy and time off in Calven's console",
     404: "mend the base URL: the stack's parameter CalvenBaseUrl, or CALVEN_BASE_URL of `make run`",
 }

@@ -26,7 +26,10 @@ HELD = ("start", "end", "type", "calven")
 @common_options
 @pass_common
 def occupancy(common: Common) -> None:
-    """Show the counts of each site's operating day, and what sensors read last."""
+    """Show the counts of each site's operating day, and what sensors read last.
+
+    "told" is what Calven has accepted, or what is safe in a queue on its way there.
+    """
     target = common.target()
     counts, readings = list(_counts(target)), list(_readings(target))
     if common.as_json:
