@@ -196,6 +196,25 @@ def test_rollback_that_is_overtaken(rig: Rig) -> None:
     assert [version.number for version in history(ledger(rig)) if version.current] == [3]
 
 
+def test_conflicts(rig: Rig, command: Command, tmp_path: Path) -> None:
+    """Whoever pushes or rolls back while somebody else does is told so: exit code 1."""
+    (tmp_path / "relay.yaml").write_text(ONE_PLACE)
+    command("push")
+    main_of_first = {"pk": {"S": "config#1"}, "sk": {"S": "main"}}
+    table = rig.resources.table
+    for number in (3, 4):
+        item = {"pk": {"S": f"config#{number}"}, "sk": {"S": "main"}, "body": {"S": "{}"}}
+        rig.aws.dynamodb.put_item(TableName=table, Item=item)
+    result = command("push")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: somebody else pushed meanwhile")
+    rig.aws.dynamodb.update_item(TableName=table, Key=main_of_first, UpdateExpression="REMOVE body")
+    result = command("rollback")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: somebody else pushed meanwhile")
+    assert [v["version"] for v in json.loads(command("history", "--json").stdout) if v["current"]] == [2]
+
+
 def test_version_of_an_older_relay(rig: Rig) -> None:
     """A version of which it is not noted that it is whole is current as long as it is, and nothing after."""
     main: Key = ("config#1", "main")

@@ -102,6 +102,12 @@ def test_calven_without_secret(rig: Rig) -> None:
     assert rig.requests() == []
 
 
+def test_calven_of_an_older_stack(rig: Rig) -> None:
+    """A stack that does not say which Calven it tells cannot be checked."""
+    deploy(rig, calven=False)
+    assert listed("calven", "check")[0]["detail"] == "the stack has no parameter CalvenBaseUrl"
+
+
 def now(rig: Rig) -> None:
     """Have the relay's clock say what the command's does."""
     rig.clock.now = time.time()

@@ -109,6 +109,16 @@ def test_rotation(rig: Rig, command: Command) -> None:
     assert len(stored(rig, "hris/hibob")["signingSecrets"]) == 2
 
 
+def test_api_is_kept(rig: Rig, command: Command) -> None:
+    """An empty answer keeps a field of the API that is there, and another one changes it."""
+    before = stored(rig, "hris/hibob")
+    result = command("put", "hibob", answers=[VALUE, "", "new-token", ""])
+    assert result.exit_code == 0, result.output
+    assert before["api"]["serviceUserId"] not in result.output
+    api = {**before["api"], "serviceUserToken": "new-token"}
+    assert stored(rig, "hris/hibob") == {"signingSecrets": [VALUE], "api": api}
+
+
 def test_nothing_to_add_to(rig: Rig, command: Command) -> None:
     """`--add` without a secret that is there, or to one of the wrong shape, is exit code 1."""
     delete(rig, "hris/deel")

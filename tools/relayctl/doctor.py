@@ -10,7 +10,7 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay import vendors
-from relay.config_store import ConfigStore, UnknownVersion, pull
+from relay.config_store import POINTER, ConfigStore, UnknownVersion, pull
 from relay.vendor_memory import VendorMemory
 from relayctl import calven, dead_letters, relay_yaml, secret_store
 from relayctl.checks import Finding, guarded, report
@@ -57,7 +57,7 @@ def doctor(common: Common) -> None:
 
 
 def _target(target: Target) -> Iterator[Finding]:
-    target.ledger().get([("config", "pointer")])
+    target.ledger().get([POINTER])
     yield Finding(check="target", ok=True, detail=f"{target.stack} at {target.api_url}")
 
 

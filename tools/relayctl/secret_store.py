@@ -154,6 +154,14 @@ def stored(target: Target, name: str) -> Content | None:
     return parsed(found.get("SecretString", ""))
 
 
+def api(target: Target, family: Family, source: str) -> dict[str, str]:
+    """What a source's API is called with so far; nothing where its secret cannot be read."""
+    with suppress(BadSecret):
+        secret = _shaped(stored(target, source_name(family, source)) or {})
+        return {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
+    return {}
+
+
 def with_first(vendor: Vendor, old: Content, new: Content) -> Content:
     """The secret there is, with the new one's values before its own; all else stays unless it is new too."""
     kind = vendor.scheme.credentials

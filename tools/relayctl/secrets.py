@@ -51,7 +51,10 @@ def put_secret(
             made = secret_store.generated(vendor) if generate else None
             families = _families(vendor, family)
             old = _old(target, source, families) if add else {}
-            new = _from_file(file) if file else _asked(vendor, made, with_api=not add)
+            if file:
+                new = _from_file(file)
+            else:
+                new = _asked(vendor, made, None if add else secret_store.api(target, families[0], source))
             names = _put(target, vendor, source, new, old, families)
     except BadSecret as error:
         raise click.ClickException(f"the secret of {source}: {error}") from None
@@ -114,19 +117,25 @@ def _from_file(file: str) -> Content:
         raise BadSecret("it is not UTF-8") from None
 
 
-def _asked(vendor: Vendor, made: str | None, with_api: bool) -> Content:
-    """The answers for a source of this vendor; the prompts are on standard error."""
+def _asked(vendor: Vendor, made: str | None, api: dict[str, str] | None) -> Content:
+    """The answers for a source of this vendor; the prompts are on standard error.
+
+    `api` is what its API is called with so far; None where that is not to be asked for.
+    """
     kind = vendor.scheme.credentials
     what = "signing secret" if kind == "signingSecrets" else "token"
     content: dict[str, Any] = {kind: [made or _ask(f"{vendor.title}: {what}")]}
-    if vendor.api and with_api:
-        content["api"] = _asked_api(vendor.api)
+    if vendor.api and api is not None:
+        content["api"] = _asked_api(vendor.api, api)
     return content
 
 
-def _asked_api(api: Api) -> dict[str, str]:
-    given = {name: _ask(f"api.{name}") for name in api.fields}
-    given |= {name: _ask(f"api.{name} (optional)", default="") for name in (*api.optional, BASE_URL)}
+def _asked_api(api: Api, kept: dict[str, str]) -> dict[str, str]:
+    given = {}
+    for name in (*api.fields, *api.optional, BASE_URL):
+        required = name in api.fields
+        hint = " (empty keeps it)" if kept.get(name) else "" if required else " (optional)"
+        given[name] = _ask(f"api.{name}{hint}", kept.get(name) or (None if required else ""))
     return {name: value for name, value in given.items() if value}
 
 
