@@ -260,6 +260,7 @@ class Rig:
             unprocessed_queue_url=resources.unprocessed_queue_url,
             dead_letter_queue_url=resources.dead_letter_queue_url,
             region="us-east-1",
+            calven_url=str(self.sandbox.base_url),
         )
 
     def _receive(self) -> list[Any]:

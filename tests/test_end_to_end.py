@@ -174,6 +174,23 @@ def test_scripts_of_the_generic_page(run: Run, tmp_path: Path, language: str, co
     assert "401" in refused.stderr
 
 
+def test_operators_commands(run: Run) -> None:
+    """What a run serves is in order, can be pulled, and its secrets can be changed."""
+    run.send("kisi")
+    found = json.loads(run.command("--local", "--json", "doctor").stdout)
+    assert [
+        one for one in found if not one["ok"] and one["check"] not in ("dead letters", "handshakes")
+    ] == []
+    assert run.command("--local", "config", "diff", str(DEMO / "relay.yaml")).returncode == 0
+    made = json.loads(
+        run.command("--local", "--json", "secrets", "put", "genea", "--add", "--generate").stdout
+    )
+    assert made["secrets"] == ["calven-relay-local/access-control/genea"]
+    assert run.send("genea")["status"] == 200
+    counts = json.loads(run.command("--local", "--json", "occupancy").stdout)["counts"]
+    assert {"sydney", "sydney-l3"} <= {count["place"] for count in counts}
+
+
 def test_output_for_people(run: Run) -> None:
     """Without `--json`, `send` and `dlq list` say the same in words."""
     result = run.command("send", "kisi", "unmapped-door")

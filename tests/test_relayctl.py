@@ -12,6 +12,7 @@ from localrun.settings import DEMO
 from relayctl import dead_letters, samples
 from relayctl.main import main
 from tests.rig import Rig, sample
+from tests.stack import deploy
 
 Command = Callable[..., Result]
 
@@ -76,29 +77,9 @@ def test_nothing_runs(command: Command, arguments: Sequence[str]) -> None:
     assert "no local relay answers at http://127.0.0.1:9: start one with `make run`" in result.stderr
 
 
-def deployed(rig: Rig) -> None:
-    """A stack with the outputs that `--stack` looks for."""
-    import boto3  # noqa: PLC0415 - only here
-
-    resources = rig.resources
-    outputs = {
-        "ApiUrl": "https://api.example.com",
-        "TableName": resources.table,
-        "UnprocessedQueueUrl": resources.unprocessed_queue_url,
-        "DeadLetterQueueUrl": resources.dead_letter_queue_url,
-    }
-    template = {
-        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
-        "Outputs": {name: {"Value": value} for name, value in outputs.items()},
-    }
-    cloudformation = boto3.client("cloudformation")
-    cloudformation.create_stack(StackName="relay", TemplateBody=json.dumps(template))
-    cloudformation.close()
-
-
 def test_dead_letters_of_a_stack(rig: Rig, command: Command) -> None:
     """`dlq list` shows a deployed stack's dead letters, as a table and as one JSON array."""
-    deployed(rig)
+    deploy(rig, "relay")
     rig.post("kisi", "unmapped-door")
     rig.post("deel", "deleted")
     result = command("--stack", "relay", "dlq", "list")
@@ -145,7 +126,7 @@ def test_age(seconds: int, text: str) -> None:
 
 def test_push(rig: Rig, command: Command, tmp_path: Path) -> None:
     """`config push` stores a version that the functions take up."""
-    deployed(rig)
+    deploy(rig, "relay")
     (tmp_path / "relay.yaml").write_text("sources: {kisi-sydney: {vendor: kisi, enabled: false}}")
     result = command("--stack", "relay", "--json", "config", "push")
     assert json.loads(result.stdout) == {"version": 2}
@@ -157,7 +138,7 @@ def test_push(rig: Rig, command: Command, tmp_path: Path) -> None:
 
 def test_terminal_is_obeyed_by_nobody(rig: Rig, command: Command) -> None:
     """Text from a payload reaches the terminal without what a terminal would act upon."""
-    deployed(rig)
+    deploy(rig, "relay")
     rig.post("kisi", sample("kisi", "unmapped-door", object_id="\x1b[31mred\x1b]0;title\x07"))
     shown = command("--stack", "relay", "dlq", "list").output
     assert "\x1b" not in shown

@@ -41,15 +41,23 @@ class Transient(CalvenError):
     """Try again later: time-out, broken connection, 408, 425, 429, 5xx, unreadable 200.
 
     `retry_after` is Calven's own wait in seconds; `uncertain` tells whether Calven may yet take the request,
-    which was given up.
+    which was given up; `status` is that of the answer, if there was one.
     """
 
     reason = "calven_unavailable"
 
-    def __init__(self, detail: str, *, retry_after: float | None = None, uncertain: bool = False) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        uncertain: bool = False,
+        status: int | None = None,
+    ) -> None:
         super().__init__(detail)
         self.retry_after = retry_after
         self.uncertain = uncertain
+        self.status = status
 
 
 class Misconfigured(Transient):
@@ -164,6 +172,10 @@ class Calven:
                 break
         return results
 
+    def authenticate(self, deadline: Deadline) -> None:
+        """Ask for a new token, to see whether Calven gives one. Raises `Transient` or `Misconfigured`."""
+        self._new_token(deadline)
+
     def _send(self, batch: Sequence[Submission], deadline: Deadline) -> dict[str, Result]:
         """One request for events of one endpoint and source. Raises `Transient` or `Refused`."""
         if min(s.not_after for s in batch) < self._clock() + max(deadline.left(), 0):
@@ -208,13 +220,14 @@ class Calven:
             raise Transient(str(error)) from None
         if answer.status in (400, 401):
             self._secrets.forget("calven")
-            raise Misconfigured(f"Calven refuses the API key: {path} answered {answer.status}")
+            detail = f"Calven refuses the API key: {path} answered {answer.status}"
+            raise Misconfigured(detail, status=answer.status)
         try:
             self._raise_for_status(answer, f"{path} ")
         except Refused as error:
-            raise Misconfigured(str(error)) from None
+            raise Misconfigured(str(error), status=answer.status) from None
         except Transient as error:
-            raise type(error)(str(error), retry_after=error.retry_after) from None
+            raise type(error)(str(error), retry_after=error.retry_after, status=answer.status) from None
         try:
             if secret.auth == "hmac":
                 issued = _Token.model_validate_json(answer.body)

@@ -123,6 +123,11 @@ class Headcount:
             raise _TooMany
         self._table.write([*updates, *guard])
 
+    def today(self, site: str, config: Config) -> tuple[Day, list[tuple[str, Count]]]:
+        """The operating day that it is at a site now, and each place's count in it."""
+        day = operating_day(config, site, int(self._clock() * 1000))
+        return day, [(place, count) for place, count, _ in self._counts(day)]
+
     def close_days(self, site: str, config: Config) -> list[tuple[str, Fact]]:
         """What there is to tell about a site's days: zeros of those that are over, and all left unreported.
 

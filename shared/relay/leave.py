@@ -197,6 +197,12 @@ class Leaves:
         by_id = {t.event_id(cause[0], f"{cause[1]}#{number}", employee.email): t for t in sending}
         return Turn(leased, employee.held, cause, by_id, until, seconds), False
 
+    def employee(self, email: str) -> Employee | None:
+        """What the ledger holds of an employee; None where it holds nothing."""
+        key = _employee_key(email)
+        item = self._table.get([key]).get(key)
+        return _employee(item, email) if item else None
+
     def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
         """Note which events Calven accepted (True) or refused (False), and let go of the lease.
 

@@ -121,6 +121,11 @@ class Readings:
 
         return until_written(attempt, deadline)
 
+    def latest(self, site: str) -> list[tuple[str, Last]]:
+        """The newest reading of each place of a site that a sensor watches."""
+        items = self._table.query(f"readings#{site}", "place#")
+        return [(str(item["sk"]).removeprefix("place#"), _last(item)) for item in items]
+
     def untold(self, site: str) -> list[tuple[str, Fact]]:
         """The readings of a site that nobody has told Calven for a minute, each with its source."""
         items = self._table.query(f"readings#{site}", "place#")

@@ -1,25 +1,22 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
 import json
-import os
-from pathlib import Path
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay.config import RelayYaml
-from relay.config_store import push
-from relay.dynamo import Conflict, Table
 from relay.errors import TableUnavailable
 from relay.vendor_memory import VendorMemory
-from relayctl import relay_yaml, vendors
+from relayctl import vendors
+from relayctl.calven import calven
+from relayctl.configure import config
 from relayctl.dlq import dlq
+from relayctl.doctor import doctor
+from relayctl.ledger import leave, occupancy
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table
+from relayctl.secrets import secrets
 from relayctl.send import Sent, send_event
-from relayctl.target import tell_sandbox
-
-YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
 
 
 class _Commands(click.Group):
@@ -99,7 +96,7 @@ def list_vendors(common: Common) -> None:
 def handshake(common: Common, source: str) -> None:
     """Show the secrets that a vendor handed over for SOURCE within a day, the latest first."""
     target = common.target()
-    offered = VendorMemory(Table(target.client("dynamodb"), target.table)).offered(source)
+    offered = VendorMemory(target.ledger()).offered(source)
     if common.as_json:
         print_json(offered)
     elif offered:
@@ -108,68 +105,5 @@ def handshake(common: Common, source: str) -> None:
         raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 
-@main.group()
-@common_options
-def config() -> None:
-    """The configuration, `relay.yaml`."""
-
-
-@config.command()
-@YAML_FILE
-@common_options
-@pass_common
-def validate(common: Common, file: Path | None) -> None:
-    """Check FILE (`RELAY_CONFIG`, or relay.yaml) and name each line at fault."""
-    found = _problems(_file(file))
-    if common.as_json:
-        print_json({"valid": not found, "problems": found})
-    elif found:
-        click.echo("\n".join(found), err=True)
-    else:
-        click.echo(f"{_file(file)}: valid")
-    if found:
-        raise SystemExit(1)
-
-
-@config.command("push")
-@YAML_FILE
-@common_options
-@pass_common
-def push_file(common: Common, file: Path | None) -> None:
-    """Check FILE, store it as a new version and make that the current one."""
-    target = common.target()
-    relay = _target_config(file)
-    try:
-        version = push(target.client("dynamodb"), target.table, relay)
-    except Conflict:
-        raise click.ClickException(
-            "somebody else pushed meanwhile: look at theirs, then push again"
-        ) from None
-    tell_sandbox(target, [place.location_id for place in relay.places.values()])
-    if common.as_json:
-        print_json({"version": version})
-    else:
-        click.echo(f"version {version} is current; functions take it up within a minute")
-
-
-def _target_config(file: Path | None) -> RelayYaml:
-    try:
-        return relay_yaml.load(_file(file))
-    except relay_yaml.InvalidConfig as error:
-        raise click.ClickException(str(error)) from None
-
-
-def _problems(file: Path) -> list[str]:
-    try:
-        relay_yaml.load(file)
-    except relay_yaml.InvalidConfig as error:
-        return error.problems
-    return []
-
-
-def _file(file: Path | None) -> Path:
-    """The file named, else `RELAY_CONFIG`, else `relay.yaml`."""
-    return file or Path(os.environ.get("RELAY_CONFIG") or "relay.yaml")
-
-
-main.add_command(dlq)
+for command in (calven, config, dlq, doctor, leave, occupancy, secrets):
+    main.add_command(command)

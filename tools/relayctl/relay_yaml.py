@@ -1,6 +1,7 @@
 """`relay.yaml` read and checked, every problem with its line."""
 
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,43 @@ def load(path: Path) -> RelayYaml:
     return _checked(path, document)
 
 
+def mistakes(relay: RelayYaml) -> Iterator[Problem]:
+    """What a configuration of the right shape still gets wrong."""
+    return problems(relay, {name: vendors.load(name).families for name in vendors.NAMES})
+
+
+def dump(relay: RelayYaml) -> str:
+    """The configuration as YAML: what says no more than a default left out, everything in order of its name.
+
+    `load` reads it as it was.
+    """
+    return text(as_mapping(relay))
+
+
+def as_mapping(relay: RelayYaml) -> dict[str, Any]:
+    """The same as a mapping."""
+    said = relay.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    sections = {name: dict(sorted(entries.items())) for name, entries in said.items()}
+    for name in ("doors", "sensors"):
+        for source, entries in sections.get(name, {}).items():
+            sections[name][source] = dict(sorted(entries.items()))
+    return sections
+
+
+def text(document: Any) -> str:
+    """A document as YAML, a mapping of this module's kind included."""
+    stream = StringIO()
+    yaml = YAML()
+    yaml.width = 100_000
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
 def _checked(path: Path, document: CommentedMap) -> RelayYaml:
     lines, found = dict(_lines((), document)), list(_key_problems((), document))
     try:
         relay = RelayYaml.model_validate({k: v for k, v in _plain(document).items() if v is not None})
-        found += problems(relay, {name: vendors.load(name).families for name in vendors.NAMES})
+        found += mistakes(relay)
     except ValidationError as error:
         found += [_problem(e["loc"], e["type"], e["msg"]) for e in error.errors(include_input=False)]
     if found:

@@ -11,7 +11,6 @@ import click
 import httpx
 
 from relay.config_store import ConfigStore
-from relay.dynamo import Table
 from relay.vendors.base import Family, Vendor
 from relayctl import samples
 from relayctl.target import Target
@@ -59,7 +58,7 @@ def send_event(
 
 
 def _source_of(target: Target, vendor: Vendor) -> str:
-    config = ConfigStore(Table(target.client("dynamodb"), target.table)).current()
+    config = ConfigStore(target.ledger()).current()
     found = next((name for name, source in config.sources.items() if source.vendor == vendor.name), None)
     if found is None:
         raise ValueError(f"no source of vendor {vendor.name} is configured: name one with --source")

@@ -11,6 +11,8 @@ import httpx
 from botocore.config import Config as ClientConfig
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay.dynamo import Table
+
 OUTPUTS = {
     "table": "TableName",
     "unprocessed_queue_url": "UnprocessedQueueUrl",
@@ -21,7 +23,10 @@ OUTPUTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One relay: where its API, table and queues are. `sandbox_url` is the local Calven sandbox's, if any."""
+    """One relay: where its API, table and queues are, and the Calven that it tells.
+
+    `sandbox_url` is the local Calven sandbox's, if any.
+    """
 
     stack: str
     api_url: str
@@ -39,6 +44,10 @@ class Target:
         session = boto3.session.Session(key, key, region_name=self.region)
         config = ClientConfig(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3})
         return session.client(service, endpoint_url=self.endpoint, config=config)
+
+    def ledger(self) -> Table:
+        """The relay's table, as the relay itself reads it."""
+        return Table(self.client("dynamodb"), self.table)
 
 
 def local_url() -> str:
@@ -89,7 +98,8 @@ def deployed(stack: str) -> Target:
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-    return Target(stack=stack, **_required(outputs))
+    parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
+    return Target(stack=stack, calven_url=parameters.get("CalvenBaseUrl"), **_required(outputs))
 
 
 def _required(outputs: Mapping[str, str]) -> dict[str, str]:

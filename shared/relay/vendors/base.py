@@ -51,10 +51,13 @@ class OAuth:
 class Api:
     """How a vendor's API is reached: its public host, and the headers made of the secret's `api`.
 
-    With `oauth` each request carries its token as well.
+    With `oauth` each request carries its token as well. `fields` and `optional` are all that the secret's
+    `api` may hold, beside the `baseUrl` that every vendor's may.
     """
 
     host: str
+    fields: tuple[str, ...]
+    optional: tuple[str, ...] = ()
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
     oauth: OAuth | None = None
 

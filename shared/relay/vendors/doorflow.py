@@ -97,6 +97,11 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=AnyOf((_scheme("seconds"), _scheme("milliseconds"), _scheme("iso8601"))),
     parse=parse,
-    api=Api(host="https://api.doorflow.com", oauth=OAuth(path="/oauth/token", form=_form)),
+    api=Api(
+        host="https://api.doorflow.com",
+        fields=("clientId", "clientSecret"),
+        optional=("refreshToken",),
+        oauth=OAuth(path="/oauth/token", form=_form),
+    ),
     fetch=fetch,
 )

@@ -94,7 +94,7 @@ VENDOR = Vendor(
     scheme=HeaderToken("x-factorial-wh-challenge"),
     parse=parse,
     topics=TOPICS,
-    api=Api(host="https://api.factorialhr.com", headers=_headers),
+    api=Api(host="https://api.factorialhr.com", fields=("apiKey",), headers=_headers),
     fetch=fetch,
     fresh={"updated_at": "iso"},
 )

@@ -151,7 +151,7 @@ VENDOR = Vendor(
     parse=parse,
     ack_seconds=10.0,
     handshake=handshake,
-    api=Api(host="https://api.gusto.com", headers=_headers),
+    api=Api(host="https://api.gusto.com", fields=("accessToken",), headers=_headers),
     fetch=fetch,
     fresh={"uuid": "id", "timestamp": "seconds"},
 )

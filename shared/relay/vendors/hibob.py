@@ -182,7 +182,11 @@ VENDOR = Vendor(
     scheme=Hmac(header="bob-signature", algorithm="sha512", encoding="base64"),
     parse=parse,
     is_ping=is_ping,
-    api=Api(host="https://api.hibob.com", headers=_authorization),
+    api=Api(
+        host="https://api.hibob.com",
+        fields=("serviceUserId", "serviceUserToken"),
+        headers=_authorization,
+    ),
     fetch=fetch,
     fresh={"triggeredAt": "iso"},
 )

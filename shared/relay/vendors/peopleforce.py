@@ -139,7 +139,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="x-peopleforce-signature", form="sha256={signature}"),
     parse=parse,
-    api=Api(host="https://app.peopleforce.io", headers=_headers),
+    api=Api(host="https://app.peopleforce.io", fields=("apiKey",), headers=_headers),
     fetch=fetch,
     fresh={"data.meta.updated_at": "iso"},
 )

@@ -169,7 +169,11 @@ VENDOR = Vendor(
     ),
     parse=parse,
     ack_seconds=3.0,
-    api=Api(host="https://api.personio.de", oauth=OAuth(path="/v2/auth/token", form=_form)),
+    api=Api(
+        host="https://api.personio.de",
+        fields=("clientId", "clientSecret"),
+        oauth=OAuth(path="/v2/auth/token", form=_form),
+    ),
     fetch=fetch,
     fresh={"occurred_at": "iso"},
 )

@@ -1,0 +1,31 @@
+"""A deployed stack, as `relayctl --stack` finds it: CloudFormation's outputs and parameters, in moto."""
+
+import json
+
+import boto3
+
+from localrun.template import STACK
+from tests.rig import Rig
+
+
+def deploy(
+    rig: Rig, name: str = STACK, api_url: str = "https://api.example.com", *, calven: bool = True
+) -> None:
+    """A stack with the outputs and the parameter that the template's has; an older one's has none."""
+    resources = rig.resources
+    outputs = {
+        "ApiUrl": api_url,
+        "TableName": resources.table,
+        "UnprocessedQueueUrl": resources.unprocessed_queue_url,
+        "DeadLetterQueueUrl": resources.dead_letter_queue_url,
+    }
+    template = {
+        "Parameters": {"CalvenBaseUrl": {"Type": "String"}} if calven else {},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+        "Outputs": {name: {"Value": value} for name, value in outputs.items()},
+    }
+    parameter = {"ParameterKey": "CalvenBaseUrl", "ParameterValue": str(rig.sandbox.base_url)}
+    parameters = [parameter] if calven else []
+    cloudformation = boto3.client("cloudformation")
+    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=parameters)
+    cloudformation.close()

@@ -1,0 +1,313 @@
+"""`relayctl secrets`: what is asked for, what is refused, and that no value is ever shown."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from localrun.template import STACK
+from relay import vendors
+from relay.config import RelayYaml, Source
+from relay.config_store import push
+from relay.secrets import SourceSecret
+from relay.vendors.base import Api
+from relayctl import secret_store
+from relayctl.main import main
+from tests.rig import Rig
+from tests.stack import deploy
+
+Command = Callable[..., Result]
+
+WITH_API = [name for name in vendors.NAMES if vendors.load(name).api]
+VALUE = "example-value-of-a-secret"
+
+
+@pytest.fixture
+def command(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """`relayctl secrets` on the rig's stack, with answers to its prompts."""
+    monkeypatch.chdir(tmp_path)
+    deploy(rig)
+
+    def run(*arguments: str, answers: Sequence[str] = ()) -> Result:
+        given = "".join(f"{answer}\n" for answer in answers)
+        return CliRunner().invoke(main, ("--stack", STACK, "secrets", *arguments), input=given)
+
+    return run
+
+
+def stored(rig: Rig, name: str) -> Any:
+    """The value of a secret."""
+    return json.loads(rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{name}")["SecretString"])
+
+
+def delete(rig: Rig, name: str) -> None:
+    """Delete a secret for good."""
+    rig.aws.secrets.delete_secret(SecretId=f"{STACK}/{name}", ForceDeleteWithoutRecovery=True)
+
+
+class Asked(Mapping[str, str]):
+    """An `api` that has everything, and knows what it was asked for."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return "example"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("name", WITH_API)
+def test_fields_of_an_api(rig: Rig, name: str) -> None:
+    """A vendor's module asks its `api` for no field that it does not declare, and the demo has all."""
+    api = vendors.load(name).api
+    assert isinstance(api, Api)
+    asked = Asked()
+    api.headers(asked)
+    if api.oauth:
+        api.oauth.form(asked)
+    assert asked.names <= {*api.fields, *api.optional}
+    demo = rig.secrets[rig.source(name)]["api"]
+    assert set(api.fields) <= demo.keys() <= {*api.fields, *api.optional, "baseUrl"}
+    page = (Path(__file__).parents[1] / "docs" / "vendors" / f"{name}.md").read_text("utf-8")
+    assert all(field in page for field in (*api.fields, *api.optional))
+
+
+@pytest.mark.parametrize("name", [name for name in vendors.NAMES if name != "generic"])
+def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
+    """What a vendor's webhooks and API need is asked for, and is what the relay reads."""
+    vendor, source = vendors.load(name), rig.source(name)
+    delete(rig, f"{vendor.family}/{source}")
+    fields = vendor.api.fields if vendor.api else ()
+    optional = (*vendor.api.optional, "baseUrl") if vendor.api else ()
+    answers = [VALUE, *(f"{VALUE}-{field}" for field in fields), *("" for _ in optional)]
+    result = command("put", source, answers=answers)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{STACK}/{vendor.family}/{source} is stored")
+    assert VALUE not in result.output
+    api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if vendor.api else {}
+    assert stored(rig, f"{vendor.family}/{source}") == {vendor.scheme.credentials: [VALUE], **api}
+    secret = SourceSecret.model_validate(stored(rig, f"{vendor.family}/{source}"))
+    assert secret.accepted(vendor.scheme.credentials) == [VALUE]
+
+
+def test_rotation(rig: Rig, command: Command) -> None:
+    """`--add` puts the new value first, and keeps the old ones and the rest."""
+    before = stored(rig, "hris/hibob")
+    result = command("put", "hibob", "--add", answers=[VALUE])
+    assert result.exit_code == 0, result.output
+    assert stored(rig, "hris/hibob") == {**before, "signingSecrets": [VALUE, *before["signingSecrets"]]}
+    command("put", "hibob", "--add", answers=[VALUE])
+    assert len(stored(rig, "hris/hibob")["signingSecrets"]) == 2
+
+
+def test_api_is_kept(rig: Rig, command: Command) -> None:
+    """An empty answer keeps a field of the API that is there, and another one changes it."""
+    before = stored(rig, "hris/hibob")
+    result = command("put", "hibob", answers=[VALUE, "", "new-token", ""])
+    assert result.exit_code == 0, result.output
+    assert before["api"]["serviceUserId"] not in result.output
+    api = {**before["api"], "serviceUserToken": "new-token"}
+    assert stored(rig, "hris/hibob") == {"signingSecrets": [VALUE], "api": api}
+
+
+def test_nothing_to_add_to(rig: Rig, command: Command) -> None:
+    """`--add` without a secret that is there, or to one of the wrong shape, is exit code 1."""
+    delete(rig, "hris/deel")
+    result = command("put", "deel", "--add", answers=[VALUE])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is none to add to" in result.stderr
+    text = json.dumps({"signingSecrets": VALUE})
+    rig.aws.secrets.create_secret(Name=f"{STACK}/hris/deel", SecretString=text)
+    result = command("put", "deel", "--add", answers=["another"])
+    assert (result.exit_code, VALUE in result.output) == (1, False)
+    assert "wrong or missing: signingSecrets" in result.stderr
+
+
+def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
+    """A secret's JSON comes from a file or from standard input, and is checked all the same."""
+    content = {"signingSecrets": [VALUE]}
+    (tmp_path / "kisi.json").write_text(json.dumps(content))
+    assert command("put", "kisi-sydney", "--from-file", "kisi.json").exit_code == 0
+    assert stored(rig, "access-control/kisi-sydney") == content
+    result = command("put", "deel", "--from-file", "-", "--json", answers=[json.dumps(content)])
+    assert json.loads(result.stdout) == {"secrets": [f"{STACK}/hris/deel"]}
+    assert stored(rig, "hris/deel") == content
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "said"),
+    [
+        ("deel", f'{{"signingSecrets": "{VALUE}"}}', "wrong or missing: signingSecrets"),
+        ("deel", f'{{"tokens": ["{VALUE}"]}}', "signingSecrets is missing or empty"),
+        ("deel", '{"signingSecrets": []}', "signingSecrets is missing or empty"),
+        ("deel", f'{{"signingSecrets": ["{VALUE}", ""]}}', "signingSecrets is missing or empty"),
+        ("brivo", f'{{"signingSecrets": ["{VALUE}"]}}', "tokens is missing or empty"),
+        ("deel", f'"{VALUE}"', "no JSON object"),
+        ("deel", f"{VALUE}{{", "no JSON object"),
+        ("hibob", f'{{"signingSecrets": ["{VALUE}"]}}', "empty: api.serviceUserId, api.serviceUserToken"),
+        ("gusto", f'{{"signingSecrets": ["s"], "api": {{"accessToken": "{VALUE}", "x": ""}}}}', ": api.x"),
+        ("gusto", f'{{"signingSecrets": ["s"], "api": {{"accessToken": ["{VALUE}"]}}}}', ": api.accessToken"),
+        (
+            "gusto",
+            f'{{"signingSecrets": ["s"], "api": {{"accessToken": "t", "baseUrl": "{VALUE}"}}}}',
+            "api.baseUrl is no URL",
+        ),
+        (
+            "gusto",
+            f'{{"signingSecrets": ["s"], "api": {{"accessToken": "t", "baseUrl": "http://[{VALUE}"}}}}',
+            "api.baseUrl is no URL",
+        ),
+        ("generic", f'{{"signingSecrets": ["{VALUE}"]}}', "base64 after whsec_"),
+        ("generic", f'{{"signingSecrets": ["whsec_{VALUE}!"]}}', "base64 after whsec_"),
+        ("generic", '{"signingSecrets": ["whsec_"]}', "base64 after whsec_"),
+        ("calven", f'{{"apiKey": "{VALUE}"}}', "wrong or missing: apiSecret"),
+        ("calven", f'{{"apiKey": "k", "apiSecret": "s", "region": "{VALUE}"}}', "wrong or missing: region"),
+        ("nobody", "{}", "no source 'nobody' is configured"),
+    ],
+)  # fmt: skip
+def test_refused(command: Command, source: str, content: str, said: str) -> None:
+    """What the relay could not use is not stored: one line says which field, and no value."""
+    result = command("put", source, "--from-file", "-", answers=[content])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert VALUE not in result.output
+
+
+def test_unreadable_files(command: Command, tmp_path: Path) -> None:
+    """A file that is not there, or no text, is said so."""
+    (tmp_path / "odd").write_bytes(b"\xff")
+    assert "Error: missing.json: No such file" in command("put", "deel", "--from-file", "missing.json").stderr
+    assert "not UTF-8" in command("put", "deel", "--from-file", "odd").stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("put",),
+        ("put", "deel", "--generate", "--from-file", "x"),
+        ("put", "calven", "--add"),
+        ("put", "calven", "--generate"),
+        ("put", "deel", "--family", "access-control"),
+        ("put", "deel", "--family", "other"),
+    ],
+)
+def test_usage(command: Command, arguments: Sequence[str]) -> None:
+    """Wrong usage is exit code 2."""
+    assert command(*arguments).exit_code == 2
+
+
+def test_both_families(rig: Rig, command: Command) -> None:
+    """The open door's secret is stored for both routes, or for the one that is named."""
+    secret = "whsec_ZXhhbXBsZSBvZiBhIHNlY3JldA=="
+    result = command("put", "generic", "--json", answers=[secret])
+    names = [f"{STACK}/access-control/generic", f"{STACK}/hris/generic"]
+    assert json.loads(result.stdout) == {"secrets": names}
+    assert stored(rig, "access-control/generic") == stored(rig, "hris/generic")
+    made = json.loads(command("put", "generic", "--family", "hris", "--generate", "--json").stdout)
+    assert made["secrets"] == names[1:]
+    assert stored(rig, "hris/generic") == {"signingSecrets": [made["generated"]]}
+    assert stored(rig, "access-control/generic") == {"signingSecrets": [secret]}
+    added = json.loads(command("put", "generic", "--add", "--generate", "--json").stdout)["generated"]
+    assert stored(rig, "hris/generic")["signingSecrets"] == [added, made["generated"]]
+    assert stored(rig, "access-control/generic")["signingSecrets"] == [added, secret]
+
+
+def test_generated(rig: Rig, command: Command) -> None:
+    """A random value is made for the vendor's scheme, stored, and printed once."""
+    shown = command("put", "brivo", "--generate").stdout
+    [token] = stored(rig, "access-control/brivo")["tokens"]
+    assert shown.count(token) == 1
+    assert len(token) > 40
+    generic = vendors.load("generic")
+    made = secret_store.generated(generic)
+    assert made.startswith("whsec_")
+    secret_store.checked_source(generic, {"signingSecrets": [made]})
+    assert made != secret_store.generated(generic)
+
+
+def test_calven(rig: Rig, command: Command) -> None:
+    """Calven's key, its secret, region and kind of authentication are asked for; two have defaults."""
+    result = command("put", "calven", answers=["key", VALUE, "", "client_credentials"])
+    assert result.exit_code == 0, result.output
+    assert VALUE not in result.output
+    expected = {"apiKey": "key", "apiSecret": VALUE, "region": "usce1", "auth": "client_credentials"}
+    assert stored(rig, "calven") == expected
+
+
+def test_source_called_calven(rig: Rig, command: Command) -> None:
+    """A source of the name `calven` is meant where a family is named."""
+    relay = RelayYaml(sources={"calven": Source(vendor="deel")})
+    push(rig.aws.dynamodb, rig.resources.table, relay)
+    assert command("put", "calven", "--family", "hris", answers=[VALUE]).exit_code == 0
+    assert stored(rig, "hris/calven") == {"signingSecrets": [VALUE]}
+
+
+def test_check(rig: Rig, command: Command) -> None:
+    """Every secret is checked, and none shown: exit code 0 while all are right."""
+    result = command("check", "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert all(one["ok"] for one in found)
+    names = {one["check"] for one in found}
+    assert {
+        "secret calven",
+        "secret hris/hibob",
+        "secret access-control/generic",
+        "secret hris/generic",
+    } <= names
+    assert len(found) == len(rig.config.sources) + 2
+    assert [one["check"] for one in json.loads(command("check", "deel", "--json").stdout)] == [
+        "secret hris/deel"
+    ]
+    values = [value for secret in rig.secrets.values() for value in secret.get("signingSecrets", ())]
+    assert not any(value in result.output for value in values)
+
+
+def test_check_finds(rig: Rig, command: Command) -> None:
+    """What is missing or wrong is named with what to do: exit code 1."""
+    delete(rig, "hris/deel")
+    delete(rig, "access-control/generic")
+    rig.aws.secrets.delete_secret(SecretId=f"{STACK}/hris/gusto")
+    for name, text in (
+        ("hris/hibob", '{"signingSecrets": ["s"], "api": {"serviceUserId": "x"}}'),
+        ("access-control/brivo", VALUE),
+        ("calven", f'{{"apiKey": "{VALUE}"}}'),
+    ):
+        rig.aws.secrets.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=text)
+    result = command("check", "--json")
+    assert result.exit_code == 1
+    wrong = {one["check"]: (one["detail"], one["next"]) for one in json.loads(result.stdout) if not one["ok"]}
+    assert wrong == {
+        "secret calven": ("wrong or missing: apiSecret", "relayctl secrets put calven"),
+        "secret hris/deel": ("there is none", "relayctl secrets put deel"),
+        "secret hris/gusto": ("it cannot be read: InvalidRequestException", "relayctl secrets put gusto"),
+        "secret hris/hibob": ("missing or empty: api.serviceUserToken", "relayctl secrets put hibob"),
+        "secret access-control/brivo": ("it is no JSON object", "relayctl secrets put brivo"),
+    }
+    assert VALUE not in result.output
+    delete(rig, "hris/generic")
+    lines = command("check").stdout.splitlines()
+    assert "problem  secret access-control/generic: there is none" in lines
+    assert "         relayctl secrets put deel" in lines
+    assert "ok       secret access-control/kisi-sydney" in lines
+
+
+def test_check_unknown(rig: Rig, command: Command) -> None:
+    """A name that is no source's is exit code 1; so is a vendor that this version does not know."""
+    result = command("check", "nobody")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no source 'nobody' is configured" in result.stderr
+    relay = RelayYaml(sources={"odd": Source(vendor="acme")})
+    push(rig.aws.dynamodb, rig.resources.table, relay)
+    assert "problem  secret odd: unknown vendor 'acme'" in command("check", "odd").stdout
+    assert "unknown vendor 'acme'" in command("put", "odd").stderr

@@ -1,0 +1,179 @@
+"""`relayctl config`: the configuration checked, pushed, pulled, compared and taken back."""
+
+import difflib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from relay.config import RelayYaml
+from relay.config_store import UnknownVersion, history, pull, push, rollback
+from relay.dynamo import Conflict
+from relayctl import relay_yaml, suggestions
+from relayctl.options import Common, common_options, pass_common
+from relayctl.output import print_json, print_table
+from relayctl.target import Target, tell_sandbox
+
+YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
+SOON = "functions take it up within a minute"
+CONFLICT = "somebody else pushed meanwhile: look at theirs (`config diff`), then try again"
+
+
+@click.group()
+@common_options
+def config() -> None:
+    """The configuration, `relay.yaml`."""
+
+
+@config.command()
+@YAML_FILE
+@common_options
+@pass_common
+def validate(common: Common, file: Path | None) -> None:
+    """Check FILE (`RELAY_CONFIG`, or relay.yaml) and name each line at fault."""
+    found = _problems(_file(file))
+    if common.as_json:
+        print_json({"valid": not found, "problems": found})
+    elif found:
+        click.echo("\n".join(found), err=True)
+    else:
+        click.echo(f"{_file(file)}: valid")
+    if found:
+        raise SystemExit(1)
+
+
+@config.command("push")
+@YAML_FILE
+@common_options
+@pass_common
+def push_file(common: Common, file: Path | None) -> None:
+    """Check FILE, store it as a new version and make that the current one."""
+    target = common.target()
+    relay = _loaded(file)
+    try:
+        version = push(target.client("dynamodb"), target.table, relay)
+    except Conflict:
+        raise click.ClickException(CONFLICT) from None
+    _tell_sandbox(target, relay)
+    if common.as_json:
+        print_json({"version": version})
+    else:
+        click.echo(f"version {version} is current; {SOON}")
+
+
+@config.command("pull")
+@click.option("--version", type=click.IntRange(min=1), help="That version; else the current one.")
+@common_options
+@pass_common
+def pull_version(common: Common, version: int | None) -> None:
+    """Print the stored configuration as YAML that `config push` takes."""
+    relay = _stored(common.target(), version)
+    if common.as_json:
+        print_json(relay_yaml.as_mapping(relay))
+    else:
+        click.echo(relay_yaml.dump(relay), nl=False)
+
+
+@config.command()
+@YAML_FILE
+@common_options
+@pass_common
+def diff(common: Common, file: Path | None) -> None:
+    """Compare FILE with the current configuration: what a push of it would change. Exit code 1 if any."""
+    target = common.target()
+    pushed, ours = (relay_yaml.dump(relay) for relay in (_stored(target, None), _loaded(file)))
+    lines = list(
+        difflib.unified_diff(pushed.splitlines(), ours.splitlines(), "current", str(_file(file)), lineterm="")
+    )
+    if common.as_json:
+        print_json({"same": not lines, "diff": lines})
+    elif lines:
+        click.echo("\n".join(lines))
+    if lines:
+        raise SystemExit(1)
+
+
+@config.command("history")
+@common_options
+@pass_common
+def list_versions(common: Common) -> None:
+    """List the versions that were pushed, the newest first."""
+    found = [
+        {"version": v.number, "pushed_at": _when(v.pushed_at), "current": v.current}
+        for v in history(common.target().ledger())
+    ]
+    if common.as_json:
+        print_json(found)
+        return
+    rows = [[v["version"], v["pushed_at"] or "?", "current" if v["current"] else ""] for v in found]
+    print_table(("version", "pushed at", ""), rows)
+
+
+@config.command("rollback")
+@click.option("--to", type=click.IntRange(min=1), help="That version; else the one before the current one.")
+@common_options
+@pass_common
+def roll_back(common: Common, to: int | None) -> None:
+    """Make an earlier version the current one again."""
+    target = common.target()
+    try:
+        version = rollback(target.ledger(), to)
+    except UnknownVersion as error:
+        raise click.ClickException(f"{error}: see `config history`") from None
+    except Conflict:
+        raise click.ClickException(CONFLICT) from None
+    _tell_sandbox(target, _stored(target, version.number))
+    if common.as_json:
+        print_json({"version": version.number})
+    else:
+        click.echo(f"version {version.number} is current; {SOON}")
+
+
+@config.command()
+@common_options
+@pass_common
+def suggest(common: Common) -> None:
+    """Print the doors and sensors that dead letters name and relay.yaml does not, as YAML to fill in."""
+    found = suggestions.unmapped(common.target())
+    if common.as_json:
+        print_json(suggestions.as_mapping(found))
+    elif found:
+        click.echo(suggestions.as_yaml(found), nl=False)
+    else:
+        click.echo("no dead letter is of an unmapped door or sensor", err=True)
+
+
+def _when(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _stored(target: Target, version: int | None) -> RelayYaml:
+    try:
+        return pull(target.ledger(), version)
+    except UnknownVersion as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _tell_sandbox(target: Target, relay: RelayYaml) -> None:
+    tell_sandbox(target, [place.location_id for place in relay.places.values()])
+
+
+def _loaded(file: Path | None) -> RelayYaml:
+    try:
+        return relay_yaml.load(_file(file))
+    except relay_yaml.InvalidConfig as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _problems(file: Path) -> list[str]:
+    try:
+        relay_yaml.load(file)
+    except relay_yaml.InvalidConfig as error:
+        return error.problems
+    return []
+
+
+def _file(file: Path | None) -> Path:
+    """The file named, else `RELAY_CONFIG`, else `relay.yaml`."""
+    return file or Path(os.environ.get("RELAY_CONFIG") or "relay.yaml")

@@ -1,0 +1,153 @@
+"""What the ledger holds, for people: today's counts and readings, and one employee's leave."""
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from relay.config_store import ConfigStore
+from relay.events import iso_ms
+from relay.headcount import Headcount
+from relay.leave import Employee, Leaves
+from relay.readings import Readings
+from relay.time_off import runs
+from relayctl.options import Common, common_options, pass_common
+from relayctl.output import print_json, print_table, printable
+from relayctl.target import Target
+
+COLUMNS = ("site", "place", "day", "people", "calven", "at", "source")
+LEAVES = ("leave", "state", "start", "end", "type", "version")
+HELD = ("start", "end", "type", "calven")
+
+
+@click.command()
+@common_options
+@pass_common
+def occupancy(common: Common) -> None:
+    """Show the counts of each site's operating day, and what sensors read last.
+
+    "told" is what Calven has accepted, or what is safe in a queue on its way there.
+    """
+    target = common.target()
+    counts, readings = list(_counts(target)), list(_readings(target))
+    if common.as_json:
+        print_json({"counts": counts, "readings": readings})
+        return
+    for title, found in (("counted at doors", counts), ("read by sensors", readings)):
+        click.echo(title if found else f"{title}: nothing")
+        if found:
+            print_table(
+                COLUMNS, [[_cell(row.get(column)) for column in COLUMNS] for row in map(_words, found)]
+            )
+
+
+def _counts(target: Target) -> Iterator[dict[str, Any]]:
+    config, headcount = ConfigStore(target.ledger()).current(), Headcount(target.ledger())
+    for site in config.sites:
+        day, counts = headcount.today(site, config)
+        for place, count in counts:
+            yield {
+                "site": site,
+                "place": place,
+                "day": day.date.isoformat(),
+                "people": count.people,
+                "version": count.version,
+                "reported": count.reported,
+                "told": count.reported >= count.version,
+                "at": iso_ms(count.at) if count.at else None,
+                "source": count.source,
+            }
+
+
+def _readings(target: Target) -> Iterator[dict[str, Any]]:
+    config, readings = ConfigStore(target.ledger()).current(), Readings(target.ledger())
+    for site in config.sites:
+        for place, last in readings.latest(site):
+            yield {
+                "site": site,
+                "place": place,
+                "people": last.people,
+                "occupied": last.occupied,
+                "version": last.version,
+                "reported": last.reported,
+                "told": last.reported >= last.version,
+                "at": iso_ms(last.at),
+                "source": last.source,
+            }
+
+
+def _words(row: dict[str, Any]) -> dict[str, Any]:
+    people, state = row["people"], "told" if row["told"] else "not yet"
+    if people is None:
+        people = "some" if row["occupied"] else "none"
+    version = f"{state} ({row['reported']} of {row['version']})"
+    return {**row, "people": people, "calven": version}
+
+
+def _cell(value: object) -> object:
+    return "" if value is None else value
+
+
+@click.group()
+@common_options
+def leave() -> None:
+    """Leave, as the ledger holds it."""
+
+
+@leave.command("show")
+@click.argument("email", metavar="E-MAIL")
+@common_options
+@pass_common
+def show_leave(common: Common, email: str) -> None:
+    """Show an employee's leaves, the days that Calven may hold, and whether a submission is under way."""
+    employee = Leaves(common.target().ledger()).employee(email)
+    if employee is None:
+        raise click.ClickException(f"the ledger holds nothing of {email!r}")
+    shown = _employee(employee)
+    if common.as_json:
+        print_json(shown)
+        return
+    click.echo(printable(shown["email"]))
+    if shown["leaves"]:
+        print_table(LEAVES, [[_cell(each[column]) for column in LEAVES] for each in shown["leaves"]])
+    else:
+        click.echo("no approved leave")
+    if shown["held"]:
+        rows = [[h["start"], h["end"], h["type"] or "cancelled or unknown", _held(h)] for h in shown["held"]]
+        print_table(HELD, rows)
+    else:
+        click.echo("no days away at Calven")
+    if shown["lease"]:
+        state = "under way" if shown["lease"]["active"] else "broken off"
+        click.echo(f"a submission is {state}: its lease ends at {shown['lease']['until']}")
+
+
+def _held(run: dict[str, Any]) -> str:
+    return "confirmed" if run["confirmed"] else "unconfirmed"
+
+
+def _employee(employee: Employee) -> dict[str, Any]:
+    until = employee.lease[1] if employee.lease else None
+    return {
+        "email": employee.email,
+        "leaves": [
+            {
+                "leave": name,
+                "state": each.state,
+                "start": each.start and each.start.isoformat(),
+                "end": each.end and each.end.isoformat(),
+                "except": sorted(day.isoformat() for day in each.gaps),
+                "type": each.type,
+                "version": each.version,
+            }
+            for name, each in sorted(employee.leaves.items())
+        ],
+        "held": [
+            {"start": start.isoformat(), "end": end.isoformat(), "type": h.type, "confirmed": h.confirmed}
+            for start, end, h in runs(employee.held)
+        ],
+        "lease": until
+        and {"until": datetime.fromtimestamp(until, UTC).isoformat(), "active": until > time.time()},
+    }

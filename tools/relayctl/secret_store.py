@@ -1,0 +1,237 @@
+"""The secrets of a relay: what each has to hold, checked, and put where the functions read them.
+
+No value is printed or named in an error.
+"""
+
+import base64
+import json
+import secrets as random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from relay import vendors
+from relay.config import Config
+from relay.config_store import ConfigStore
+from relay.secrets import CalvenSecret, SourceSecret
+from relay.signatures import StandardWebhooks
+from relay.vendors.base import Family, Vendor
+from relayctl.checks import Finding
+from relayctl.target import Target
+
+CALVEN = "calven"
+"""The name of the secret with Calven's API key."""
+ABSENT = "there is none"
+BASE_URL = "baseUrl"
+"""The field of `api` that every vendor may have."""
+
+Content = dict[str, Any]
+"""A secret's JSON."""
+
+
+class BadSecret(Exception):
+    """A secret that the relay could not use; the message names fields, never a value."""
+
+
+def source_vendor(config: Config, source: str) -> Vendor:
+    """The vendor of a configured source; raises `BadSecret`."""
+    found = config.sources.get(source)
+    if found is None:
+        raise BadSecret(_unknown(config, source))
+    return _vendor(found.vendor)
+
+
+def _unknown(config: Config, source: str) -> str:
+    known = ", ".join(config.sources) or "none"
+    return f"no source {source!r} is configured (there are: {known}): push its configuration first"
+
+
+def _vendor(name: str) -> Vendor:
+    try:
+        return vendors.load(name)
+    except vendors.UnknownVendor:
+        raise BadSecret(f"unknown vendor {name!r}") from None
+
+
+def parsed(text: str) -> Content:
+    """A secret's JSON object; raises `BadSecret`."""
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise BadSecret("it is no JSON object")
+    return content
+
+
+def checked_calven(content: Content) -> Content:
+    """The `calven` secret, if it is one; raises `BadSecret`."""
+    try:
+        CalvenSecret.model_validate(content)
+    except ValidationError as error:
+        raise BadSecret(_fields(error)) from None
+    return content
+
+
+def checked_source(vendor: Vendor, content: Content) -> Content:
+    """A source's secret, if its vendor's webhooks can be verified and its API asked; raises `BadSecret`."""
+    secret = _shaped(content)
+    accepted = secret.accepted(vendor.scheme.credentials)
+    if not accepted or not all(accepted):
+        raise BadSecret(f"{vendor.scheme.credentials} is missing or empty")
+    for value in accepted:
+        _check_credential(vendor, value)
+    _check_api(vendor, {name: value.get_secret_value() for name, value in (secret.api or {}).items()})
+    return content
+
+
+def _shaped(content: Content) -> SourceSecret:
+    try:
+        return SourceSecret.model_validate(content)
+    except ValidationError as error:
+        raise BadSecret(_fields(error)) from None
+
+
+def _check_credential(vendor: Vendor, value: str) -> None:
+    """Whether the scheme can use a value; raises `BadSecret`."""
+    if isinstance(vendor.scheme, StandardWebhooks) and not value.startswith("whsec_"):
+        raise BadSecret("a signing secret of this vendor is base64 after whsec_; --generate makes one")
+    try:
+        vendor.scheme.sign(b"", value, time.time())
+    except ValueError as error:
+        raise BadSecret(str(error)) from None
+
+
+def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
+    if vendor.api is None:
+        return
+    if missing := [f"api.{name}" for name in vendor.api.fields if not given.get(name)]:
+        raise BadSecret(f"missing or empty: {', '.join(missing)}")
+    if unknown := given.keys() - {*vendor.api.fields, *vendor.api.optional, BASE_URL}:
+        raise BadSecret(f"unknown: {', '.join(f'api.{name}' for name in sorted(unknown))}")
+    if url := given.get(BASE_URL):
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
+
+
+def _fields(error: ValidationError) -> str:
+    """The fields at fault, without any value."""
+    found = (".".join(map(str, e["loc"])) for e in error.errors(include_input=False, include_context=False))
+    return f"wrong or missing: {', '.join(found)}"
+
+
+def generated(vendor: Vendor) -> str:
+    """A new random secret such as the customer may choose for this vendor."""
+    if isinstance(vendor.scheme, StandardWebhooks):
+        return "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
+    return random.token_urlsafe(32)
+
+
+def source_name(family: Family, source: str) -> str:
+    """A source's secret, as the stack's other secrets are named after its own name."""
+    return f"{family}/{source}"
+
+
+def stored(target: Target, name: str) -> Content | None:
+    """What a secret holds, None where it has no value or is not there. Raises `BadSecret`."""
+    try:
+        found = target.client("secretsmanager").get_secret_value(SecretId=f"{target.stack}/{name}")
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code == "ResourceNotFoundException":
+            return None
+        raise BadSecret(f"it cannot be read: {code}") from None
+    return parsed(found.get("SecretString", ""))
+
+
+def api(target: Target, family: Family, source: str) -> dict[str, str]:
+    """What a source's API is called with so far; nothing where its secret cannot be read."""
+    with suppress(BadSecret):
+        secret = _shaped(stored(target, source_name(family, source)) or {})
+        return {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
+    return {}
+
+
+def with_first(vendor: Vendor, old: Content, new: Content) -> Content:
+    """The secret there is, with the new one's values before its own; all else stays unless it is new too."""
+    kind = vendor.scheme.credentials
+    before, first = (_shaped(secret).accepted(kind) or () for secret in (old, new))
+    return {**old, **new, kind: list(dict.fromkeys([*first, *before]))}
+
+
+def put(target: Target, name: str, content: Content) -> str:
+    """Create a secret, or give it a new value; its whole name."""
+    client, whole, text = target.client("secretsmanager"), f"{target.stack}/{name}", json.dumps(content)
+    try:
+        client.put_secret_value(SecretId=whole, SecretString=text)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        client.create_secret(Name=whole, SecretString=text)
+    return whole
+
+
+def check(target: Target, only: str | None = None) -> Iterator[Finding]:
+    """A finding for Calven's secret and for each configured source's, or for the one of that name alone.
+
+    Raises `BadSecret` where there is none of that name.
+    """
+    config = ConfigStore(target.ledger()).current()
+    if only not in (None, CALVEN, *config.sources):
+        raise BadSecret(_unknown(config, only or ""))
+    if only in (None, CALVEN):
+        yield _finding(CALVEN, CALVEN, _problem(target, CALVEN, checked_calven))
+    for source, configured in config.sources.items():
+        if only in (None, source):
+            yield from _check_source(target, source, configured.vendor)
+
+
+def _check_source(target: Target, source: str, vendor_name: str) -> Iterator[Finding]:
+    """One finding a family; a vendor with two families needs the secret of only one of them."""
+    try:
+        vendor = _vendor(vendor_name)
+    except BadSecret as error:
+        yield _finding(source, source, str(error))
+        return
+    names = [source_name(family, source) for family in vendor.families]
+    problems = {name: _problem(target, name, partial(checked_source, vendor)) for name in names}
+    there = [name for name in names if problems[name] != ABSENT]
+    for name in there or names[:1]:
+        yield _finding(name, source, problems[name])
+
+
+def _problem(target: Target, name: str, checked: Callable[[Content], Content]) -> str:
+    """What is wrong with a secret, if anything."""
+    try:
+        content = stored(target, name)
+        if content is None:
+            return ABSENT
+        checked(content)
+    except BadSecret as error:
+        return str(error)
+    return ""
+
+
+def _finding(name: str, source: str, problem: str) -> Finding:
+    todo = f"relayctl secrets put {source}" if problem else ""
+    return Finding(check=f"secret {name}", ok=not problem, detail=problem, next=todo)
+
+
+def accepted(target: Target, vendor: Vendor, source: str) -> list[str]:
+    """All values that a source's secrets accept; none of those that cannot be read."""
+    found: list[str] = []
+    for family in vendor.families:
+        with suppress(BadSecret):
+            content = stored(target, source_name(family, source)) or {}
+            found += _shaped(content).accepted(vendor.scheme.credentials) or ()
+    return found

@@ -1,0 +1,166 @@
+"""`relayctl secrets`: the secrets of Calven and of each source, put and checked."""
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from relay.config_store import ConfigStore
+from relay.secrets import CalvenSecret, Region
+from relay.vendors.base import Api, Family, Vendor
+from relayctl import secret_store
+from relayctl.checks import report
+from relayctl.options import Common, common_options, pass_common
+from relayctl.output import print_json
+from relayctl.secret_store import BASE_URL, CALVEN, BadSecret, Content
+from relayctl.target import Target
+
+
+@click.group()
+@common_options
+def secrets() -> None:
+    """The secrets: Calven's API key, and what each source's webhooks are verified with."""
+
+
+@secrets.command("put")
+@click.argument("source")
+@click.option(
+    "--family", type=click.Choice(get_args(Family)), help="Only this route's, for a vendor of both."
+)
+@click.option("--add", is_flag=True, help="Put the new value before those that are there: to rotate.")
+@click.option("--generate", is_flag=True, help="Make a random value, and print it once.")
+@click.option("--from-file", "file", help="Read the secret's JSON from this file, or from - for stdin.")
+@common_options
+@pass_common
+def put_secret(
+    common: Common, source: str, family: Family | None, add: bool, generate: bool, file: str | None
+) -> None:
+    """Ask for the secret of SOURCE, or of `calven`, check it and store it."""
+    if generate and file:
+        raise click.UsageError("--generate and --from-file exclude each other")
+    target, made = common.target(), None
+    try:
+        if source == CALVEN and family is None:
+            if add or generate:
+                raise click.UsageError("the secret of calven has one key: no --add, no --generate")
+            content = secret_store.checked_calven(_from_file(file) if file else _asked_calven())
+            names = [secret_store.put(target, CALVEN, content)]
+        else:
+            vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
+            made = secret_store.generated(vendor) if generate else None
+            families = _families(vendor, family)
+            old = _old(target, source, families) if add else {}
+            if file:
+                new = _from_file(file)
+            else:
+                new = _asked(vendor, made, None if add else secret_store.api(target, families[0], source))
+            names = _put(target, vendor, source, new, old, families)
+    except BadSecret as error:
+        raise click.ClickException(f"the secret of {source}: {error}") from None
+    if common.as_json:
+        print_json({"secrets": names} | ({"generated": made} if made else {}))
+        return
+    for name in names:
+        click.echo(f"{name} is stored; functions take it up within five minutes")
+    if made:
+        click.echo(f"give this to the vendor, it is not shown again: {made}")
+
+
+def _put(
+    target: Target,
+    vendor: Vendor,
+    source: str,
+    new: Content,
+    old: dict[Family, Content],
+    families: tuple[Family, ...],
+) -> list[str]:
+    """Check every family's content before the first of them is stored."""
+    contents = {
+        family: secret_store.checked_source(
+            vendor, secret_store.with_first(vendor, old[family], new) if old else new
+        )
+        for family in families
+        if not old or family in old
+    }
+    return [
+        secret_store.put(target, secret_store.source_name(family, source), content)
+        for family, content in contents.items()
+    ]
+
+
+def _old(target: Target, source: str, families: tuple[Family, ...]) -> dict[Family, Content]:
+    """What is there to add to, of each family that has a secret."""
+    found = {
+        family: secret_store.stored(target, secret_store.source_name(family, source)) for family in families
+    }
+    there = {family: content for family, content in found.items() if content is not None}
+    if not there:
+        raise BadSecret("there is none to add to: leave out --add")
+    return there
+
+
+def _families(vendor: Vendor, family: Family | None) -> tuple[Family, ...]:
+    if family is None:
+        return vendor.families
+    if family not in vendor.families:
+        raise click.UsageError(f"{vendor.title} is of {' and '.join(vendor.families)}, not of {family}")
+    return (family,)
+
+
+def _from_file(file: str) -> Content:
+    try:
+        return secret_store.parsed(sys.stdin.read() if file == "-" else Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise click.ClickException(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadSecret("it is not UTF-8") from None
+
+
+def _asked(vendor: Vendor, made: str | None, api: dict[str, str] | None) -> Content:
+    """The answers for a source of this vendor; the prompts are on standard error.
+
+    `api` is what its API is called with so far; None where that is not to be asked for.
+    """
+    kind = vendor.scheme.credentials
+    what = "signing secret" if kind == "signingSecrets" else "token"
+    content: dict[str, Any] = {kind: [made or _ask(f"{vendor.title}: {what}")]}
+    if vendor.api and api is not None:
+        content["api"] = _asked_api(vendor.api, api)
+    return content
+
+
+def _asked_api(api: Api, kept: dict[str, str]) -> dict[str, str]:
+    given = {}
+    for name in (*api.fields, *api.optional, BASE_URL):
+        required = name in api.fields
+        hint = " (empty keeps it)" if kept.get(name) else "" if required else " (optional)"
+        given[name] = _ask(f"api.{name}{hint}", kept.get(name) or (None if required else ""))
+    return {name: value for name, value in given.items() if value}
+
+
+def _asked_calven() -> Content:
+    auth = get_args(CalvenSecret.model_fields["auth"].annotation)
+    content: dict[str, Any] = {name: _ask(f"Calven: {name}") for name in ("apiKey", "apiSecret")}
+    for name, choices in (("region", get_args(Region)), ("auth", auth)):
+        choice = click.Choice(choices)
+        content[name] = click.prompt(f"Calven: {name}", type=choice, default=choices[0], err=True)
+    return content
+
+
+def _ask(what: str, default: str | None = None) -> str:
+    """One answer, not echoed, without the blanks that pasting may put around it."""
+    answer: str = click.prompt(what, hide_input=True, default=default, show_default=False, err=True)
+    return answer.strip()
+
+
+@secrets.command("check")
+@click.argument("source", required=False)
+@common_options
+@pass_common
+def check_secrets(common: Common, source: str | None) -> None:
+    """Check that each secret, or that of SOURCE, is there and holds what it must. Exit code 1 if not."""
+    try:
+        report(list(secret_store.check(common.target(), source)), common.as_json)
+    except BadSecret as error:
+        raise click.ClickException(str(error)) from None
