@@ -99,7 +99,7 @@ def _oldest_seconds(target: Target) -> float | None:
             MetricName="ApproximateAgeOfOldestMessage",
             Dimensions=[{"Name": "QueueName", "Value": target.unprocessed_queue_url.rsplit("/", 1)[-1]}],
             StartTime=now - timedelta(minutes=15),
-            EndTime=now,
+            EndTime=now + timedelta(minutes=1),
             Period=60,
             Statistics=["Maximum"],
         )
