@@ -1,12 +1,13 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test chaos docs lint build check deploy lock clean
+.PHONY: help run test chaos e2e docs lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
+E2E_READY := .venv-e2e/.ready
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built.
 TESTS := not package
@@ -24,6 +25,9 @@ test: $(READY) ## Run the tests, with branch coverage
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
+
+e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check it from the front door to Calven
+	@exec $(BIN)/python -m e2e
 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
 	$(BIN)/python tools/build/docs.py
@@ -48,21 +52,22 @@ deploy: build ## Deploy to AWS, asking for the stack's name, region and paramete
 	$(SAM) deploy --guided --capabilities CAPABILITY_IAM
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/sam.in
+lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/*.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
+	$(PIN) tools/build/e2e.in -o requirements-e2e.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
+	rm -rf .venv .venv-sam .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
-# $(call environment,folder,lock,seconds) makes a virtual environment that holds what the lock names.
+# $(call environment,folder,lock,seconds,python) makes a virtual environment that holds what the lock names.
 PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "$(PYTHON) is older than 3.11: name another one with PYTHON=..." >&2; exit 1; }
 @echo "setting up $(1) (about $(3) s)"
-@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@test -x $(1)/bin/python || $(or $(4),$(PYTHON)) -m venv $(1)
 @$(call PIP,$(1)) --no-deps --require-hashes -r $(2)
 endef
 
@@ -73,4 +78,9 @@ $(READY): requirements-dev.lock pyproject.toml
 
 $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)
+	@touch $@
+
+# The emulator runs the functions with its own Python, so that must be theirs.
+$(E2E_READY): requirements-e2e.lock | $(READY)
+	$(call environment,.venv-e2e,$<,20,$(shell $(BIN)/python tools/build/package.py --python))
 	@touch $@

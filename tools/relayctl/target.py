@@ -83,12 +83,18 @@ def tell_sandbox(target: Target, locations: Sequence[str]) -> None:
 
 
 def deployed(stack: str) -> Target:
-    """A deployed stack, found by its outputs. Raises `click.ClickException` where it cannot be read."""
+    """A deployed stack, found by its outputs. Raises `click.ClickException` where it cannot be read.
+
+    `RELAY_API_URL` stands for the API's URL where that is not the one in the outputs: a domain of its own,
+    or an emulator of AWS.
+    """
     try:
         found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    if elsewhere := os.environ.get("RELAY_API_URL"):
+        outputs[OUTPUTS["api_url"]] = elsewhere
     return Target(stack=stack, **_required(outputs))
 
 

@@ -1,0 +1,113 @@
+"""`sam deploy` of the built template to the emulator, and what the emulator needs besides."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import boto3
+
+from e2e.checks import Failed
+from e2e.emulator import BIN, ROOT
+from localrun.template import Template
+
+STACK = "calven-relay-e2e"
+BUCKET = "calven-relay-e2e"
+_HTTPS_ONLY = "AllowedPattern: https://[^/?#]+"
+_HTTP_TOO = "AllowedPattern: https?://[^/?#]+"
+_INSTALL_SECONDS = 120.0
+_DEPLOY_SECONDS = 180.0
+
+
+def deploy(calven_url: str, folder: Path, log: Path) -> None:
+    """Deploy a copy of what `make build` has made; raises `Failed`."""
+    template = _copy(folder)
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    sam = ROOT / ".venv-sam" / "bin" / "sam"
+    where = ("--template-file", template, "--stack-name", STACK, "--s3-bucket", BUCKET)
+    how = ("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar")
+    parameters = ("--parameter-overrides", f"CalvenBaseUrl={calven_url}")
+    _run([sam, "deploy", *where, *how, *parameters], log, _DEPLOY_SECONDS)
+
+
+def _copy(folder: Path) -> Path:
+    """The built template and package as they are, but for two things that this machine cannot do.
+
+    Calven's sandbox speaks no TLS, hence plain http passes as its URL; nothing else of the template differs.
+    The package holds extension modules for the functions' processor: beside them go those for this one.
+    """
+    built, package = ROOT / ".aws-sam" / "build" / "template.yaml", folder / "build" / "package"
+    text = built.read_text("utf-8")
+    if text.count(_HTTPS_ONLY) != 1:
+        raise Failed(f"{built} does not say once: {_HTTPS_ONLY}")
+    template = folder / built.relative_to(ROOT)
+    template.parent.mkdir(parents=True)
+    template.write_text(text.replace(_HTTPS_ONLY, _HTTP_TOO), "utf-8")
+    shutil.copytree(ROOT / "build" / "package", package)
+    _add_extensions(package, folder)
+    return template
+
+
+def _add_extensions(package: Path, folder: Path) -> None:
+    """Put in the extension modules of the same pinned dependencies that this machine runs."""
+    here = folder / "here"
+    options = ("-qq", "--no-input", "--disable-pip-version-check", "--no-compile", "--no-deps")
+    pinned = ("--only-binary", ":all:", "--require-hashes", "-r", ROOT / "requirements.lock")
+    _run(
+        [BIN / "python", "-m", "pip", "install", *options, *pinned, "--target", here],
+        folder / "pip.log",
+        _INSTALL_SECONDS,
+    )
+    for module in here.rglob("*.so"):
+        shutil.copy(module, package / module.relative_to(here))
+
+
+def _run(command: list[str | Path], log: Path, seconds: float) -> None:
+    """Run a command; raises `Failed` with the end of what it said."""
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                command,
+                env=os.environ | {"SAM_CLI_TELEMETRY": "0"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"not within {seconds:g} s: {command[0]} {command[1]}: see {log}") from None
+    if done.returncode:
+        print(log.read_text("utf-8", "replace")[-2000:], file=sys.stderr)
+        raise Failed(f"{command[0]} {command[1]} failed: see {log}")
+
+
+def add_routes(stack: str, emulator_url: str) -> str:
+    """Give the API its routes, and return the URL where the emulator serves it.
+
+    SAM writes the routes of an HTTP API into the API's `Body`, which the emulator does not read.
+    """
+    template = Template()
+    api, functions = boto3.client("apigatewayv2"), boto3.client("lambda")
+    names = resources(stack)
+    [api_id] = [names[name] for name in template.of_type("AWS::Serverless::HttpApi")]
+    for route in template.routes:
+        function = functions.get_function(FunctionName=names[route.function.logical_id])
+        integration = api.create_integration(
+            ApiId=api_id,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=function["Configuration"]["FunctionArn"],
+            PayloadFormatVersion="2.0",
+        )
+        target = f"integrations/{integration['IntegrationId']}"
+        api.create_route(ApiId=api_id, RouteKey=f"{route.method} {route.path}", Target=target)
+    if "$default" not in {stage["StageName"] for stage in api.get_stages(ApiId=api_id)["Items"]}:
+        api.create_stage(ApiId=api_id, StageName="$default", AutoDeploy=True)
+    return f"{emulator_url}/_aws/execute-api/{api_id}/$default"
+
+
+def resources(stack: str) -> dict[str, str]:
+    """What the stack's resources are called, by their names in the template."""
+    found = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}
