@@ -108,7 +108,7 @@ def build() -> None:
 
 
 def main() -> int:
-    """Build the package and say how large it is; with `--python`, only name the Python that it is built with."""
+    """Build the package and say how large it is; `--python` only names the Python that it is built with."""
     try:
         if sys.argv[1:] == ["--python"]:
             print(find_python())

@@ -13,15 +13,19 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
+from ruamel.yaml import YAML
 
 from e2e.checks import Failed, Skipped
-from e2e.deploy import STACK, add_routes, deploy
+from e2e.deploy import STACK, add_routes, deploy, enable_queue
 from e2e.emulator import ROOT, Emulator
 from e2e.relay import Calven, Relay
 from e2e.steps import STEPS
@@ -80,10 +84,10 @@ def main() -> int:
             stack = os.environ.get("E2E_STACK")
             relay = _deployed(stack, folder) if stack else _emulated(report, folder, cleanup)
             for step in STEPS:
-                report.step(step.name, lambda run=step.run: run(relay), str)
+                report.step(step.name, partial(step.run, relay), str)
     except _FAILURES:
-        print(f"e2e: failed after {report.done} steps; logs are in {LOGS}" if not os.environ.get("E2E_STACK") else
-              f"e2e: failed after {report.done} steps", file=sys.stderr)
+        logs = "" if os.environ.get("E2E_STACK") else f"; logs are in {LOGS}"
+        print(f"e2e: failed after {report.done} steps{logs}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("e2e: interrupted", file=sys.stderr)
@@ -110,7 +114,7 @@ def _deployed(stack: str, folder: Path) -> Relay:
 def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
     """The template on the emulator, with the demo's configuration and Calven's sandbox."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    config, secrets = DEMO / "relay.yaml", json.loads((DEMO / "secrets.json").read_bytes())
+    config, secrets = _demo_config(folder), json.loads((DEMO / "secrets.json").read_bytes())
     places = relay_yaml.load(config).places.values()
     sandbox = Sandbox(secrets["calven"], locations=[place.location_id for place in places])
     calven_url = cleanup.enter_context(Served(sandbox))
@@ -119,7 +123,7 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
     report.step("emulator", lambda: cleanup.enter_context(emulator), lambda started: started.url)
     _only_here(emulator)
     report.step("deploy", lambda: deploy(calven_url, folder, LOGS / "sam-deploy.log"), lambda _: STACK)
-    report.step("routes", lambda: _serve_api(emulator.url), str)
+    report.step("routes", lambda: _complete(emulator.url), str)
     return Relay(
         stack=STACK,
         folder=folder,
@@ -129,7 +133,21 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
     )
 
 
-def _serve_api(emulator_url: str) -> str:
+def _demo_config(folder: Path) -> Path:
+    """The demo's configuration, in which no site's day ends within hours, whenever this runs."""
+    path, yaml = folder / "relay.yaml", YAML()
+    document = yaml.load(DEMO / "relay.yaml")
+    for place in document["places"].values():
+        if "timezone" in place:
+            here = datetime.now(ZoneInfo(place["timezone"]))
+            place["resetAt"] = f"{(here.hour + 12) % 24:02}:00"
+    yaml.dump(document, path)
+    return path
+
+
+def _complete(emulator_url: str) -> str:
+    """Do what the emulator left out of the deployment; the API's URL."""
+    enable_queue(STACK)
     url = add_routes(STACK, emulator_url)
     os.environ["RELAY_API_URL"] = url
     return url

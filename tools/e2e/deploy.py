@@ -107,6 +107,20 @@ def add_routes(stack: str, emulator_url: str) -> str:
     return f"{emulator_url}/_aws/execute-api/{api_id}/$default"
 
 
+def enable_queue(stack: str) -> None:
+    """Have the emulator poll the Unprocessed queue.
+
+    It takes the mapping's greatest concurrency as the text that every parameter is, and compares numbers.
+    """
+    functions, wanted = boto3.client("lambda"), resources(stack)
+    for source in Template().event_sources:
+        name = wanted[source.function.logical_id]
+        for mapping in functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
+            functions.update_event_source_mapping(
+                UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": source.concurrency}
+            )
+
+
 def resources(stack: str) -> dict[str, str]:
     """What the stack's resources are called, by their names in the template."""
     found = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]

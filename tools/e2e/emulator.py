@@ -79,6 +79,9 @@ class Emulator:
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self._port),
+            "STATE_DIR": str(self._folder / "state"),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
             "NO_PROXY": "127.0.0.1",
             **self.client_environment,
         }

@@ -106,7 +106,9 @@ class Relay:
 
     def waiting(self, queue_url: str) -> int:
         """How many messages a queue holds, in whatever state."""
-        names: Sequence[Any] = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
+        names: Sequence[Any] = [
+            f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")
+        ]
         client = self.target.client("sqs")
         found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
         return sum(map(int, found["Attributes"].values()))
