@@ -9,8 +9,8 @@ READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
 E2E_READY := .venv-e2e/.ready
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
-# Which tests run: those that look into the built package only once it is built.
-TESTS := not package
+# Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
+TESTS := not package and not e2e
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -45,7 +45,7 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no co
 	$(BIN)/python tools/build/package.py
 	$(SAM) build
 
-check: TESTS :=
+check: TESTS := not e2e
 check: lint build test ## Everything that must pass before a merge
 
 deploy: build ## Deploy to AWS, asking for the stack's name, region and parameters
@@ -56,7 +56,7 @@ lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml o
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
-	$(PIN) tools/build/e2e.in -o requirements-e2e.lock
+	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .venv-sam .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache

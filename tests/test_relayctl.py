@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from localrun.settings import DEMO
-from relayctl import dead_letters, samples
+from relayctl import dead_letters, samples, target
 from relayctl.main import main
 from tests.rig import Rig, sample
 
@@ -94,6 +94,15 @@ def deployed(rig: Rig) -> None:
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(StackName="relay", TemplateBody=json.dumps(template))
     cloudformation.close()
+
+
+def test_api_of_a_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack's API is where its outputs say, or where `RELAY_API_URL` says instead."""
+    deployed(rig)
+    assert target.deployed("relay").api_url == "https://api.example.com"
+    monkeypatch.setenv("RELAY_API_URL", "https://webhooks.example.com")
+    assert target.deployed("relay").api_url == "https://webhooks.example.com"
+    assert target.deployed("relay").table == rig.resources.table
 
 
 def test_dead_letters_of_a_stack(rig: Rig, command: Command) -> None:

@@ -35,10 +35,22 @@ from localrun.seed import with_vendor_api
 from localrun.serve import Served
 from localrun.settings import DEMO, StartError, read_secrets
 from relayctl import relay_yaml
+from relayctl.relay_yaml import InvalidConfig
 
 LOGS = ROOT / "build" / "e2e"
 T = TypeVar("T")
-_FAILURES = (Failed, BotoCoreError, ClientError, StartError, click.ClickException, httpx.HTTPError)
+_FAILURES = (
+    Failed,
+    BotoCoreError,
+    ClientError,
+    StartError,
+    InvalidConfig,
+    click.ClickException,
+    httpx.HTTPError,
+    LookupError,
+    OSError,
+    ValueError,
+)
 
 
 class Report:
@@ -46,24 +58,27 @@ class Report:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._name = "settings"
         self.done = 0
         self.skipped: list[str] = []
 
     def step(self, name: str, run: Callable[[], T], tell: Callable[[T], str]) -> T | None:
-        """Run a step and print its line; None where it was skipped. A failure is printed and raised."""
-        began = time.monotonic()
+        """Run a step and print its line; None where it was skipped."""
+        self._name, began = name, time.monotonic()
         try:
             found = run()
         except Skipped as reason:
             self.skipped.append(name)
             self._line("skip", name, str(reason))
             return None
-        except _FAILURES as error:
-            self._line("FAIL", name, f"{type(error).__name__}: {error}")
-            raise
         self.done += 1
         self._line("ok", name, f"{tell(found)} ({time.monotonic() - began:.1f} s)")
         return found
+
+    def fail(self, error: BaseException) -> None:
+        """Print what the step under way failed with."""
+        what = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+        self._line("FAIL", self._name, what)
 
     def summary(self) -> str:
         """The last line."""
@@ -82,10 +97,11 @@ def main() -> int:
         with ExitStack() as cleanup:
             folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="relay-e2e-")))
             stack = os.environ.get("E2E_STACK")
-            relay = _deployed(stack, folder) if stack else _emulated(report, folder, cleanup)
+            relay = _deployed(report, stack, folder) if stack else _emulated(report, folder, cleanup)
             for step in STEPS:
                 report.step(step.name, partial(step.run, relay), str)
-    except _FAILURES:
+    except _FAILURES as error:
+        report.fail(error)
         logs = "" if os.environ.get("E2E_STACK") else f"; logs are in {LOGS}"
         print(f"e2e: failed after {report.done} steps{logs}", file=sys.stderr)
         return 1
@@ -100,15 +116,17 @@ def _interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _deployed(stack: str, folder: Path) -> Relay:
+def _deployed(report: Report, stack: str, folder: Path) -> Relay:
     """A stack in the environment's account."""
     config, secrets = os.environ.get("RELAY_CONFIG"), os.environ.get("RELAY_SECRETS")
-    return Relay(
+    relay = Relay(
         stack=stack,
         folder=folder,
         config=Path(config) if config else None,
         secrets=read_secrets(Path(secrets)) if secrets else None,
     )
+    report.step("stack", lambda: relay.target, lambda target: target.api_url)
+    return relay
 
 
 def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import boto3
@@ -16,7 +17,6 @@ STACK = "calven-relay-e2e"
 BUCKET = "calven-relay-e2e"
 _HTTPS_ONLY = "AllowedPattern: https://[^/?#]+"
 _HTTP_TOO = "AllowedPattern: https?://[^/?#]+"
-_INSTALL_SECONDS = 120.0
 _DEPLOY_SECONDS = 180.0
 
 
@@ -28,7 +28,8 @@ def deploy(calven_url: str, folder: Path, log: Path) -> None:
     where = ("--template-file", template, "--stack-name", STACK, "--s3-bucket", BUCKET)
     how = ("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar")
     parameters = ("--parameter-overrides", f"CalvenBaseUrl={calven_url}")
-    _run([sam, "deploy", *where, *how, *parameters], log, _DEPLOY_SECONDS)
+    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "TMPDIR": str(folder)}
+    _run([sam, "deploy", *where, *how, *parameters], environment, log)
 
 
 def _copy(folder: Path) -> Path:
@@ -45,42 +46,40 @@ def _copy(folder: Path) -> Path:
     template.parent.mkdir(parents=True)
     template.write_text(text.replace(_HTTPS_ONLY, _HTTP_TOO), "utf-8")
     shutil.copytree(ROOT / "build" / "package", package)
-    _add_extensions(package, folder)
+    _add_extensions(package)
     return template
 
 
-def _add_extensions(package: Path, folder: Path) -> None:
-    """Put in the extension modules of the same pinned dependencies that this machine runs."""
-    here = folder / "here"
-    options = ("-qq", "--no-input", "--disable-pip-version-check", "--no-compile", "--no-deps")
-    pinned = ("--only-binary", ":all:", "--require-hashes", "-r", ROOT / "requirements.lock")
-    _run(
-        [BIN / "python", "-m", "pip", "install", *options, *pinned, "--target", here],
-        folder / "pip.log",
-        _INSTALL_SECONDS,
-    )
-    for module in here.rglob("*.so"):
-        shutil.copy(module, package / module.relative_to(here))
+def _add_extensions(package: Path) -> None:
+    """Put in the extension modules for this machine: the emulator's environment has the same versions."""
+    [installed] = BIN.parent.glob("lib/python*/site-packages")
+    for module in list(package.rglob("*.so")):
+        folder, name = module.parent.relative_to(package), module.name.partition(".")[0]
+        found = list((installed / folder).glob(f"{name}.*.so"))
+        if not found:
+            raise Failed(f"{folder / name} is not in {installed}: add what holds it to tools/build/e2e.in")
+        for each in found:
+            shutil.copy(each, module.parent)
 
 
-def _run(command: list[str | Path], log: Path, seconds: float) -> None:
-    """Run a command; raises `Failed` with the end of what it said."""
+def _run(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
+    """Run a command; raises `Failed`, after the end of what it said."""
     with log.open("wb") as output:
         try:
             done = subprocess.run(
                 command,
-                env=os.environ | {"SAM_CLI_TELEMETRY": "0"},
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=seconds,
+                timeout=_DEPLOY_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise Failed(f"not within {seconds:g} s: {command[0]} {command[1]}: see {log}") from None
+            raise Failed(f"sam deploy took over {_DEPLOY_SECONDS:g} s: see {log}") from None
     if done.returncode:
         print(log.read_text("utf-8", "replace")[-2000:], file=sys.stderr)
-        raise Failed(f"{command[0]} {command[1]} failed: see {log}")
+        raise Failed(f"sam deploy failed: see {log}")
 
 
 def add_routes(stack: str, emulator_url: str) -> str:
