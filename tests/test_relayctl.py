@@ -1,6 +1,7 @@
 """The command, by its exit codes and output, against files and against moto."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,15 @@ def test_api_of_a_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELAY_API_URL", "https://webhooks.example.com")
     assert target.deployed("relay").api_url == "https://webhooks.example.com"
     assert target.deployed("relay").table == rig.resources.table
+
+
+def test_region_of_a_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AWS_REGION` alone says where the stack is, as it does for SAM."""
+    deployed(rig)
+    monkeypatch.setenv("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    found = target.deployed("relay")
+    assert found.client("sqs").meta.region_name == "us-east-1"
 
 
 def test_dead_letters_of_a_stack(rig: Rig, command: Command) -> None:
