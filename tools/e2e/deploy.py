@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -89,7 +90,7 @@ def add_routes(stack: str, emulator_url: str) -> str:
     """
     template = Template()
     api, functions = boto3.client("apigatewayv2"), boto3.client("lambda")
-    names = resources(stack)
+    names = resources(boto3.client("cloudformation"), stack)
     [api_id] = [names[name] for name in template.of_type("AWS::Serverless::HttpApi")]
     for route in template.routes:
         function = functions.get_function(FunctionName=names[route.function.logical_id])
@@ -111,7 +112,7 @@ def enable_queue(stack: str) -> None:
 
     It takes the mapping's greatest concurrency as the text that every parameter is, and compares numbers.
     """
-    functions, wanted = boto3.client("lambda"), resources(stack)
+    functions, wanted = boto3.client("lambda"), resources(boto3.client("cloudformation"), stack)
     for source in Template().event_sources:
         name = wanted[source.function.logical_id]
         for mapping in functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]:
@@ -120,7 +121,7 @@ def enable_queue(stack: str) -> None:
             )
 
 
-def resources(stack: str) -> dict[str, str]:
+def resources(cloudformation: Any, stack: str) -> dict[str, str]:
     """What the stack's resources are called, by their names in the template."""
-    found = boto3.client("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+    found = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     return {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in found}

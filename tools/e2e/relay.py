@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 from botocore.exceptions import ClientError
 
@@ -96,7 +95,8 @@ class Relay:
 
     def put_secret(self, name: str, value: dict[str, Any]) -> None:
         """Store one secret of the stack, such as `hris/deel`, whether it is there or not."""
-        client, name, text = boto3.client("secretsmanager"), f"{self.stack}/{name}", json.dumps(value)
+        client = self.target.client("secretsmanager")
+        name, text = f"{self.stack}/{name}", json.dumps(value)
         try:
             client.create_secret(Name=name, SecretString=text)
         except ClientError as error:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import boto3
 from ruamel.yaml import YAML
 
 from e2e.checks import Failed, Skipped, equal, until
@@ -168,9 +167,10 @@ def send_every_source(relay: Relay) -> str:
 
 def run_schedule(relay: Relay) -> str:
     """The scheduled function, invoked once."""
-    names = resources(relay.stack)
+    names = resources(relay.target.client("cloudformation"), relay.stack)
     [schedule] = Template().schedules
-    answer = boto3.client("lambda").invoke(FunctionName=names[schedule.function.logical_id], Payload=b"{}")
+    name = names[schedule.function.logical_id]
+    answer = relay.target.client("lambda").invoke(FunctionName=name, Payload=b"{}")
     payload = json.loads(answer["Payload"].read())
     if "FunctionError" in answer or "facts" not in payload:
         raise Failed(f"the scheduled function answered {payload}")
