@@ -15,7 +15,7 @@ TESTS := not package and not e2e
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start the relay on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
