@@ -8,6 +8,8 @@ SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
 E2E_READY := .venv-e2e/.ready
+CHECKOV_READY := .venv-checkov/.ready
+STAGE ?= dev
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
@@ -32,14 +34,15 @@ e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
 	$(BIN)/python tools/build/docs.py
 
-lint: $(READY) $(SAM_READY) ## Check style, types and the template, as written and as it will be deployed
+lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the template, as written and as it will be deployed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy shared functions tools tests
 	$(BIN)/python tools/build/docs.py --check
 	$(SAM) validate --lint
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/python tools/build/lint_template.py template.yaml
+	$(BIN)/python tools/build/lint_template.py template.yaml build/transformed.json
+	.venv-checkov/bin/checkov --config-file .checkov.yaml -f template.yaml build/transformed.json
 
 build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no containers)
 	$(BIN)/python tools/build/package.py
@@ -48,8 +51,9 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no co
 check: TESTS := not e2e
 check: lint build test ## Everything that must pass before a merge
 
-deploy: build ## Deploy to AWS, asking for the stack's name, region and parameters
-	$(SAM) deploy --guided --capabilities CAPABILITY_IAM
+deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
+	$(SAM) deploy --config-env $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
+	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/*.in
@@ -57,9 +61,10 @@ lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml o
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
 	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
+	$(PIN) tools/build/checkov.in -o requirements-checkov.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
+	rm -rf .venv .venv-sam .venv-checkov .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
 # $(call environment,folder,lock,seconds,python) makes a virtual environment that holds what the lock names.
 PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
@@ -83,4 +88,8 @@ $(SAM_READY): requirements-sam.lock
 # The emulator runs the functions with its own Python, so that must be theirs.
 $(E2E_READY): requirements-e2e.lock | $(READY)
 	$(call environment,.venv-e2e,$<,20,$(shell $(BIN)/python tools/build/package.py --python))
+	@touch $@
+
+$(CHECKOV_READY): requirements-checkov.lock
+	$(call environment,.venv-checkov,$<,40)
 	@touch $@

@@ -1,7 +1,8 @@
 """Fixtures: dummy AWS credentials first, then a relay with everything around it played by stand-ins."""
 
 import os
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 
 os.environ |= {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -9,14 +10,38 @@ os.environ |= {
     "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    "POWERTOOLS_SERVICE_NAME": "calven-relay",
     "POWERTOOLS_METRICS_NAMESPACE": "CalvenRelay",
 }
 
+from functools import cache
+
+import boto3
 import pytest
 from moto import mock_aws
 
+from relay.observability import logger
 from tests.rig import Rig, Sandboxes
+
+
+@pytest.fixture
+def printed(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """What the functions have printed since the last look: the log's lines, formatted, and figures."""
+
+    def text() -> str:
+        lines = [logger.registered_formatter.format(record) for record in caplog.records]
+        caplog.clear()
+        return "\n".join((*lines, capsys.readouterr().out))
+
+    return text
+
+
+@pytest.fixture(scope="session", autouse=True)
+def read_once() -> Iterator[None]:
+    """What is read from disk for every relay that is built, boto3's models and certificates, is read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boto3.session, "Session", cache(boto3.session.Session))
+        patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        yield
 
 
 @pytest.fixture(scope="session")

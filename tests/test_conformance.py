@@ -5,7 +5,7 @@ A vendor is bound to the body by its signature, or it sends a token with whateve
 
 import copy
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -110,7 +110,7 @@ def test_proven_nonsense(rig: Rig, vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize(("name", "event"), every())
-def test_sample(rig: Rig, capsys: pytest.CaptureFixture[str], name: str, event: str) -> None:
+def test_sample(rig: Rig, printed: Callable[[], str], name: str, event: str) -> None:
     """Each sample reaches Calven, or is ignored or kept by name; nothing personal is in the log."""
     vendor = vendors.load(name)
     body = samples.body(name, event)
@@ -125,7 +125,7 @@ def test_sample(rig: Rig, capsys: pytest.CaptureFixture[str], name: str, event: 
     else:
         assert (status, answer["status"]) == (vendor.queued_status, "queued")
         assert {letter["reason"] for letter in rig.dead_letters()} == {answer["reason"]} <= DEAD
-    log = capsys.readouterr().out
+    log = printed()
     assert "Traceback" not in log
     assert not [text for text in personal(json.loads(body)) if text in log]
     assert not [text for text in credentials(rig, name) if text in log]

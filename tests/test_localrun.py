@@ -290,7 +290,7 @@ def test_environment_forgets_the_users_aws() -> None:
     assert variables["NO_PROXY"] == "example.com,127.0.0.1,localhost"
     assert variables["no_proxy"] == "127.0.0.1,localhost"
     assert variables["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
-    assert variables["POWERTOOLS_SERVICE_NAME"] == "calven-relay"
+    assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "CalvenRelay/calven-relay-local"
 
 
 @pytest.mark.parametrize(

@@ -92,40 +92,65 @@ def test_problem(log: Lines, metrics: Lines) -> None:
     assert metrics() == []
 
 
+def said_of(dimensions: list[str], lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of metrics under these dimensions, without what the format adds."""
+    found = [line for line in lines if line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [dimensions]]
+    return [{name: value for name, value in line.items() if name != "_aws"} for line in found]
+
+
 def test_metrics(metrics: Lines) -> None:
-    """What was counted goes out as one line of the embedded metric format for each source."""
+    """Counts go out by source and once more over all, and what is dead by its reason too."""
     telemetry = Telemetry("request-1")
-    for outcome in ("forwarded", "forwarded", "dead-lettered"):
-        telemetry.event(outcome, source="kisi-sydney", vendor="kisi")
+    for outcome, reason in (("forwarded", None), ("forwarded", None), ("dead-lettered", "unparseable")):
+        telemetry.event(outcome, source="kisi-sydney", vendor="kisi", reason=reason)
+    telemetry.event("ignored", source="gone", vendor="kisi", known=False)
     telemetry.rejected(source="verkada", vendor="verkada")
-    telemetry.count("Waited", source="verkada", vendor="verkada", by=5)
     telemetry.flush()
-    first, second = metrics()
-    assert first.pop("_aws")["CloudWatchMetrics"] == [
-        {
-            "Namespace": "CalvenRelay",
-            "Dimensions": [["Source", "Vendor", "service"]],
-            "Metrics": [
-                {"Name": "EventsForwarded", "Unit": "Count"},
-                {"Name": "EventsDeadLettered", "Unit": "Count"},
-            ],
-        }
+    lines = metrics()
+    assert said_of(["Source", "Vendor"], lines) == [
+        {"Source": "kisi-sydney", "Vendor": "kisi", "EventsForwarded": [2], "EventsDeadLettered": [1]},
+        {"Source": "unknown", "Vendor": "kisi", "EventsIgnored": [1]},
+        {"Source": "verkada", "Vendor": "verkada", "SignatureRejected": [1]},
     ]
-    assert first == {
-        "Source": "kisi-sydney",
-        "Vendor": "kisi",
-        "service": "calven-relay",
-        "EventsForwarded": [2],
-        "EventsDeadLettered": [1],
-    }
-    second.pop("_aws")
-    assert second == {
-        "Source": "verkada",
-        "Vendor": "verkada",
-        "service": "calven-relay",
-        "SignatureRejected": [1],
-        "Waited": [5],
-    }
+    assert said_of(["Reason"], lines) == [{"Reason": "unparseable", "EventsDeadLettered": [1]}]
+    assert said_of([], lines) == [
+        {"EventsForwarded": [2], "EventsDeadLettered": [1], "EventsIgnored": [1], "SignatureRejected": [1]}
+    ]
+    assert len(lines) == 5
+    units = {(m["Name"], m["Unit"]) for m in lines[0]["_aws"]["CloudWatchMetrics"][0]["Metrics"]}
+    assert units == {("EventsForwarded", "Count"), ("EventsDeadLettered", "Count")}
+
+
+def test_times(metrics: Lines) -> None:
+    """Times keep each value, some hundred of them at most; a clock that runs ahead is no negative time."""
+    telemetry = Telemetry("request-1")
+    for milliseconds in (-5.0, 12.4, *[1.0] * 200):
+        telemetry.took("AckLatency", milliseconds, source="deel", vendor="deel")
+    telemetry.asked_calven(200, 30.2)
+    telemetry.asked_calven(0, 1000)
+    telemetry.flush()
+    lines = metrics()
+    [total] = said_of([], lines)
+    assert total["AckLatency"] == [0, 12, *[1] * 97]
+    assert (total["CalvenRequests"], total["CalvenFailures"], total["CalvenLatency"]) == (
+        [2],
+        [1],
+        [30, 1000],
+    )
+    assert said_of(["Source", "Vendor"], lines)[0]["AckLatency"] == total["AckLatency"]
+
+
+def test_silent(log: Lines, metrics: Lines) -> None:
+    """Silent sources are named in the log and counted; none is said too."""
+    telemetry = Telemetry("request-1")
+    telemetry.silent({"deel": 80.4})
+    telemetry.flush()
+    [line] = log()
+    assert (line["message"], line["source"], line["hours"]) == ("source silent", "deel", 80)
+    assert said_of([], metrics()) == [{"SilentSources": [1]}]
+    telemetry.silent({})
+    telemetry.flush()
+    assert said_of([], metrics()) == [{"SilentSources": [0]}]
 
 
 def test_metrics_go_out_once(metrics: Lines) -> None:
@@ -136,7 +161,7 @@ def test_metrics_go_out_once(metrics: Lines) -> None:
     telemetry.count("Waited", source="deel", vendor="deel")
     telemetry.flush()
     telemetry.flush()
-    assert len(metrics()) == 1
+    assert len(metrics()) == 2
 
 
 def failing(text: str) -> None:

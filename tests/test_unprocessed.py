@@ -119,6 +119,7 @@ def test_body() -> None:
         "reason": "no_time",
         "detail": "",
         "received_at": "2026-11-04T04:00:00Z",
+        "correlation_id": "",
         "first_failed_at": "2026-11-04T04:00:00Z",
         "attempts": 1,
         "event": {

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +29,7 @@ GATEWAY_STATUSES = frozenset({502, 504, 520, 521, 522, 523, 524})
 OPERATORS_STATUSES = frozenset({401, 403, 404})
 RESULT_REASONS = {1: "unknown_user", 2: "unknown_location"}
 
+Observe = Callable[[int, float], None]
 Endpoint = Literal["/v1/occupancy", "/v1/timeoff"]
 
 
@@ -103,6 +104,16 @@ class _Results(BaseModel):
     results: list[_EventResult] = []
 
 
+class _Asking(threading.local):
+    """For whom this thread is asking."""
+
+    correlation_id = ""
+    observe: Observe = staticmethod(lambda _status, _milliseconds: None)
+
+
+_asking = _Asking()
+
+
 class Calven:
     """One client a container. Threads may share it: they get one token between them."""
 
@@ -115,13 +126,21 @@ class Calven:
         self._token_lock = threading.Lock()
 
     def submit(
-        self, submissions: Sequence[Submission], deadline: Deadline, *, call_seconds: float | None = None
+        self,
+        submissions: Sequence[Submission],
+        deadline: Deadline,
+        *,
+        call_seconds: float | None = None,
+        correlation_id: str = "",
+        observe: Observe = lambda _status, _milliseconds: None,
     ) -> dict[str, Result]:
         """Send every event, in as few requests as possible; a result for each `eventId`, raising nothing.
 
         The first request that fails as a whole ends it: all events not sent by then are `waiting`. Each call
-        gets what is left of the deadline, and at most `call_seconds`.
+        gets what is left of the deadline, and at most `call_seconds`. `observe` is told each request's status
+        (0 without an answer) and milliseconds, the token's included.
         """
+        _asking.correlation_id, _asking.observe = correlation_id, observe
         results: dict[str, Result] = {}
         queue = list(_requests(submissions))
         while queue:
@@ -223,10 +242,17 @@ class Calven:
         headers: dict[str, str] = {"x-calven-region": self._secret().region}
         if token:
             headers["authorization"] = f"Bearer {token}"
+        if _asking.correlation_id:
+            headers["correlationId"] = _asking.correlation_id
+        began, status = time.monotonic(), 0
         try:
-            return self._http.request("POST", self._base_url + path, headers, deadline, json=body)
+            answer = self._http.request("POST", self._base_url + path, headers, deadline, json=body)
+            status = answer.status
+            return answer
         except NoAnswer as error:
             raise Transient(f"no answer from Calven: {error}", uncertain=error.sent) from None
+        finally:
+            _asking.observe(status, (time.monotonic() - began) * 1000)
 
     def _raise_for_status(self, answer: Answer, what: str) -> None:
         status = answer.status

@@ -28,6 +28,7 @@ class Source(_Model):
     enabled: bool = True
     part_days: Literal["skip", "whole"] = Field(default="skip", alias="partDays")
     time_off_types: dict[str, TimeOffType] = Field(default={}, alias="timeOffTypes")
+    silent_after_hours: Annotated[int, Field(ge=0)] = Field(default=72, alias="silentAfterHours")
     security_actions: tuple[int, ...] = Field(default=(), alias="securityActions")
 
     def time_off_type(self, name: str | None) -> TimeOffType:

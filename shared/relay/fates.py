@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from relay.errors import TableUnavailable
 from relay.observability import Telemetry
 from relay.runtime import Relay
 from relay.unprocessed import SQS_MAX_DELAY_SECONDS, Envelope, wait_seconds
@@ -48,13 +49,27 @@ def _later(envelope: Envelope, delay: float, relay: Relay) -> tuple[Envelope, fl
     return envelope, delay
 
 
-def log(telemetry: Telemetry, fate: Fate, now: float) -> None:
+def _configured(relay: Relay, source: str) -> bool:
+    """Whether a source is configured; none is while the configuration cannot be read."""
+    try:
+        return source in relay.config.current().sources
+    except TableUnavailable:
+        return False
+
+
+def log(relay: Relay, telemetry: Telemetry, fate: Fate) -> None:
     """One line: outcome, reason, source, event, how long after its receipt."""
-    envelope = fate.envelope
+    envelope, now = fate.envelope, relay.clock()
+    known = _configured(relay, envelope.source)
+    if fate.outcome == "forwarded" and known:
+        since = (now - envelope.happened_at) * 1000
+        telemetry.took("EndToEndLatency", since, source=envelope.source, vendor=envelope.vendor)
     telemetry.event(
         fate.outcome,
         source=envelope.source,
         vendor=envelope.vendor,
+        known=known,
+        correlation_id=envelope.correlation_id or None,
         reason=fate.reason or None,
         event_id=envelope.event_id or None,
         envelope_id=envelope.id if fate.outcome in ("queued", "dead-lettered") else None,

@@ -2,14 +2,17 @@
 
 import logging
 import traceback
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-logger = Logger(location=None)
+logger = Logger(service="calven-relay", location=None)
+
+MOST_VALUES = 99
+"""So many values of one metric go into a line, before Powertools begins another; they say enough."""
 
 for _library in ("botocore", "boto3", "urllib3", "httpx", "httpcore"):
     # Lambda sets the root's level: what libraries say below a warning holds URLs, bodies and secrets.
@@ -22,42 +25,81 @@ def whereabouts(error: Exception) -> str:
     return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
+Dimensions = tuple[tuple[str, str], ...]
+TOTAL: Dimensions = ()
+"""No dimension: over all sources, which is what alarms look at."""
+UNKNOWN = "unknown"
+"""The `Source` of an event whose source is not configured any more."""
+
+
 class Telemetry:
-    """What became of the events of one invocation: a log line for each, and counts for CloudWatch."""
+    """What became of the events of one invocation: a log line for each, and figures for CloudWatch.
+
+    Counts and times (milliseconds) go out under `Source` and `Vendor` and, once more, under no dimension;
+    what waits or is dead under its `Reason` too. Nobody outside chooses a value: sources are configured ones.
+    """
 
     def __init__(self, request_id: str) -> None:
-        self._request_id = request_id
-        self._counts: Counter[tuple[str, str, str]] = Counter()
+        self.request_id = request_id
+        self._figures: dict[tuple[Dimensions, str, MetricUnit], list[float]] = {}
 
-    def event(self, outcome: str, *, source: str, vendor: str, **fields: Any) -> None:
-        """Log one event's outcome and count it as `Events<Outcome>` of its source."""
-        known = {name: value for name, value in fields.items() if value is not None}
+    def event(self, outcome: str, *, source: str, vendor: str, known: bool = True, **fields: Any) -> None:
+        """Log one event's outcome and count it as `Events<Outcome>` of its source, `known` if configured."""
+        said = {name: value for name, value in fields.items() if value is not None}
         logger.info(
-            "event", outcome=outcome, source=source, vendor=vendor, request_id=self._request_id, **known
+            "event", outcome=outcome, source=source, vendor=vendor, request_id=self.request_id, **said
         )
-        self.count("Events" + outcome.title().replace("-", ""), source=source, vendor=vendor)
+        metric = "Events" + outcome.title().replace("-", "")
+        self.count(metric, source=source if known else UNKNOWN, vendor=vendor)
+        if outcome in ("queued", "dead-lettered"):
+            self._add((("Reason", str(fields.get("reason"))),), metric, MetricUnit.Count, 1)
 
     def rejected(self, *, source: str, vendor: str) -> None:
         """Log and count a request whose signature is not its vendor's."""
-        logger.warning("signature rejected", source=source, vendor=vendor, request_id=self._request_id)
+        logger.warning("signature rejected", source=source, vendor=vendor, request_id=self.request_id)
         self.count("SignatureRejected", source=source, vendor=vendor)
+
+    def silent(self, sources: Mapping[str, float]) -> None:
+        """Log which sources have been silent for how many hours, and how many they are: zero is said too."""
+        for source, hours in sources.items():
+            logger.warning("source silent", source=source, hours=round(hours), request_id=self.request_id)
+        self._add(TOTAL, "SilentSources", MetricUnit.Count, len(sources))
 
     def problem(self, message: str, **fields: Any) -> None:
         """Log something that an operator has to look at. `message` holds no payload."""
-        logger.error(message, request_id=self._request_id, **fields)
+        logger.error(message, request_id=self.request_id, **fields)
 
     def count(self, metric: str, *, source: str, vendor: str, by: int = 1) -> None:
         """Add to one of the counts, which go out when the invocation ends."""
-        self._counts[metric, source, vendor] += by
+        for dimensions in ((("Source", source), ("Vendor", vendor)), TOTAL):
+            self._add(dimensions, metric, MetricUnit.Count, by)
+
+    def took(self, metric: str, milliseconds: float, *, source: str, vendor: str) -> None:
+        """Note how long something took for an event of a source."""
+        for dimensions in ((("Source", source), ("Vendor", vendor)), TOTAL):
+            self._add(dimensions, metric, MetricUnit.Milliseconds, max(round(milliseconds), 0))
+
+    def asked_calven(self, status: int, milliseconds: float) -> None:
+        """Note a request to Calven: its status, 0 where there was no answer, and how long it took."""
+        self._add(TOTAL, "CalvenRequests", MetricUnit.Count, 1)
+        self._add(TOTAL, "CalvenFailures", MetricUnit.Count, 0 if 200 <= status < 300 else 1)
+        self._add(TOTAL, "CalvenLatency", MetricUnit.Milliseconds, round(milliseconds))
 
     def flush(self) -> None:
-        """Write the counts in CloudWatch's embedded metric format, one line for each source."""
-        for source, vendor in sorted({(source, vendor) for _, source, vendor in self._counts}):
+        """Write the figures in CloudWatch's embedded metric format, one line for each set of dimensions."""
+        for dimensions in dict.fromkeys(of for of, *_ in self._figures):
             metrics = EphemeralMetrics()
-            metrics.add_dimension("Source", source)
-            metrics.add_dimension("Vendor", vendor)
-            for (metric, *of), count in self._counts.items():
-                if of == [source, vendor]:
-                    metrics.add_metric(metric, MetricUnit.Count, count)
+            for name, value in dimensions:
+                metrics.add_dimension(name, value)
+            for (of, metric, unit), values in self._figures.items():
+                for figure in values[:MOST_VALUES] if of == dimensions else ():
+                    metrics.add_metric(metric, unit, figure)
             metrics.flush_metrics()
-        self._counts.clear()
+        self._figures.clear()
+
+    def _add(self, dimensions: Dimensions, metric: str, unit: MetricUnit, value: float) -> None:
+        values = self._figures.setdefault((dimensions, metric, unit), [])
+        if unit is MetricUnit.Count and values:
+            values[0] += value
+        else:
+            values.append(value)

@@ -27,6 +27,7 @@ class Opening:
         self._deadline = deadline
         self._pace = pace
         self._silent: set[str] = set()
+        self.received = 0
 
     def parts(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
         """The events of an envelope, each with the envelope in which it waits if it comes to that."""
@@ -60,6 +61,7 @@ class Opening:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
+        self.received += max(len(events), 1)
         if len(events) > self._pace.most:
             raise NotNow(reason="large_delivery")
         return events

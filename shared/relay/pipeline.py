@@ -88,10 +88,17 @@ class Pipeline:
         self._fates: list[list[Fate]] = []
         self._opening = Opening(relay, deadline, pace)
         self._busy: list[_Step] | None = []
+        self._correlation_id = telemetry.request_id
+
+    @property
+    def received(self) -> int:
+        """How many events the requests held that were opened."""
+        return self._opening.received
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
         """Open, settle and forward; the fates of each envelope, in the same order. Stores nothing."""
         self._fates = [[] for _ in envelopes]
+        self._correlation_id = self._one_for_all(envelopes)
         if not self._guarded(list(map(_Step, envelopes, count())), self._relay.config.current):
             return self._fates
         opened = []
@@ -114,6 +121,11 @@ class Pipeline:
         steps = [step for step in settled if step.passage is None] + self._counted(settled)
         while steps:
             steps = self._forward(steps)
+
+    def _one_for_all(self, envelopes: Sequence[Envelope]) -> str:
+        """What Calven is told a request belongs to: the delivery, or for events of several the invocation."""
+        ids = {envelope.correlation_id for envelope in envelopes}
+        return (ids.pop() if len(ids) == 1 else "") or self.telemetry.request_id
 
     def store_first(self, envelope: Envelope) -> list[Fate]:
         """Parse an envelope's request, and have every event of it queued instead of settled.
@@ -289,7 +301,13 @@ class Pipeline:
     def _sent(self, submissions: Sequence[Submission]) -> Mapping[str, Result]:
         limit = self._deadline.at_most(self._deadline.left_for_work())
         try:
-            return self._relay.calven.submit(submissions, limit, call_seconds=self._pace.call_seconds)
+            return self._relay.calven.submit(
+                submissions,
+                limit,
+                call_seconds=self._pace.call_seconds,
+                correlation_id=self._correlation_id,
+                observe=self.telemetry.asked_calven,
+            )
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event
             self.telemetry.problem("internal error", error=whereabouts(error))
             return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}

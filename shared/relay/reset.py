@@ -33,12 +33,23 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
             [f for fate in fates if fate.outcome == "queued" for f in fate.envelope.calven or ()]
         )
         for fate in fates:
-            log(telemetry, fate, relay.clock())
+            log(relay, telemetry, fate)
         told = sum(map(len, by_source.values()))
+        telemetry.silent(_silent(relay, config))
     except (TableUnavailable, QueueUnavailable) as error:
         telemetry.problem("reset failed, the next run does it", error=type(error).__name__, detail=str(error))
     telemetry.flush()
     return {"facts": told}
+
+
+def _silent(relay: Relay, config: Config) -> dict[str, float]:
+    """The sources that have been silent for longer than they may be, with hours."""
+    watched = {name: s.silent_after_hours for name, s in config.sources.items() if s.enabled}
+    watched = {name: hours for name, hours in watched.items() if hours}
+    heard = relay.vendor_memory.last_heard(list(watched))
+    now = relay.clock()
+    hours_of = {name: (now - heard[name]) / 3600 for name in watched}
+    return {name: hours for name, hours in hours_of.items() if hours > watched[name]}
 
 
 def _envelope(source: str, facts: list[Fact], config: Config, now: float) -> Envelope:

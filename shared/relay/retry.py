@@ -102,7 +102,7 @@ def _settle(
         return False
     pipeline.stored(fates)
     for fate in fates:
-        log(telemetry, fate, relay.clock())
+        log(relay, telemetry, fate)
     return keep is None
 
 

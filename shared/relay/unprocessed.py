@@ -12,7 +12,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from relay.events import Event, Webhook
+from relay.events import BadgeEvent, Event, SensorReading, Webhook
 from relay.occupancy import Fact
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Envelope(BaseModel):
 
     `queued_at` is when it came into the Unprocessed queue, where it has been stored there anew since.
     `not_before` is when it is to be tried, where SQS cannot delay it as long as it is asked to wait.
+    `correlation_id` is the delivery's, which the vendor was told in its answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -104,6 +105,7 @@ class Envelope(BaseModel):
     queued_at: AwareDatetime | None = None
     not_before: AwareDatetime | None = None
     attempts: int = 0
+    correlation_id: str = ""
     calven: tuple[Fact, ...] | None = None
     event: Event | None = None
     request: StoredRequest | None = None
@@ -113,6 +115,15 @@ class Envelope(BaseModel):
         if [self.calven, self.event, self.request].count(None) != 2:
             raise ValueError("an envelope holds exactly one of calven, event and request")
         return self
+
+    @property
+    def happened_at(self) -> float:
+        """When it happened, Unix seconds: the event's own time where it has one, else its receipt."""
+        if isinstance(self.event, BadgeEvent | SensorReading):
+            return self.event.at.timestamp()
+        if self.calven:
+            return min(fact.at for fact in self.calven) / 1000
+        return self.received_at.timestamp()
 
     @property
     def event_id(self) -> str:

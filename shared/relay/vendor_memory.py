@@ -2,11 +2,13 @@
 
 `vendor#<source>` / `email#<employee>` is an employee's e-mail address for a day after it was asked,
 `vendor#<source>` / `seen#<event>` when an event without a time of its own first came, for as long as a
-delivery of it may come again. `vendor#<source>` / `offered` holds, for a day, what a vendor handed over as
+delivery of it may come again. `heard` / `<source>` is when a source was last heard of, to some minutes.
+`vendor#<source>` / `offered` holds, for a day, what a vendor handed over as
 the secret of a source that has none yet.
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 DAY_SECONDS = 24 * 3600
 SEEN_SECONDS = 40 * DAY_SECONDS
 MOST_OFFERED = 5
+HEARD_SECONDS = 300.0
+"""How exactly it is known when a source was last heard of: a write for each webhook would tell no more."""
 
 
 class VendorMemory:
@@ -27,6 +31,25 @@ class VendorMemory:
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
+        self._heard: dict[str, float] = {}
+
+    def heard(self, source: str) -> None:
+        """Note that a source has sent something; where that cannot be done the next one does it."""
+        now = self._clock()
+        if now - self._heard.get(source, float("-inf")) >= HEARD_SECONDS:
+            with suppress(TableUnavailable, Conflict):
+                self._table.write([Update(key=("heard", source), set={"at": round(now * 1000)})])
+                self._heard[source] = now
+
+    def last_heard(self, sources: Sequence[str]) -> dict[str, float]:
+        """When each source was last heard of, Unix seconds; one that is new counts from now."""
+        found = self._table.get([("heard", source) for source in sources])
+        for source in sources:
+            if ("heard", source) not in found:
+                self.heard(source)
+        now = self._clock()
+        items = {source: found.get(("heard", source)) for source in sources}
+        return {source: item["at"] / 1000 if item else now for source, item in items.items()}
 
     def email(self, source: str, employee: str) -> str | None:
         """An employee's address, where it was asked within a day."""

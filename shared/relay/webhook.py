@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay import inbound, vendors
+from relay import inbound, rehearsal, vendors
 from relay.aws import until
 from relay.config import Source
 from relay.deadline import Deadline
@@ -31,6 +31,8 @@ Answer = tuple[int, Mapping[str, object]]
 
 def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one webhook of a family's route. Every input has an answer; none is a 500."""
+    if "rehearsal" in event:
+        return rehearsal.answer(relay, family, event)
     telemetry = Telemetry(event["requestContext"].get("requestId", ""))
     try:
         status, body = _answered(relay, family, event, telemetry)
@@ -41,7 +43,7 @@ def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
         status, body = 503, {"error": "try again later"}
     finally:
         telemetry.flush()
-    headers = {"content-type": "application/json"}
+    headers = {"content-type": "application/json", "x-correlation-id": telemetry.request_id}
     if status == 503:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
@@ -69,8 +71,13 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         if webhook is None:
             telemetry.rejected(source=request.source, vendor=vendor.name)
             return 401, {"error": "invalid signature"}
+        relay.vendor_memory.heard(request.source)
         pipeline = Pipeline(relay, deadline, telemetry)
-        return _relayed(relay, family, vendor, request.source, webhook, pipeline)
+        answer = _relayed(relay, family, vendor, request.source, webhook, pipeline)
+    of_source = {"source": request.source, "vendor": vendor.name}
+    telemetry.count("EventsReceived", by=pipeline.received, **of_source)
+    telemetry.took("AckLatency", (relay.clock() - request.received_at) * 1000, **of_source)
+    return answer
 
 
 def _vendor(source: Source | None) -> Vendor | None:
@@ -116,6 +123,7 @@ def _relayed(
         vendor=vendor.name,
         kind=KINDS[family],
         received_at=datetime.fromtimestamp(webhook.received_at, UTC),
+        correlation_id=pipeline.telemetry.request_id,
         request=StoredRequest.of(webhook),
     )
     if relay.settings.forward_mode == "queued":
@@ -125,7 +133,7 @@ def _relayed(
     store(relay, fates)
     pipeline.stored(fates)
     for fate in fates:
-        log(pipeline.telemetry, fate, relay.clock())
+        log(relay, pipeline.telemetry, fate)
     return _answer(fates, vendor.queued_status)
 
 

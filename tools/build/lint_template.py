@@ -5,6 +5,7 @@ while the function still works on them all pass.
 """
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from samtranslator.yaml_helper import yaml_parse
 # Where the transform asks which AWS partition it writes ARNs for.
 REGION = "us-east-1"
 
+# It warns of features that it has not switched on.
+logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
-def transform(template: str) -> dict[str, Any]:
-    """Return the CloudFormation template that SAM makes of this one.
+
+def transform(template: str, *, packaged: bool = False) -> dict[str, Any]:
+    """Return the CloudFormation template that SAM makes of this one, `packaged` if its code is uploaded.
 
     Raises `InvalidDocumentException` where SAM refuses it.
     """
     source = yaml_parse(template)
     for resource in source["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
+        if resource["Type"] == "AWS::Serverless::Function" and not packaged:
             # A deploy uploads the package first.
             resource["Properties"]["CodeUri"] = "s3://bucket/package.zip"
     session = boto3.Session(region_name=REGION)
@@ -46,8 +50,15 @@ def lint(template: str) -> list[str]:
 
 
 def main() -> int:
-    """Lint the template that the command line names; its findings go to standard error."""
-    findings = lint(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    """Lint the template that the command line names; its findings go to standard error.
+
+    The transformed template goes into the second file that it names, for other linters.
+    """
+    template = Path(sys.argv[1]).read_text(encoding="utf-8")
+    findings = lint(template)
+    if sys.argv[2:] and not findings:
+        Path(sys.argv[2]).parent.mkdir(exist_ok=True)
+        Path(sys.argv[2]).write_text(json.dumps(transform(template), indent=1), encoding="utf-8")
     for finding in findings:
         print(finding, file=sys.stderr)
     return 1 if findings else 0

@@ -1,0 +1,1 @@
+"""The hook that lets a new version take traffic."""

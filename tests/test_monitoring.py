@@ -1,0 +1,182 @@
+"""Alarms, dashboard and runbook, held against what the code emits: nothing is watched that nobody says."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.rig import Rig, sample
+from tests.test_template import deployed, of_type
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "CalvenRelay/${AWS::StackName}"
+Figure = tuple[str, frozenset[str]]
+"""A metric and the names of its dimensions."""
+SEARCH = re.compile(r"SEARCH\('\{\"([^\"]+)\",([\w,]+)\} MetricName=\"(\w+)\"'")
+
+
+def ours(text: Any) -> bool:
+    """Whether a namespace is the relay's own."""
+    return text in (NAMESPACE, {"Fn::Sub": NAMESPACE})
+
+
+def watched() -> set[Figure]:
+    """What alarms and dashboard read under the relay's namespace."""
+    found: set[Figure] = set()
+    for alarm in of_type("AWS::CloudWatch::Alarm").values():
+        stats = [each["MetricStat"]["Metric"] for each in alarm.get("Metrics", []) if "MetricStat" in each]
+        for metric in stats or [alarm]:
+            if ours(metric["Namespace"]):
+                names = frozenset(each["Name"] for each in metric.get("Dimensions", []))
+                found.add((metric["MetricName"], names))
+    for widget in dashboard()["widgets"]:
+        for entry in widget["properties"]["metrics"]:
+            if isinstance(entry[0], dict):
+                search = SEARCH.match(entry[0]["expression"])
+                assert search is not None
+                assert search[1] == NAMESPACE
+                found.add((search[3], frozenset(search[2].split(","))))
+            elif ours(entry[0]):
+                found.add((entry[1], frozenset()))
+    return found
+
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard's body."""
+    (properties,) = of_type("AWS::CloudWatch::Dashboard").values()
+    body: dict[str, Any] = json.loads(properties["DashboardBody"]["Fn::Sub"])
+    return body
+
+
+def emitted(text: str) -> set[Figure]:
+    """The figures in what the functions print."""
+    found: set[Figure] = set()
+    for line in text.splitlines():
+        if '"_aws"' in line:
+            for directive in json.loads(line)["_aws"]["CloudWatchMetrics"]:
+                for dimensions in directive["Dimensions"]:
+                    found |= {(metric["Name"], frozenset(dimensions)) for metric in directive["Metrics"]}
+    return found
+
+
+@pytest.fixture
+def said(rig: Rig, printed: Callable[[], str]) -> set[Figure]:
+    """What the relay emits when everything happens that it counts."""
+    rig.post("kisi", "badge-in")
+    rig.post("kisi", "denied")
+    rig.post("kisi", "unmapped-door")
+    rig.post("kisi", "badge-in", headers={})
+    rig.fail("503")
+    rig.post("kisi", sample("kisi", "badge-out"))
+    rig.recover()
+    rig.reset()
+    return emitted(printed())
+
+
+def test_everything_watched_is_emitted(said: set[Figure]) -> None:
+    """An alarm on a metric that nobody emits never goes off."""
+    assert watched() <= said, watched() - said
+
+
+def test_everything_emitted_is_watched(said: set[Figure]) -> None:
+    """A metric that nobody looks at costs money."""
+    assert {name for name, _ in said} == {name for name, _ in watched()}
+
+
+def test_dimensions(said: set[Figure]) -> None:
+    """No person, door or id is a dimension."""
+    assert {names for _, names in said} == {
+        frozenset(),
+        frozenset({"Source", "Vendor"}),
+        frozenset({"Reason"}),
+    }
+
+
+def test_alarms_have_a_section_in_the_runbook() -> None:
+    """Each alarm goes somewhere, says what missing data means, and links to what to do; none is left over."""
+    runbook = (ROOT / "docs" / "runbook.md").read_text("utf-8")
+    sections = {line.removeprefix("## ") for line in runbook.splitlines() if line.startswith("## ")}
+    sections.remove("To stop forwarding")
+    alarms = {**of_type("AWS::CloudWatch::Alarm"), **of_type("AWS::CloudWatch::CompositeAlarm")}
+    anchors = set()
+    for name, alarm in alarms.items():
+        assert alarm["AlarmActions"], name
+        assert alarm.get("TreatMissingData", "notBreaching") == "notBreaching"
+        anchors.add(alarm["AlarmDescription"].rpartition("docs/runbook.md#")[2])
+    known = {anchor for section in sections for anchor in section.split(", ")}
+    assert anchors == known, anchors ^ known
+
+
+def test_alarms_reach_encrypted_topics() -> None:
+    """Topics are encrypted with a key that CloudWatch may use, and mail somebody where one is named."""
+    topics = of_type("AWS::SNS::Topic")
+    assert set(topics) == {"AlarmTopic", "PageTopic"}
+    for topic in topics.values():
+        assert topic["KmsMasterKeyId"] == {"Ref": "AlarmKey"}
+        assert topic["Subscription"]["Fn::If"][1] == [
+            {"Protocol": "email", "Endpoint": {"Ref": "AlarmEmail"}}
+        ]
+    assert {"cloudwatch.amazonaws.com"} <= {
+        statement["Principal"].get("Service")
+        for statement in deployed()["Resources"]["AlarmKey"]["Properties"]["KeyPolicy"]["Statement"]
+    }
+
+
+def test_queries_use_fields_of_the_log(rig: Rig, printed: Callable[[], str]) -> None:
+    """The saved queries ask for what the log's lines have."""
+    rig.post("kisi", "badge-in")
+    rig.post("kisi", "unmapped-door")
+    rig.post("kisi", "badge-in", headers={})
+    lines = [json.loads(line) for line in printed().splitlines() if '"message"' in line]
+    fields = {name for line in lines for name in line} | {"attempts", "letters", "last", "events", "rejected"}
+    for query in of_type("AWS::Logs::QueryDefinition").values():
+        words = set(re.findall(r"\b[a-z]+_?[a-z]*\b", re.sub(r'"[^"]*"', "", query["QueryString"])))
+        syntax = {
+            "fields",
+            "filter",
+            "sort",
+            "stats",
+            "count",
+            "latest",
+            "pct",
+            "as",
+            "by",
+            "asc",
+            "desc",
+            "or",
+        }
+        assert words - syntax - {"timestamp", "p"} <= fields, words - syntax - fields
+
+
+def test_one_id_from_the_answer_to_calven(rig: Rig) -> None:
+    """The delivery's id is in the vendor's answer, in Calven's header, and in the envelope of what waits."""
+    rig.post("kisi", "badge-in")
+    assert rig.answer_headers["x-correlation-id"] == "request-1"
+    request = rig.requests("/v1/occupancy")[0]
+    assert {name.lower(): value for name, value in request["headers"].items()}["correlationid"] == "request-1"
+    rig.fail("503")
+    rig.post("kisi", "badge-out")
+    assert [envelope["correlation_id"] for envelope in rig.waiting()] == ["request-1"]
+
+
+def test_silent_sources(rig: Rig, printed: Callable[[], str]) -> None:
+    """A source is silent after 72 hours, counted from when the schedule first looked for it."""
+    rig.post("kisi", "badge-in")
+    rig.reset()
+    rig.clock.advance(71 * 3600)
+    rig.post("deel", "approved")
+    rig.reset()
+    assert "source silent" not in printed()
+    rig.clock.advance(2 * 3600)
+    rig.reset(rig.built())
+    log = printed()
+    named = {json.loads(line)["source"] for line in log.splitlines() if "source silent" in line}
+    assert "kisi-sydney" in named
+    assert "deel" not in named
+    assert (
+        f'"SilentSources":[{len(named)}.0]' in log.replace(" ", "")
+        or f'"SilentSources":[{len(named)}]' in log
+    )

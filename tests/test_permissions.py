@@ -1,0 +1,150 @@
+"""Each function's role allows exactly the calls that its code makes: both are collected and compared.
+
+The calls are those of the relay's own boto3 clients while it works through everything that it can meet. IAM
+knows some under other names: a transaction is its updates and checks, a batch its messages. What the event
+source mapping calls in the retry function's name is added by hand.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from localrun.template import STACK
+from relay.runtime import Relay
+from tests.rig import NOON, Rig, Sandboxes, sample
+from tests.test_template import GRANTS
+
+Calls = set[tuple[str, str]]
+"""What may be called on which resource of the template, as in `GRANTS`."""
+
+MAPPING = {
+    ("UnprocessedQueue", f"sqs:{call}") for call in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+}
+NEXT_MORNING = NOON + 13 * 3600
+"""04:00 in Sydney, when the demo's day ends."""
+
+
+class Collected:
+    """A session whose clients note each call; `boto3` is asked for it instead of a session of its own."""
+
+    def __init__(self) -> None:
+        self.calls: Calls = set()
+        self._session: Any = boto3.session.Session()
+
+    def client(self, service: str, **options: Any) -> Any:
+        """A client, as a session makes it."""
+        client: Any = self._session.client(service, **options)
+        client.meta.events.register("provide-client-params", self._note)
+        return client
+
+    def _note(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
+        self.calls |= set(_granted(model.name, params))
+
+
+def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The calls that IAM sees in one operation."""
+    match operation:
+        case "TransactWriteItems":
+            kinds = {kind for item in params["TransactItems"] for kind in item}
+            names = {"Update": "UpdateItem", "ConditionCheck": "ConditionCheckItem"}
+            yield from (("LedgerTable", f"dynamodb:{names[kind]}") for kind in kinds)
+        case "GetSecretValue":
+            name = params["SecretId"].removeprefix(f"{STACK}/")
+            known = {"calven": "CalvenSecret", "person-key": "PersonKeySecret"}
+            yield known.get(name, f"{name.partition('/')[0]}/*"), "secretsmanager:GetSecretValue"
+        case "SendMessageBatch" | "ChangeMessageVisibility":
+            queue = "DeadLetterQueue" if "dead-letter" in params["QueueUrl"] else "UnprocessedQueue"
+            yield queue, f"sqs:{operation.removesuffix('Batch')}"
+        case _:
+            yield "LedgerTable", f"dynamodb:{operation}"
+
+
+def occupancy(rig: Rig, relay: Relay) -> None:
+    """Badges and readings: forwarded, waiting, dead, and in the last seconds of a day."""
+    rig.post("kisi", "badge-in", relay=relay)
+    rig.post("kisi", "unmapped-door", relay=relay)
+    rig.post("vergesense", "space-report", relay=relay)
+    rig.post("doorflow", "admitted", relay=relay)
+    rig.fail("503")
+    rig.post("kisi", sample("kisi", "badge-out"), relay=relay)
+    rig.recover()
+    rig.clock.now = NEXT_MORNING - 1
+    rig.post("kisi", sample("kisi", "badge-in", uuid="late", created_at="2026-11-04T16:59:58Z"), relay=relay)
+
+
+def leave(rig: Rig, relay: Relay) -> None:
+    """Leave: forwarded, asked about, waiting and dead."""
+    rig.post("deel", "approved", relay=relay)
+    rig.post("hibob", "approved", relay=relay)
+    rig.post("keypay", "approved", relay=relay)
+    rig.post("deel", sample("deel", "deleted", data__resource__id="never seen"), relay=relay)
+    rig.fail("503")
+    rig.post("deel", "rescheduled", relay=relay)
+    rig.recover()
+
+
+def queue(rig: Rig, relay: Relay) -> None:
+    """What waits, of both families: it fails again, is forwarded, or is dead."""
+    stored = rig.built(FORWARD_MODE="queued")
+    for vendor, event in (
+        ("kisi", "badge-in"),
+        ("kisi", "unmapped-door"),
+        ("hibob", "approved"),
+        ("doorflow", "admitted"),
+    ):
+        rig.post(vendor, event, relay=stored)
+    rig.post("deel", sample("deel", "approved", data__resource=[1] * 101), relay=stored)
+    rig.clock.now = NEXT_MORNING - 1
+    late = sample("kisi", "badge-in", uuid="late", created_at="2026-11-04T16:59:58Z", actor_id=5)
+    rig.post("kisi", late, relay=stored)
+    rig.fail("503")
+    for _ in range(2):
+        rig.retry(relay)
+        rig.clock.advance(60)
+    rig.recover()
+    rig.retry(relay)
+
+
+def schedule(rig: Rig, relay: Relay) -> None:
+    """A day ends while Calven is down, and once more when it is back."""
+    rig.post("kisi", "badge-in")
+    rig.clock.now = NEXT_MORNING + 120
+    rig.fail("503")
+    rig.reset(relay)
+    rig.recover()
+    rig.refuse(locations=[place.location_id for place in rig.config.places.values()])
+    rig.clock.advance(24 * 3600)
+    rig.post("kisi", sample("kisi", "badge-in", uuid="next", created_at="2026-11-05T20:00:00Z"))
+    rig.clock.advance(24 * 3600)
+    rig.reset(relay)
+
+
+WORK = {
+    "AccessControlFunction": occupancy,
+    "HrisFunction": leave,
+    "RetryFunction": queue,
+    "OccupancyResetFunction": schedule,
+}
+
+
+@pytest.mark.parametrize("function", WORK)
+def test_role_is_what_the_code_calls(
+    sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch, function: str
+) -> None:
+    """Nothing is called that the role does not allow, and nothing allowed that is never called."""
+    collected = Collected()
+    with mock_aws(), Rig(sandboxes) as rig:
+        with monkeypatch.context() as patch:
+            patch.setattr(boto3.session, "Session", lambda: collected)
+            relay = rig.built()
+        WORK[function](rig, relay)
+    by_mapping = MAPPING if function == "RetryFunction" else set()
+    assert flat(GRANTS[function]) == collected.calls | by_mapping
+
+
+def flat(grants: Sequence[tuple[str, set[str]]]) -> Calls:
+    """Grants as pairs."""
+    return {(resource, call) for resource, calls in grants for call in calls}
