@@ -165,7 +165,7 @@ def _demo_config(folder: Path) -> Path:
 
 def _complete(emulator_url: str) -> str:
     """Do what the emulator left out of the deployment; the API's URL."""
-    enable_queue(STACK)
+    enable_queue()
     url = add_routes(STACK, emulator_url)
     os.environ["RELAY_API_URL"] = url
     return url
