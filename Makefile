@@ -1,22 +1,23 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test chaos docs lint build check deploy lock clean
+.PHONY: help run test chaos e2e docs lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
+E2E_READY := .venv-e2e/.ready
 CHECKOV_READY := .venv-checkov/.ready
 STAGE ?= dev
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
-# Which tests run: those that look into the built package only once it is built.
-TESTS := not package
+# Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
+TESTS := not package and not e2e
 
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start the relay on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
@@ -26,6 +27,9 @@ test: $(READY) ## Run the tests, with branch coverage
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
+
+e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check it from the front door to Calven
+	@exec $(BIN)/python -m e2e
 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
 	$(BIN)/python tools/build/docs.py
@@ -44,7 +48,7 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no co
 	$(BIN)/python tools/build/package.py
 	$(SAM) build
 
-check: TESTS :=
+check: TESTS := not e2e
 check: lint build test ## Everything that must pass before a merge
 
 deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
@@ -52,22 +56,23 @@ deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for w
 	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/sam.in
+lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/*.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
+	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
 	$(PIN) tools/build/checkov.in -o requirements-checkov.lock
 
 clean: ## Remove everything that make has made
-	rm -rf .venv .venv-sam .venv-checkov .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
+	rm -rf .venv .venv-sam .venv-checkov .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
-# $(call environment,folder,lock,seconds) makes a virtual environment that holds what the lock names.
+# $(call environment,folder,lock,seconds,python) makes a virtual environment that holds what the lock names.
 PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "$(PYTHON) is older than 3.11: name another one with PYTHON=..." >&2; exit 1; }
 @echo "setting up $(1) (about $(3) s)"
-@test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+@test -x $(1)/bin/python || $(or $(4),$(PYTHON)) -m venv $(1)
 @$(call PIP,$(1)) --no-deps --require-hashes -r $(2)
 endef
 
@@ -78,6 +83,11 @@ $(READY): requirements-dev.lock pyproject.toml
 
 $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)
+	@touch $@
+
+# The emulator runs the functions with its own Python, so that must be theirs.
+$(E2E_READY): requirements-e2e.lock | $(READY)
+	$(call environment,.venv-e2e,$<,20,$(shell $(BIN)/python tools/build/package.py --python))
 	@touch $@
 
 $(CHECKOV_READY): requirements-checkov.lock

@@ -1,6 +1,7 @@
 """The command, by its exit codes and output, against files and against moto."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from localrun.settings import DEMO
-from relayctl import dead_letters, samples
+from relayctl import dead_letters, samples, target
 from relayctl.main import main
 from tests.rig import Rig, sample
 from tests.stack import deploy
@@ -75,6 +76,24 @@ def test_nothing_runs(command: Command, arguments: Sequence[str]) -> None:
     result = command(*arguments)
     assert result.exit_code == 1
     assert "no local relay answers at http://127.0.0.1:9: start one with `make run`" in result.stderr
+
+
+def test_api_of_a_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack's API is where its outputs say, or where `RELAY_API_URL` says instead."""
+    deploy(rig, "relay")
+    assert target.deployed("relay").api_url == "https://api.example.com"
+    monkeypatch.setenv("RELAY_API_URL", "https://webhooks.example.com")
+    assert target.deployed("relay").api_url == "https://webhooks.example.com"
+    assert target.deployed("relay").table == rig.resources.table
+
+
+def test_region_of_a_stack(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AWS_REGION` alone says where the stack is, as it does for SAM."""
+    deploy(rig, "relay")
+    monkeypatch.setenv("AWS_REGION", os.environ["AWS_DEFAULT_REGION"])
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    found = target.deployed("relay")
+    assert found.client("sqs").meta.region_name == "us-east-1"
 
 
 def test_dead_letters_of_a_stack(rig: Rig, command: Command) -> None:

@@ -108,8 +108,11 @@ def build() -> None:
 
 
 def main() -> int:
-    """Build the package and say how large it is."""
+    """Build the package and say how large it is; `--python` only names the Python that it is built with."""
     try:
+        if sys.argv[1:] == ["--python"]:
+            print(find_python())
+            return 0
         build()
     except (BuildError, subprocess.CalledProcessError) as error:
         print(f"package: {error}", file=sys.stderr)

@@ -92,14 +92,24 @@ def tell_sandbox(target: Target, locations: Sequence[str]) -> None:
 
 
 def deployed(stack: str) -> Target:
-    """A deployed stack, found by its outputs. Raises `click.ClickException` where it cannot be read."""
+    """A deployed stack, found by its outputs. Raises `click.ClickException` where it cannot be read.
+
+    `RELAY_API_URL` stands for the API's URL where that is not the one in the outputs: a domain of its own,
+    or an emulator of AWS. `AWS_REGION` names the region, as for the AWS CLI and SAM; boto3 does not read it.
+    """
+    region = os.environ.get("AWS_REGION") or None
     try:
-        found = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
+        client = boto3.client("cloudformation", region_name=region)
+        found = client.describe_stacks(StackName=stack)["Stacks"][0]
     except (BotoCoreError, ClientError) as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}
-    return Target(stack=stack, calven_url=parameters.get("CalvenBaseUrl"), **_required(outputs))
+    if elsewhere := os.environ.get("RELAY_API_URL"):
+        outputs[OUTPUTS["api_url"]] = elsewhere
+    return Target(
+        stack=stack, region=region, calven_url=parameters.get("CalvenBaseUrl"), **_required(outputs)
+    )
 
 
 def _required(outputs: Mapping[str, str]) -> dict[str, str]:

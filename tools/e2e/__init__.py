@@ -1,0 +1,1 @@
+"""The relay end to end: built, deployed with SAM, fed with signed events, and its dead letters mended."""

@@ -1,0 +1,114 @@
+"""The deployed relay that is checked, and what is known about it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+from botocore.exceptions import ClientError
+
+from e2e.checks import Failed
+from localrun.settings import Secrets
+from relay.config import RelayYaml
+from relayctl import relay_yaml, target
+from relayctl.send import send_event
+from relayctl.target import Target
+
+RELAYCTL = Path(sys.executable).with_name("relayctl")
+_COMMAND_SECONDS = 90.0
+
+
+class Calven:
+    """Calven's sandbox: what it holds, and orders to it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = f"{url}/_sandbox"
+
+    def state(self) -> dict[str, Any]:
+        """The latest occupancy by location, and days away by person."""
+        answer = httpx.get(f"{self._url}/state", timeout=5, trust_env=False).raise_for_status()
+        state: dict[str, Any] = answer.json()
+        return state
+
+    def fail(self, mode: str) -> None:
+        """Fail from now on."""
+        httpx.post(f"{self._url}/fail", json={"mode": mode}, timeout=5, trust_env=False).raise_for_status()
+
+    def mend(self) -> None:
+        """Work again."""
+        httpx.delete(f"{self._url}/fail", timeout=5, trust_env=False).raise_for_status()
+
+
+@dataclass
+class Relay:
+    """A deployed stack; `calven` is None where it is the real one.
+
+    `config` is the file that may be pushed, and `secrets` are those to be put, None for whatever the stack
+    has. `folder` takes files. `letter` is the id of the dead letter that a step has made.
+    """
+
+    stack: str
+    folder: Path
+    calven: Calven | None = None
+    config: Path | None = None
+    secrets: Secrets | None = None
+    letter: str | None = None
+
+    @cached_property
+    def target(self) -> Target:
+        """The stack as `relayctl` finds it."""
+        return target.deployed(self.stack)
+
+    @cached_property
+    def settings(self) -> RelayYaml:
+        """The configuration that may be pushed."""
+        if self.config is None:
+            raise Failed("there is no configuration to be pushed")
+        return relay_yaml.load(self.config)
+
+    def command(self, *arguments: str | Path) -> Any:
+        """What `relayctl … --json --stack NAME` says; raises `Failed` where it does not exit with 0."""
+        try:
+            done = subprocess.run(
+                [RELAYCTL, "--json", "--stack", self.stack, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_COMMAND_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"not within {_COMMAND_SECONDS:g} s: relayctl {arguments[0]}") from None
+        if done.returncode:
+            raise Failed(f"relayctl {arguments[0]}: {(done.stderr or done.stdout).strip()}")
+        return json.loads(done.stdout)
+
+    def send(self, vendor: str, event: str | None = None, source: str | None = None) -> tuple[int, str]:
+        """Post a signed sample as `relayctl send` does; the status, and what the relay says it did."""
+        sent = send_event(self.target, vendor, event, source=source, url=None, as_is=False)
+        answer = sent.as_dict()["answer"]
+        return sent.status, str(answer["status"] if isinstance(answer, dict) else answer)
+
+    def put_secret(self, name: str, value: dict[str, Any]) -> None:
+        """Store one secret of the stack, such as `hris/deel`, whether it is there or not."""
+        client = self.target.client("secretsmanager")
+        name, text = f"{self.stack}/{name}", json.dumps(value)
+        try:
+            client.create_secret(Name=name, SecretString=text)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "ResourceExistsException":
+                raise
+            client.put_secret_value(SecretId=name, SecretString=text)
+
+    def waiting(self, queue_url: str) -> int:
+        """How many messages a queue holds, in whatever state."""
+        names: Sequence[Any] = [
+            f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")
+        ]
+        client = self.target.client("sqs")
+        found = client.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)
+        return sum(map(int, found["Attributes"].values()))
