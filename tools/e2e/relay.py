@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from botocore.exceptions import ClientError
 
 from e2e.checks import Failed
 from localrun.settings import Secrets
@@ -71,11 +70,15 @@ class Relay:
             raise Failed("there is no configuration to be pushed")
         return relay_yaml.load(self.config)
 
-    def command(self, *arguments: str | Path) -> Any:
-        """What `relayctl … --json --stack NAME` says; raises `Failed` where it does not exit with 0."""
+    def command(self, *arguments: str | Path, content: str = "") -> Any:
+        """What `relayctl … --json --stack NAME` says, given that content on its standard input.
+
+        Raises `Failed` where it does not exit with 0.
+        """
         try:
             done = subprocess.run(
                 [RELAYCTL, "--json", "--stack", self.stack, *arguments],
+                input=content,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -93,16 +96,9 @@ class Relay:
         answer = sent.as_dict()["answer"]
         return sent.status, str(answer["status"] if isinstance(answer, dict) else answer)
 
-    def put_secret(self, name: str, value: dict[str, Any]) -> None:
-        """Store one secret of the stack, such as `hris/deel`, whether it is there or not."""
-        client = self.target.client("secretsmanager")
-        name, text = f"{self.stack}/{name}", json.dumps(value)
-        try:
-            client.create_secret(Name=name, SecretString=text)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceExistsException":
-                raise
-            client.put_secret_value(SecretId=name, SecretString=text)
+    def put_secret(self, source: str, value: dict[str, Any]) -> None:
+        """Store the secret of a source of the configuration, or `calven`, as an operator would."""
+        self.command("secrets", "put", source, "--from-file", "-", content=json.dumps(value))
 
     def waiting(self, queue_url: str) -> int:
         """How many messages a queue holds, in whatever state."""

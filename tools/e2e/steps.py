@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 from e2e.checks import Failed, Skipped, equal, until
 from e2e.deploy import resources
 from e2e.relay import Calven, Relay
-from localrun import seed
 from localrun.template import Template
 from relay.config_store import FRESH_SECONDS, ConfigStore
 from relay.dynamo import Table
@@ -34,16 +33,16 @@ class Step:
 
 
 def put_secrets(relay: Relay) -> str:
-    """Put Calven's secret and every source's."""
+    """Put Calven's secret and every source's with `relayctl`."""
     if relay.secrets is None or relay.config is None:
         raise Skipped(
             "RELAY_CONFIG and RELAY_SECRETS do not both name files: the stack's own secrets are used"
         )
     relay.put_secret("calven", relay.secrets["calven"])
-    wanted = [(family, source) for family, source in seed.routes(relay.settings) if source in relay.secrets]
-    for family, source in wanted:
-        relay.put_secret(f"{family}/{source}", relay.secrets[source])
-    return f"{len(wanted) + 1} secrets"
+    wanted = [source for source in relay.settings.sources if source in relay.secrets]
+    for source in wanted:
+        relay.put_secret(source, relay.secrets[source])
+    return f"of calven and {len(wanted)} sources"
 
 
 def push_config(relay: Relay) -> str:
@@ -186,8 +185,8 @@ def find_nothing_left(relay: Relay) -> str:
 
 
 STEPS = (
-    Step("secrets", put_secrets),
     Step("configuration", push_config),
+    Step("secrets", put_secrets),
     Step("people", count_people),
     Step("leave", plan_leave),
     Step("outage", outlast_outage),
