@@ -186,7 +186,7 @@ def test_operators_commands(run: Run) -> None:
         run.command("--local", "--json", "secrets", "put", "genea", "--add", "--generate").stdout
     )
     assert made["secrets"] == ["calven-relay-local/access-control/genea"]
-    assert run.send("genea")["status"] == 200
+    assert run.send("genea", "denied")["status"] == 200
     counts = json.loads(run.command("--local", "--json", "occupancy").stdout)["counts"]
     assert {"sydney", "sydney-l3"} <= {count["place"] for count in counts}
 
