@@ -119,16 +119,17 @@ def run() -> Iterator[Run]:
         yield started
 
 
-def test_every_vendor(run: Run) -> None:
+def test_every_vendor() -> None:
     """The first sample of each vendor is forwarded, and `send` shows what reached Calven."""
-    paths = {"access-control": "/v1/occupancy", "hris": "/v1/timeoff"}
-    listed = json.loads(run.command("vendors", "--json").stdout)
-    assert len(listed) == 21
-    for vendor in listed:
-        sent = run.send(vendor["vendor"])
-        assert (sent["status"], sent["answer"]["status"]) == (200, "forwarded"), vendor["vendor"]
-        path = paths[vendor["families"][0]]
-        assert [(request["path"], request["status"]) for request in sent["calven"]] == [(path, 200)]
+    with Run() as run:
+        paths = {"access-control": "/v1/occupancy", "hris": "/v1/timeoff"}
+        listed = json.loads(run.command("vendors", "--json").stdout)
+        assert len(listed) == 21
+        for vendor in listed:
+            sent = run.send(vendor["vendor"])
+            assert (sent["status"], sent["answer"]["status"]) == (200, "forwarded"), vendor["vendor"]
+            path = paths[vendor["families"][0]]
+            assert [(request["path"], request["status"]) for request in sent["calven"]] == [(path, 200)]
 
 
 def test_generic_leave(run: Run) -> None:
