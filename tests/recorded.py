@@ -39,11 +39,6 @@ class Api:
         assert employee
         return ask()
 
-    def first_seen(self, event_id: str) -> float:
-        """Always the same time."""
-        assert event_id
-        return NOON
-
     def setting(self, name: str) -> str:
         """Any value."""
         return f"a-{name}"

@@ -50,7 +50,7 @@ def asking(
 ) -> VendorClient:
     """A client that needs no memory."""
     apis = VendorApis(http, VendorMemory(Table(SESSION.client("dynamodb"), "none"), clock), clock)
-    return VendorClient(apis, api, credentials, deadline, "source-1", NOON)
+    return VendorClient(apis, api, credentials, deadline, "source-1")
 
 
 @contextmanager
@@ -265,7 +265,6 @@ class Ask:
                 SourceSecret(api={n: SecretStr(v) for n, v in {**known, **credentials}.items()}),
                 Deadline(self.clock() + 5, self.clock),
                 "doorflow",
-                NOON,
             )
 
     def paths(self) -> list[str]:

@@ -135,10 +135,6 @@ class Bob:
         assert employee == KIM
         return ask()
 
-    def first_seen(self, event_id: str) -> float:
-        """Nothing that HiBob needs."""
-        raise NotImplementedError
-
     def setting(self, name: str) -> str:
         """Nothing that HiBob needs."""
         raise NotImplementedError

@@ -67,22 +67,22 @@ EXPECTED: dict[str, list[str]] = {
     ],
     "generic reading": ["reading desk-7: 1, True, at 11-02 22:49:35"],
     "gusto approved": [
-        "approved 00000001 max@example.com 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-19"
+        "approved 00000001 max@example.com 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-18 01-19"
     ],
     "gusto company-updated": ["ignored other_event"],
-    "gusto created": ["requested 00000002 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-19"],
+    "gusto created": ["requested 00000002 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-18 01-19"],
     "gusto declined": [
-        "ended 00000003 max@example.com 2027-01-14..2027-01-19 vacation now declined 01-14 01-15 01-19"
+        "ended 00000003 max@example.com 2027-01-14..2027-01-19 vacation now declined 01-14 01-15 01-18 01-19"
     ],
     "gusto deleted": ["ended 00000004 None..None now"],
-    "keypay approved": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave now"],
-    "keypay cancelled": ["ended 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave now"],
+    "keypay approved": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
+    "keypay cancelled": ["ended 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
     "keypay employee-updated": ["ignored other_event"],
-    "keypay pending": ["requested 3002 2027-09-06..2027-09-10 Annual Leave now"],
-    "keypay second-attempt": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave now"],
+    "keypay pending": ["requested 3002 2027-09-06..2027-09-10 Annual Leave /0000"],
+    "keypay second-attempt": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
     "keypay several": [
-        "approved 3003 ash@example.com 2027-09-06..2027-09-10 Annual Leave now",
-        "ended 3004 ash@example.com 2027-09-06..2027-09-10 Annual Leave now declined",
+        "approved 3003 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000",
+        "ended 3004 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0001 declined",
         "ignored other_event",
     ],
     "merge approved": ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"],
@@ -93,9 +93,9 @@ EXPECTED: dict[str, list[str]] = {
         "approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"
     ],
     "merge requested": ["requested 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03"],
-    "paylocity approved": ["approved e0dadfbd jane@example.com 2027-02-16..2027-02-16 now"],
-    "paylocity older-form": ["approved 6bc15923 jane@example.com 2027-03-01..2027-03-03 now"],
-    "paylocity two-hours": ["approved eaad06c5 jane@example.com 2027-02-16..2027-02-16 now every"],
+    "paylocity approved": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now"],
+    "paylocity older-form": ["approved HASH jane@example.com 2027-03-01..2027-03-03 now"],
+    "paylocity two-hours": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now every"],
     "peopleforce approve": ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03"],
     "peopleforce create-approved": [
         "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03"
@@ -157,7 +157,7 @@ def said(event: Event) -> str:
             set_ones = [name.removesuffix("_day_part") for name in flags if getattr(event, name)]
             words = (
                 event.state,
-                event.leave_id[-8:],
+                event.leave_id[-8:] if len(event.leave_id) < 64 else "HASH",
                 event.email,
                 f"{event.start}..{event.end}",
                 event.type_name,
@@ -266,8 +266,13 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
     (
         "merge",
         "approved",
-        {"data__units": "HOURS", "data__start_time": "2027-07-05T09:00:00Z", "data__status": "approved"},
-        ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03 every"],
+        {
+            "data__units": "HOURS",
+            "data__amount": 2,
+            "data__end_time": "2027-07-05T11:00:00Z",
+            "data__status": "approved",
+        },
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 every"],
     ),
     (
         "merge",
@@ -275,12 +280,62 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         {"data__employee": None},
         ["approved 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03"],
     ),
+    # Merge: whole days counted in hours, half a day, and the end of what was never approved.
+    (
+        "merge",
+        "approved",
+        {"data__units": "HOURS", "data__amount": 40},
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"],
+    ),
+    (
+        "merge",
+        "approved",
+        {"data__amount": 0.5, "data__end_time": "2027-07-05T00:00:00Z"},
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 every"],
+    ),
+    (
+        "merge",
+        "deleted",
+        {"data__status": "REQUESTED"},
+        ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04 declined"],
+    ),
+    # Factorial: whole days counted in hours, and a pending leave that is deleted.
+    (
+        "factorial",
+        "approve",
+        {"hours_amount_in_cents": 4000},
+        ["approved 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-03"],
+    ),
+    (
+        "factorial",
+        "delete",
+        {"approved": None},
+        ["ended 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-04 declined"],
+    ),
+    # KeyPay: the end of a request without its dates.
+    (
+        "keypay",
+        "approved",
+        {"Notifications": [{"Action": "x", "Id": 3001, "EmployeeId": 21, "Status": "Deleted"}]},
+        ["ended 3001 ash@example.com None..None /0000"],
+    ),
+    # Paylocity: several days by the clock are whole ones.
+    (
+        "paylocity",
+        "approved",
+        {
+            "timeOffEndDate": "2027-02-18T16:00:00-06:00",
+            "hoursPerDay": 24.0,
+            "employeeWorkEMailAddress": None,
+        },
+        ["approved HASH 2027-02-16..2027-02-18 now"],
+    ),
     # PeopleForce: hours.
     (
         "peopleforce",
         "approve",
         {"data__attributes__unit": "hours"},
-        ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 every"],
+        ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 first last"],
     ),
     # Vacation Tracker: the end of what was approved before, or may have been.
     (

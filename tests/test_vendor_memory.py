@@ -38,14 +38,16 @@ def test_first_seen(ledger: Ledger) -> None:
     assert memory.first_seen("keypay", "a", 1000.25) == 1000.25
     assert memory.first_seen("keypay", "a", 2000.0) == 1000.25
     assert memory.first_seen("keypay", "b", 2000.0) == 2000.0
+    assert memory.first_seen("keypay", "b", 1500.0) == 1500.0
+    assert memory.first_seen("keypay", "b", 2000.0) == 1500.0
 
 
 def test_offered(ledger: Ledger) -> None:
     """The latest few secrets that were handed over are kept for a day, each once."""
     memory = VendorMemory(ledger.table, ledger.clock)
-    for secret in ("a", "b", "a", "c", "d", "e", "f"):
+    for secret in ("a", "b", "a", *map(str, range(19))):
         memory.offer("gusto", secret)
-    assert memory.offered("gusto") == ["f", "e", "d", "c", "a"]
+    assert memory.offered("gusto") == [*map(str, reversed(range(19))), "a"]
     ledger.clock.advance(24 * 3600)
     assert memory.offered("gusto") == []
 
@@ -85,6 +87,18 @@ def test_an_earlier_delivery_again(rig: Rig) -> None:
     assert rig.post("keypay", "cancelled") == (200, {"status": "forwarded", "events": 1})
     rig.clock.advance(60)
     assert rig.post("keypay", "second-attempt") == (200, {"status": "ignored", "reason": "superseded"})
+    assert rig.away("ash@example.com") == {}
+
+
+def test_an_earlier_delivery_that_waited(rig: Rig) -> None:
+    """So does one whose first attempt waited, and was overtaken by what came after it."""
+    stored = rig.built(FORWARD_MODE="queued")
+    assert rig.post("keypay", "approved", relay=stored)[0] == 202
+    rig.clock.advance(60)
+    assert rig.post("keypay", "cancelled")[0] in (200, 202)
+    rig.clock.advance(60)
+    assert rig.post("keypay", "second-attempt") == (200, {"status": "ignored", "reason": "superseded"})
+    rig.retry()
     assert rig.away("ash@example.com") == {}
 
 

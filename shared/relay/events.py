@@ -81,7 +81,8 @@ class SensorReading(_Event):
 class LeaveChange(_Event):
     """What a leave became.
 
-    `version` orders the changes of one leave: a text that sorts as time does. `start` and `end` are the
+    `version` orders the changes of one leave: a text that sorts as time does. Where it begins with `/` the
+    vendor gives no time, and the one when the event first came is put before it. `start` and `end` are the
     first ten characters of the vendor's dates (`YYYY-MM-DD`, both inclusive), the employee's calendar days.
     `days` are the only days off between the two, where the vendor names each; empty for all of them.
     `replaces` names the leave of the same source that this one takes the place of.
@@ -178,5 +179,8 @@ def read_json(body: bytes) -> Any:
 def unparseable(error: ValidationError) -> Unparseable:
     """The fields at fault and the rules that they break, without any value of the payload."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    rules = (f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['type']}" for e in found[:5])
+    # The name of a field that nobody knows is the sender's own text.
+    places = (e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"] for e in found)
+    named = [".".join(map(str, place)) or "body" for place in places]
+    rules = (f"{name}: {e['type']}" for name, e in zip(named[:5], found[:5], strict=True))
     return Unparseable("; ".join(rules)[:500])

@@ -8,12 +8,15 @@ from pydantic import ValidationError
 from relay import occupancy, vendors
 from relay.deadline import Deadline, Pace
 from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
-from relay.events import BadgeEvent, Event, Ignored, Notice, Unread, Webhook, unparseable
+from relay.events import BadgeEvent, Event, Ignored, Notice, Unread, Webhook, iso, unparseable
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
 from relay.unprocessed import FAMILIES, Envelope, StoredRequest
 from relay.vendor_api import VendorClient
 from relay.vendors.base import Api
+
+MOST_EVENTS = 1000
+"""More in one body are a mistake, or an attack: each would be a message of its own."""
 
 
 class Opening:
@@ -51,6 +54,7 @@ class Opening:
         return [envelope] if thin else self._split(envelope, events)
 
     def _parsed(self, envelope: Envelope) -> Sequence[Event]:
+        self.received += 1
         request = envelope.request or StoredRequest(body="")
         source = self._relay.config.current().sources.get(envelope.source)
         received_at = envelope.received_at.timestamp()
@@ -61,10 +65,22 @@ class Opening:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
-        self.received += max(len(events), 1)
+        if len(events) > MOST_EVENTS:
+            raise Unparseable(f"body: more than {MOST_EVENTS} events")
         if len(events) > self._pace.most:
             raise NotNow(reason="large_delivery")
-        return events
+        self.received += max(len(events) - 1, 0)
+        return [self._dated(event, envelope) for event in events]
+
+    def _dated(self, event: Event, envelope: Envelope) -> Event:
+        """The event; one that has no time of its own counts from when it first came."""
+        if not isinstance(event, Notice) or event.change is None or event.change.version[:1] != "/":
+            return event
+        seen = self._relay.vendor_memory.first_seen(
+            envelope.source, event.event_id, envelope.received_at.timestamp()
+        )
+        change = event.change.model_copy(update={"version": iso(seen) + event.change.version})
+        return event.model_copy(update={"change": change})
 
     def _fetched(self, event: Notice, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)
@@ -88,8 +104,7 @@ class Opening:
 
     def _client(self, api: Api, secret: SourceSecret, envelope: Envelope) -> VendorClient:
         limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
-        received_at = envelope.received_at.timestamp()
-        return VendorClient(self._relay.vendor_apis, api, secret, limit, envelope.source, received_at)
+        return VendorClient(self._relay.vendor_apis, api, secret, limit, envelope.source)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
         """An envelope for each event, under an id of its own where there are several; nobody is named."""

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from relay.deadline import Clock
 
 GONE = frozenset({404})
+LONGEST_ADDRESS = 320
 EARLY_SECONDS = 60.0
 """So long before its end a token is not used any more."""
+MOST_SECONDS = 10**9
 UNSAID_SECONDS = 300.0
 """How long a token is used whose answer does not say when it ends."""
 
@@ -60,7 +62,7 @@ class VendorApis:
 
 
 class VendorClient:
-    """A vendor's API for one source's event, which came at `received_at` (Unix seconds).
+    """A vendor's API for one source.
 
     Raises `VendorUnavailable`, `VendorRefused` and `TableUnavailable`.
     """
@@ -72,7 +74,6 @@ class VendorClient:
         secret: SourceSecret,
         deadline: Deadline,
         source: str,
-        received_at: float,
     ) -> None:
         credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
         self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
@@ -89,7 +90,6 @@ class VendorClient:
         self._clock = shared.clock
         self._deadline = deadline
         self._source = source
-        self._received_at = received_at
 
     def now(self) -> float:
         """Unix seconds."""
@@ -107,13 +107,11 @@ class VendorClient:
         """An employee's address as it was within a day, else as `ask` finds it."""
         if known := self._memory.email(self._source, employee):
             return known
-        if email := ask():
+        email = ask()
+        if email and len(email) <= LONGEST_ADDRESS:
             self._memory.remember_email(self._source, employee, email)
-        return email
-
-    def first_seen(self, event_id: str) -> float:
-        """When an event first came, Unix seconds."""
-        return self._memory.first_seen(self._source, event_id, self._received_at)
+            return email
+        return None
 
     def setting(self, name: str) -> str:
         """A value of the secret's `api`, for a path."""
@@ -145,7 +143,8 @@ class VendorClient:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise VendorUnavailable("the vendor's API gave no token")
         seconds = found.get("expires_in")
-        good = float(seconds) if isinstance(seconds, int | float) and seconds > 0 else UNSAID_SECONDS
+        usable = isinstance(seconds, int | float) and 0 < seconds < MOST_SECONDS
+        good = float(seconds) if usable else UNSAID_SECONDS
         self._tokens.keep(self._base_url, self._key(), token, good)
         return token
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 24 * 3600
 SEEN_SECONDS = 40 * DAY_SECONDS
-MOST_OFFERED = 5
+MOST_OFFERED = 20
 HEARD_SECONDS = 300.0
 """How exactly it is known when a source was last heard of: a write for each webhook would tell no more."""
 
@@ -71,7 +71,11 @@ class VendorMemory:
             self._table.write([Update(key=key, set=values, expect={"at": None})])
             return at
         item = self._table.get([key]).get(key)
-        return item["at"] / 1000 if item else at
+        known = item["at"] / 1000 if item else at
+        if at < known:  # this one came first, and waited
+            with suppress(Conflict):
+                self._table.write([Update(key=key, set={"at": round(at * 1000)})])
+        return min(at, known)
 
     def offer(self, source: str, secret: str) -> None:
         """Keep a secret that a vendor hands over, beside the latest few, for the operator to confirm."""

@@ -26,9 +26,6 @@ class VendorApi(Protocol):
     def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
         """An employee's e-mail address: asked once a day, None where there is none. Raises likewise."""
 
-    def first_seen(self, event_id: str) -> float:
-        """When an event that has no time of its own came for the first time, Unix seconds."""
-
     def setting(self, name: str) -> str:
         """A value of the secret's `api` that belongs into a path; raises `VendorRefused` without one."""
 

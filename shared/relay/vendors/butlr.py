@@ -7,8 +7,9 @@ holds. Not confirmed on live traffic: how a delivery is authenticated, and the p
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable, utc
@@ -31,7 +32,7 @@ class _Metadata(BaseModel):
 
 
 class _Moment(BaseModel):
-    timestamp: int
+    timestamp: Annotated[int, Field(ge=0, lt=10**14)]
     metadata: _Metadata
 
 

@@ -27,6 +27,9 @@ Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length
 PathId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", coerce_numbers_to_str=True)]
 """An id that goes into a path of the vendor's API."""
 
+WHOLE_DAY_HOURS = 6.0
+"""Fewer hours than these on a day are part of a day."""
+
 BEARER, QUERY = HeaderToken("authorization", prefix="Bearer "), QueryToken()
 _OTHERS = (Basic(), HeaderToken("authorization"), HeaderToken("x-api-key"))
 TOKEN_IN_HEADER = AnyOf((BEARER, *_OTHERS, QUERY))
@@ -42,7 +45,7 @@ def instant(text: str | None) -> datetime | None:
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return at if EARLIEST <= at < LATEST else None
+    return at.astimezone(UTC) if EARLIEST <= at < LATEST else None
 
 
 def version(text: str | None) -> str | None:
@@ -79,7 +82,15 @@ def addressed(notice: Notice, email: str | None) -> Sequence[Event]:
     """The change of a notice, of this employee."""
     if notice.change is None:
         raise Unparseable("event: it names no change")
-    return [notice.change.model_copy(update={"email": email})]
+    return [changed(notice.change, email=email)]
+
+
+def changed(change: LeaveChange, **fields: Any) -> LeaveChange:
+    """The change with other fields, which are checked; raises `Unparseable`."""
+    try:
+        return LeaveChange.model_validate({**change.model_dump(), **fields})
+    except ValidationError as error:
+        raise unparseable(error) from None
 
 
 def about(employee: str | None, change: LeaveChange) -> Event:

@@ -28,13 +28,17 @@ class _Location(BaseModel):
     id: Text
 
 
+class _Somewhere(BaseModel):
+    id: str | int | None = None
+
+
 class _Meta(BaseModel):
-    event: str = ""
-    location: _Location | None = None
+    event: str | None = None
+    location: _Somewhere | None = None
 
 
 class _Head(BaseModel):
-    event: str = ""
+    event: str | None = None
     meta: _Meta | None = None
 
     def name(self) -> str:
@@ -89,11 +93,12 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     at = instant(attributes.signed_in_at if direction == "in" else attributes.signed_out_at)
     if at is None:
         raise Unparseable(f"payload.attributes.signed-{direction}-at: missing or no time")
-    place = entry.location() or (head.meta.location if head.meta else None)
-    if place is None:
+    inner, outer = entry.location(), head.meta and head.meta.location
+    place = inner.id if inner else str((outer and outer.id) or "")
+    if not place:
         raise Unparseable("payload.relationships.location: missing")
     event_id = f"{name}:{entry.id}"
-    return [BadgeEvent(event_id=event_id, at=at, door=place.id, person=entry.id, direction=direction)]
+    return [BadgeEvent(event_id=event_id, at=at, door=place, person=entry.id, direction=direction)]
 
 
 VENDOR = Vendor(

@@ -15,7 +15,7 @@ from relay.errors import Unparseable
 from relay.events import Event, LeaveChange, LeaveState, Notice, Webhook, iso, read_json, unparseable
 from relay.signatures import HeaderToken
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
 
 API_VERSION = "2026-10-01"
 TOPICS = frozenset({"create", "update", "approve", "reject", "delete"})
@@ -40,6 +40,12 @@ class _Leave(BaseModel):
             return "ended"
         return "approved" if topic == "approve" or self.approved else "requested"
 
+    def never_approved(self, topic: str | None) -> bool:
+        """Whether this is the end of a leave that was pending, or its rejection."""
+        if self.state(topic) != "ended":
+            return False
+        return topic == "reject" or self.approved is None or (not self.approved and topic != "delete")
+
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """The leave as it is now: of an employee whose address is still to be asked, unless it is pending."""
@@ -55,7 +61,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
             leave_id=leave.id,
             state=leave.state(topic),
-            declined=topic == "reject" or (leave.approved is False and topic != "delete"),
+            declined=leave.never_approved(topic),
             version=changed,
             start=day(leave.start_on),
             end=day(leave.finish_on),
@@ -63,7 +69,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             type_name=leave.leave_type_name,
             first_day_part=bool(leave.half_day) and (single or leave.half_day == "end_of_day"),
             last_day_part=bool(leave.half_day) and (single or leave.half_day != "end_of_day"),
-            every_day_part=leave.hours_amount_in_cents is not None,
+            every_day_part=single and 0 < (leave.hours_amount_in_cents or 0) < WHOLE_DAY_HOURS * 100,
         )
     except ValidationError as error:
         raise unparseable(error) from None

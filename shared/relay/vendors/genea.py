@@ -20,7 +20,7 @@ GRANTED = "SEQUR_ACCESS_GRANTED"
 
 class _Head(BaseModel):
     event_type: str
-    event_action: str = ""
+    event_action: str | None = None
     uuid: str = ""
 
 
@@ -30,8 +30,8 @@ class _Actor(BaseModel):
 
 
 class _Named(BaseModel):
-    uuid: Text | None = None
-    id: Text | None = None
+    uuid: str | None = None
+    id: str | int | None = None
 
 
 class _Access(BaseModel):
@@ -39,14 +39,14 @@ class _Access(BaseModel):
     event_time: AwareDatetime
     actor: _Actor | None = None
     door: _Named | None = None
-    event_hw_info: _Named | None = None
+    event_hw_info: _Named | str | None = None
     controller: _Named | None = None
 
     def door_id(self) -> str:
         """The door's id, else the controller's; raises `Unparseable` where there is neither."""
         for named in (self.door, self.event_hw_info, self.controller):
-            if named and (found := named.uuid or named.id):
-                return found
+            if isinstance(named, _Named) and (found := named.uuid or named.id):
+                return str(found)
         raise Unparseable("door: missing, and there is no controller either")
 
 
@@ -56,7 +56,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     try:
         head = _Head.model_validate(payload)
         if head.event_type != "ACCESS" or head.event_action != GRANTED:
-            denied = head.event_type == "ACCESS" and "DENIED" in head.event_action
+            denied = head.event_type == "ACCESS" and "DENIED" in (head.event_action or "")
             return [Ignored(event_id=head.uuid, reason="denied" if denied else "other_event")]
         access = _Access.model_validate(payload)
     except ValidationError as error:

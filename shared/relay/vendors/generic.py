@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from relay.errors import Unparseable
 from relay.events import (
+    EARLIEST,
+    LATEST,
     BadgeEvent,
     Direction,
     Event,
@@ -82,7 +85,10 @@ class Leave(_Model):
     leave: Id = Field(description="the leave's own id, the same for all that happens to it")
     state: LeaveState = Field(description="`ended` is declined, cancelled or deleted")
     changed_at: AwareDatetime = Field(
-        alias="changedAt", description="when it changed, with a time zone: the latest change counts"
+        ge=EARLIEST,
+        lt=LATEST,
+        alias="changedAt",
+        description="when it changed, with a time zone: the latest change counts",
     )
     email: Annotated[str, Field(max_length=320)] | None = Field(
         default=None, description="the employee's address; may be left out of the end of a known leave"
@@ -125,6 +131,8 @@ BODY: TypeAdapter[Any] = TypeAdapter(Entry | Annotated[list[Entry], Field(min_le
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each entry as the event that it is."""
     payload = read_json(webhook.body)
+    if isinstance(payload, list) and len(payload) > MOST:
+        raise Unparseable(f"body: more than {MOST} events")
     try:
         return list(each(payload if isinstance(payload, list) else [payload], _event, lambda one: one))
     except ValidationError as error:

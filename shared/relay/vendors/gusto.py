@@ -25,7 +25,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, field
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, changed, field
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
@@ -37,8 +37,6 @@ STATES: dict[str, LeaveState] = {
     "declined": "ended",
     "deleted": "ended",
 }
-WHOLE_DAY_HOURS = 6.0
-"""A day of fewer hours is part of a day."""
 
 
 class _Head(BaseModel):
@@ -109,21 +107,21 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     if (status := request.status.lower()) not in STATES:
         raise Unparseable("status: unknown")
     state = STATES[status]
-    taken = {day: hours for day, hours in request.days.items() if hours > 0}
-    whole = sorted(day for day, hours in taken.items() if hours >= WHOLE_DAY_HOURS)
-    days = whole or sorted(taken)
+    days = sorted(day for day, hours in request.days.items() if hours > 0)
+    part = {day for day in days if request.days[day] < WHOLE_DAY_HOURS}
     return [
-        ended.model_copy(
-            update={
-                "state": state,
-                "declined": status == "declined",
-                "email": None if state == "requested" else _address(request.employee_id(), api),
-                "start": days[0] if days else None,
-                "end": days[-1] if days else None,
-                "days": tuple(days),
-                "type_name": request.request_type,
-                "every_day_part": not whole,
-            }
+        changed(
+            ended,
+            state=state,
+            declined=status == "declined",
+            email=None if state == "requested" else _address(request.employee_id(), api),
+            start=days[0] if days else None,
+            end=days[-1] if days else None,
+            days=days,
+            type_name=request.request_type,
+            first_day_part=bool(days) and days[0] in part,
+            last_day_part=bool(days) and days[-1] in part,
+            every_day_part=len(part) == len(days),
         )
     ]
 

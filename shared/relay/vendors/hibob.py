@@ -25,7 +25,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId
+from relay.vendors.common import PathId, changed
 
 CHANGES = frozenset(
     f"timeoff.request.{name}"
@@ -131,19 +131,18 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     except ValidationError as error:
         raise unparseable(error) from None
     return [
-        ended.model_copy(
-            update={
-                "state": state,
-                "declined": (request.status or "").lower() in ("declined", "rejected"),
-                "email": None if state == "requested" else request.email or _address(notice, api),
-                "start": request.start_date and request.start_date[:10],
-                "end": request.end_date and request.end_date[:10],
-                "open_ended": request.kind == "openEnded",
-                "type_name": request.policy,
-                "first_day_part": (request.start_portion or "all_day") != "all_day",
-                "last_day_part": (request.end_portion or "all_day") != "all_day",
-                "every_day_part": request.kind not in WHOLE_DAY_TYPES,
-            }
+        changed(
+            ended,
+            state=state,
+            declined=(request.status or "").lower() in ("declined", "rejected"),
+            email=None if state == "requested" else request.email or _address(notice, api),
+            start=request.start_date and request.start_date[:10],
+            end=request.end_date and request.end_date[:10],
+            open_ended=request.kind == "openEnded",
+            type_name=request.policy,
+            first_day_part=(request.start_portion or "all_day") != "all_day",
+            last_day_part=(request.end_portion or "all_day") != "all_day",
+            every_day_part=request.kind not in WHOLE_DAY_TYPES,
         )
     ]
 

@@ -8,6 +8,7 @@ traffic: the words of `Action` (`Status` decides), and whether the URL is tried 
 
 import base64
 from collections.abc import Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
@@ -20,7 +21,6 @@ from relay.events import (
     LeaveState,
     Notice,
     Webhook,
-    iso,
     read_json,
     unparseable,
 )
@@ -38,6 +38,7 @@ STATES: dict[str, LeaveState] = {
     "deleted": "ended",
 }
 LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
+ENDING_KEYS = frozenset({"EmployeeId", "Status"})
 
 
 class _Body(BaseModel):
@@ -49,7 +50,7 @@ class _Leave(BaseModel):
     id: PathId = Field(alias="Id")
     employee_id: PathId = Field(alias="EmployeeId")
     category: str | None = Field(default=None, alias="LeaveCategory")
-    start: str = Field(alias="FromDate")
+    start: str | None = Field(default=None, alias="FromDate")
     end: str | None = Field(default=None, alias="ToDate")
     status: str = Field(alias="Status")
 
@@ -63,41 +64,39 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
     try:
         body = _Body.model_validate(payload)
-        return list(each(body.notifications, lambda entry: _notice(entry, body.id), alone))
+        place = count()
+        return list(each(body.notifications, lambda entry: _notice(entry, body.id, next(place)), alone))
     except ValidationError as error:
         raise unparseable(error) from None
 
 
-def _notice(entry: Any, delivery: str) -> Event:
-    if not isinstance(entry, dict) or not LEAVE_KEYS & set(entry):
+def _notice(entry: Any, delivery: str, place: int) -> Event:
+    if not isinstance(entry, dict) or not (LEAVE_KEYS & set(entry) or set(entry) >= ENDING_KEYS):
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)
     if (status := leave.status.lower()) not in STATES:
         raise Unparseable("Status: unknown")
     change = LeaveChange(
-        event_id=f"{delivery}:{leave.id}:{status}",
+        event_id=f"{delivery}:{place}:{leave.id}:{status}"[:200],
         leave_id=leave.id,
         state=STATES[status],
         declined=status in ("declined", "rejected"),
-        version="",
+        version=f"/{place:04}",
         start=day(leave.start),
         end=day(leave.end),
-        open_ended=leave.end is None,
+        open_ended=leave.start is not None and leave.end is None,
         type_name=leave.category,
     )
     return Notice(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
-    """Give the change its version, and ask for the employee's address."""
-    if notice.change is None:
-        raise Unparseable("event: it names no change")
-    dated = notice.change.model_copy(update={"version": iso(api.first_seen(notice.event_id))})
-    if dated.state == "requested":
-        return [dated]
+    """Ask for the employee's address, unless nobody is to be told."""
+    if notice.change is not None and notice.change.state == "requested":
+        return [notice.change]
     path = f"/api/v2/business/{api.setting('businessId')}/employee/unstructured/{notice.employee}"
     email = api.email(notice.employee or "", lambda: field(api.get(path), "emailAddress", "email"))
-    return addressed(notice.model_copy(update={"change": dated}), email)
+    return addressed(notice, email)
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

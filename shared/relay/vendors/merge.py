@@ -24,7 +24,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
 
 STATES: dict[str, LeaveState] = {
     "REQUESTED": "requested",
@@ -58,6 +58,7 @@ class _TimeOff(BaseModel):
     employee: PathId | _Employee | None = None
     status: str | None = None
     units: str | None = None
+    amount: float | None = None
     request_type: str | None = None
     start_time: str | None = None
     end_time: str | None = None
@@ -73,9 +74,9 @@ class _TimeOff(BaseModel):
         return STATES[status]
 
     def is_part_day(self) -> bool:
-        """Whether it is hours of a day: units are hours, and one of its times is not midnight."""
-        times = {(text or "")[11:16] for text in (self.start_time, self.end_time)}
-        return (self.units or "").upper() == "HOURS" and not times <= {"", "00:00", "23:59"}
+        """Whether it is part of one day: less than a day, or too few hours."""
+        whole = WHOLE_DAY_HOURS if (self.units or "").upper() == "HOURS" else 1.0
+        return day(self.start_time) == day(self.end_time) and 0 < (self.amount or 0) < whole
 
 
 class _Body(_Head):
@@ -98,7 +99,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
             leave_id=leave.id,
             state=leave.state(),
-            declined=(leave.status or "").upper() == "DECLINED",
+            declined=leave.state() == "ended" and (leave.status or "").upper() in ("DECLINED", "REQUESTED"),
             version=changed,
             email=(known and known.work_email) or None,
             start=day(leave.start_time),

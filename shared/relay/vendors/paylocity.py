@@ -10,38 +10,34 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from relay.events import Event, LeaveChange, Webhook, iso, read_json, unparseable
 from relay.signatures import AnyOf, Basic
 from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_HEADER, Text, day
-
-USUAL_HOURS = 8.0
+from relay.vendors.common import TOKEN_IN_HEADER, WHOLE_DAY_HOURS, Text, day
 
 
 class _Approval(BaseModel):
     company: Text = Field(default="-", alias="companyId")
     employee: Text = Field(alias="employeeId")
-    email: str | None = Field(
-        default=None,
-        validation_alias=AliasChoices("employeeWorkEMailAddress", "employeeWorkEmail"),
-    )
+    address: str | None = Field(default=None, alias="employeeWorkEMailAddress")
+    older_address: str | None = Field(default=None, alias="employeeWorkEmail")
     hours: float | None = Field(default=None, alias="hoursPerDay")
     all_day: bool | None = Field(default=None, alias="isAllDayEvent")
     start: str = Field(alias="timeOffStartDate")
     end: str = Field(alias="timeOffEndDate")
 
     def is_part_day(self) -> bool:
-        """Whether each day is taken off for fewer hours than are worked: by the times of day."""
-        if self.all_day:
+        """Whether it is part of one day: too few hours, as `hoursPerDay` or the times of day say."""
+        if self.all_day or day(self.start) != day(self.end):
             return False
         try:
             start, end = datetime.fromisoformat(self.start), datetime.fromisoformat(self.end)
         except ValueError:
             return False
         hours = (end.hour - start.hour) + (end.minute - start.minute) / 60
-        return 0 < hours < (self.hours or USUAL_HOURS)
+        return 0 < min(hours, self.hours or hours) < WHOLE_DAY_HOURS
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -56,7 +52,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
                 leave_id=leave_id,
                 state="approved",
                 version=iso(webhook.received_at),
-                email=found.email or None,
+                email=found.address or found.older_address or None,
                 start=day(found.start),
                 end=day(found.end),
                 every_day_part=found.is_part_day(),

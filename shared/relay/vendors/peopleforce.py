@@ -24,7 +24,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
 
 ACTIONS: dict[str, LeaveState | None] = {
     "leave_request_create": None,
@@ -76,8 +76,9 @@ class _Data(BaseModel):
     meta: _Meta | None = None
 
     def is_part(self, on: str | None) -> bool:
-        """Whether a day is taken off in part: less than one, where entries are days."""
-        return any(entry.occurs_on == on and entry.amount < 1 for entry in self.entries)
+        """Whether a day is taken off in part: less than one, or too few hours."""
+        whole = WHOLE_DAY_HOURS if self.attributes.unit == "hours" else 1.0
+        return any(entry.occurs_on == on and entry.amount < whole for entry in self.entries)
 
 
 class _Body(BaseModel):
@@ -97,20 +98,19 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         if state is None:
             raise Unparseable("data.attributes.state: unknown")
         changed = version(data.meta.updated_at if data.meta else None) or iso(webhook.received_at)
-        hours = leave.unit == "hours"
         change = LeaveChange(
             event_id=f"{action}:{data.id}:{changed}",
             leave_id=data.id,
             state=state,
-            declined=action == "leave_request_reject",
+            declined=state == "ended"
+            and (action == "leave_request_reject" or leave.state in ("pending", "requested")),
             version=changed,
             start=day(leave.starts_on),
             end=day(leave.ends_on),
             open_ended=leave.ends_on is None,
             type_name=data.leave_type and data.leave_type.name,
-            first_day_part=not hours and data.is_part(leave.starts_on),
-            last_day_part=not hours and data.is_part(leave.ends_on),
-            every_day_part=hours,
+            first_day_part=data.is_part(leave.starts_on),
+            last_day_part=data.is_part(leave.ends_on),
         )
     except ValidationError as error:
         raise unparseable(error) from None

@@ -26,7 +26,7 @@ from relay.events import (
 )
 from relay.signatures import AnyOf, HeaderToken
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import PathId, day, field
+from relay.vendors.common import PathId, changed, day, field
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")
@@ -61,7 +61,7 @@ class _Body(BaseModel):
 class _Moment(BaseModel):
     date_time: str | None = None
     type: str | None = None
-    half_day: bool = False
+    half_day: bool | None = False
 
 
 class _Id(BaseModel):
@@ -116,18 +116,17 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     state, first, last = STATES[status], absence.starts_from, absence.ends_at
     kind = absence.absence_type
     return [
-        ended.model_copy(
-            update={
-                "state": state,
-                "declined": status == "REJECTED",
-                "email": None if state == "requested" else _address(absence.person.id, api),
-                "start": day(first.date_time),
-                "end": day(last.date_time) if last else None,
-                "open_ended": last is None or last.date_time is None,
-                "type_name": kind and (kind.name or (str(kind.id) if kind.id else None)),
-                "first_day_part": first.half_day or first.type == "SECOND_HALF",
-                "last_day_part": bool(last and (last.half_day or last.type == "FIRST_HALF")),
-            }
+        changed(
+            ended,
+            state=state,
+            declined=status == "REJECTED",
+            email=None if state == "requested" else _address(absence.person.id, api),
+            start=day(first.date_time),
+            end=day(last.date_time) if last else None,
+            open_ended=last is None or last.date_time is None,
+            type_name=kind and (kind.name or (str(kind.id) if kind.id else None)),
+            first_day_part=bool(first.half_day) or first.type == "SECOND_HALF",
+            last_day_part=bool(last and (last.half_day or last.type == "FIRST_HALF")),
         )
     ]
 

@@ -30,7 +30,7 @@ class _Leave(BaseModel):
     status: str
     start: str = Field(alias="startDate")
     end: str = Field(alias="endDate")
-    part_day: bool = Field(default=False, alias="isPartDay")
+    part_day: bool | None = Field(default=False, alias="isPartDay")
     approved_before: bool | None = Field(default=None, alias="wasApprovedBeforeAction")
     email: str | None = Field(default=None, alias="userEmail")
     type_name: str | None = Field(default=None, alias="leaveTypeName")
@@ -56,7 +56,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
                 start=day(leave.start),
                 end=day(leave.end),
                 type_name=leave.type_name,
-                every_day_part=leave.part_day,
+                every_day_part=bool(leave.part_day),
             )
         ]
     except ValidationError as error:
