@@ -144,7 +144,8 @@ def test_handshake(run: Run) -> None:
     shown = run.command("--local", "handshake", "gusto")
     assert (shown.returncode, shown.stdout) == (1, "")
     assert "nothing was handed over for 'gusto'" in shown.stderr
-    assert json.loads(run.command("--local", "--json", "handshake", "gusto").stdout) == []
+    shown = run.command("--local", "--json", "handshake", "gusto")
+    assert (shown.returncode, json.loads(shown.stdout)) == (1, [])
 
 
 @pytest.mark.parametrize(("language", "command"), [("python", [sys.executable]), ("sh", ["sh"])])

@@ -75,7 +75,7 @@ def test_most(rig: Rig) -> None:
     assert post(rig, many[:MOST])[0] == 200
     assert rig.counts()["sydney"] == MOST
     assert post(rig, many) == (202, {"status": "queued", "reason": "unparseable"})
-    assert [letter["detail"] for letter in rig.dead_letters()] == ["body: more than 100 events"]
+    assert [letter["detail"] for letter in rig.dead_letters()] == ["body: a list of 1 to 100 events"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,13 @@ def test_typing_errors_are_seen(rig: Rig, extra: dict[str, Any]) -> None:
     assert post(rig, sample("generic", "badge-in", **extra))[1]["reason"] == "unparseable"
     detail = rig.dead_letters()[0]["detail"]
     assert next(iter(extra)) in detail or detail == "badge: extra_forbidden"
+
+
+def test_as_strict_as_the_schema(rig: Rig) -> None:
+    """What the schema forbids is refused: an empty list, numbers in quotes, truth for a number."""
+    payloads: list[Any] = [[], *(sample("generic", "reading", people=people) for people in ("3", True))]
+    for payload in payloads:
+        assert post(rig, payload) == (202, {"status": "queued", "reason": "unparseable"})
 
 
 def test_clocks_that_run_ahead(rig: Rig) -> None:

@@ -311,3 +311,29 @@ def test_check_unknown(rig: Rig, command: Command) -> None:
     push(rig.aws.dynamodb, rig.resources.table, relay)
     assert "problem  secret odd: unknown vendor 'acme'" in command("check", "odd").stdout
     assert "unknown vendor 'acme'" in command("put", "odd").stderr
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://u:p@example.com",
+        "https://example.com/v1",
+        "https://example.com?x=1",
+        "ftp://example.com",
+        "//x",
+    ],
+)
+def test_base_url_is_scheme_host_and_port(base_url: str) -> None:
+    """A base URL with more than scheme, host and port is refused: credentials go wherever it says."""
+    vendor = vendors.load("gusto")
+    content = {"signingSecrets": ["x"], "api": {"accessToken": "a", "baseUrl": base_url}}
+    with pytest.raises(secret_store.BadSecret, match=r"api\.baseUrl"):
+        secret_store.checked_source(vendor, content)
+    content["api"] = {"accessToken": "a", "baseUrl": "https://example.com:8443/"}
+    assert secret_store.checked_source(vendor, content) == content
+
+
+def test_secret_that_is_no_text() -> None:
+    """Bytes that are no UTF-8, as a terminal may pass them on, are refused and not stored."""
+    with pytest.raises(secret_store.BadSecret, match="UTF-8"):
+        secret_store.checked_source(vendors.load("kisi"), {"signingSecrets": ["a\udcff"]})

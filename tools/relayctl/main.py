@@ -14,7 +14,7 @@ from relayctl.dlq import dlq
 from relayctl.doctor import doctor
 from relayctl.ledger import leave, occupancy
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json, print_table
+from relayctl.output import print_json, print_table, printable
 from relayctl.secrets import secrets
 from relayctl.send import Sent, send_event
 
@@ -100,8 +100,8 @@ def handshake(common: Common, source: str) -> None:
     if common.as_json:
         print_json(offered)
     elif offered:
-        click.echo("\n".join(offered))
-    else:
+        click.echo("\n".join(map(printable, offered)))
+    if not offered:
         raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 

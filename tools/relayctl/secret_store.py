@@ -92,10 +92,21 @@ def checked_source(vendor: Vendor, content: Content) -> Content:
 
 
 def _shaped(content: Content) -> SourceSecret:
+    if not _is_text(content):
+        raise BadSecret("it holds characters that are no UTF-8")
     try:
         return SourceSecret.model_validate(content)
     except ValidationError as error:
         raise BadSecret(_fields(error)) from None
+
+
+def _is_text(content: Content) -> bool:
+    """Whether all of it can be stored as text: a terminal may pass on bytes that are none."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_credential(vendor: Vendor, value: str) -> None:
@@ -120,7 +131,9 @@ def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
             parts = urlsplit(url)
         except ValueError:
             parts = urlsplit("")
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        whole = f"{parts.scheme}://{parts.netloc}"
+        plain = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
+        if not plain or url.rstrip("/") != whole:
             raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
 
 

@@ -45,7 +45,7 @@ def send_event(
         content = samples.body(vendor.name, event)
         if not as_is:
             content = samples.renewed(vendor, content, datetime.now(UTC))
-        source, family = source or _source_of(target, vendor), samples.family(vendor, content)
+        source, family = _source_of(target, vendor, source), samples.family(vendor, content)
         signature = samples.signed(vendor, content, _secret(target, family, source), time.time())
     except (samples.UnknownSample, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -57,12 +57,15 @@ def send_event(
     return Sent(webhook_url, answer.status_code, answer.text, requests and requests[seen:])
 
 
-def _source_of(target: Target, vendor: Vendor) -> str:
-    config = ConfigStore(target.ledger()).current()
-    found = next((name for name, source in config.sources.items() if source.vendor == vendor.name), None)
-    if found is None:
+def _source_of(target: Target, vendor: Vendor, named: str | None) -> str:
+    """The source that is named, else the vendor's first; raises `ValueError` where it is not the vendor's."""
+    sources = ConfigStore(target.ledger()).current().sources
+    of_vendor = [name for name, source in sources.items() if source.vendor == vendor.name]
+    if named is None and not of_vendor:
         raise ValueError(f"no source of vendor {vendor.name} is configured: name one with --source")
-    return found
+    if named is not None and named not in of_vendor:
+        raise ValueError(f"{named!r} is no configured source of vendor {vendor.name}")
+    return named or of_vendor[0]
 
 
 def _secret(target: Target, family: Family, source: str) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Reading(_Model):
     id: Id = Field(description="unique for each event; the same again where the event is sent again")
     at: AwareDatetime = Field(description="when it was taken, with a time zone")
     sensor: Id = Field(description="the sensor's id, as `sensors` of relay.yaml has it")
-    people: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    people: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None
 
     def event(self) -> Event:
@@ -131,8 +131,8 @@ BODY: TypeAdapter[Any] = TypeAdapter(Entry | Annotated[list[Entry], Field(min_le
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each entry as the event that it is."""
     payload = read_json(webhook.body)
-    if isinstance(payload, list) and len(payload) > MOST:
-        raise Unparseable(f"body: more than {MOST} events")
+    if isinstance(payload, list) and not 0 < len(payload) <= MOST:
+        raise Unparseable(f"body: a list of 1 to {MOST} events")
     try:
         return list(each(payload if isinstance(payload, list) else [payload], _event, lambda one: one))
     except ValidationError as error:
