@@ -211,6 +211,8 @@ def test_refused_at_the_door(run: Run) -> None:
     assert "404" in result.stdout
     result = run.command("send", "kisi", "--source", "verkada")
     assert (result.returncode, "401" in result.stdout) == (1, True)
+    result = run.command("send", "kisi", "--source", "nobody")
+    assert (result.returncode, result.stderr) == (1, "Error: no source 'nobody' is configured\n")
 
 
 def test_send_by_url(run: Run) -> None:

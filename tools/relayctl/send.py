@@ -58,13 +58,13 @@ def send_event(
 
 
 def _source_of(target: Target, vendor: Vendor, named: str | None) -> str:
-    """The source that is named, else the vendor's first; raises `ValueError` where it is not the vendor's."""
+    """The source that is named, else the vendor's first; raises `ValueError` where there is no such one."""
     sources = ConfigStore(target.ledger()).current().sources
     of_vendor = [name for name, source in sources.items() if source.vendor == vendor.name]
     if named is None and not of_vendor:
         raise ValueError(f"no source of vendor {vendor.name} is configured: name one with --source")
-    if named is not None and named not in of_vendor:
-        raise ValueError(f"{named!r} is no configured source of vendor {vendor.name}")
+    if named is not None and named not in sources:
+        raise ValueError(f"no source {named!r} is configured")
     return named or of_vendor[0]
 
 
