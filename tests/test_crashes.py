@@ -626,7 +626,7 @@ def test_unknown_leave_while_no_queue_answers(rig: Rig) -> None:
 def test_unknown_leave_and_a_crash(new: New) -> None:
     """The same where the process ends between its tombstone and its dead letter."""
     with new() as site:
-        site.machine.count("after", 6)
+        site.machine.count("after", 5)
         assert not site.machine.survives(partial(site.take, deleted(1)))
         assert site.machine.requests[-1] == "UpdateItem"
         site.restart()

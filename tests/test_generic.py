@@ -107,6 +107,22 @@ def test_clocks_that_run_ahead(rig: Rig) -> None:
     assert rig.away("noa@example.com") == {}
 
 
+def test_clock_that_runs_ahead_during_an_outage(rig: Rig) -> None:
+    """A change from ahead does not grow newer in the queue than what has happened since."""
+    rig.fail("503")
+    ahead = sample("generic", "leave-approved", changedAt=iso(rig.clock() + 86400))
+    assert post(rig, ahead, "hris")[0] == 202
+    rig.clock.advance(600)
+    ended = sample("generic", "leave-ended", changedAt=iso(rig.clock()))
+    post(rig, ended, "hris")
+    rig.recover()
+    for _ in range(3):
+        rig.clock.advance(900)
+        rig.retry()
+    assert rig.waiting() == []
+    assert rig.away("noa@example.com") == {}
+
+
 def test_schema() -> None:
     """The published schema names what the models read, and forbids the rest."""
     schema = json.loads((ROOT / "docs" / "schema" / "generic.json").read_text())

@@ -8,13 +8,15 @@ from pydantic import ValidationError
 from relay import occupancy, vendors
 from relay.deadline import Deadline, Pace
 from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
-from relay.events import BadgeEvent, Event, Ignored, Notice, Unread, Webhook, iso, unparseable
+from relay.events import BadgeEvent, Event, Ignored, LeaveChange, Notice, Unread, Webhook, iso, unparseable
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
 from relay.unprocessed import FAMILIES, Envelope, StoredRequest
 from relay.vendor_api import VendorClient
 from relay.vendors.base import Api
 
+AHEAD_SECONDS = 300.0
+"""How far ahead of ours a vendor's clock may be."""
 MOST_EVENTS = 1000
 """More in one body are a mistake, or an attack: each would be a message of its own."""
 
@@ -73,14 +75,23 @@ class Opening:
         return [self._dated(event, envelope) for event in events]
 
     def _dated(self, event: Event, envelope: Envelope) -> Event:
-        """The event; one that has no time of its own counts from when it first came."""
-        if not isinstance(event, Notice) or event.change is None or event.change.version[:1] != "/":
+        """The event, a leave change with a version that holds.
+
+        One without a time of its own counts from when it first came. One from ahead of its receipt counts as
+        `AHEAD_SECONDS` ahead: one wrong clock must not outlast every later change. Both follow from the
+        receipt, so that what waits in the queue does not grow newer there.
+        """
+        if isinstance(event, Notice) and event.change is not None:
+            change = self._dated(event.change, envelope)
+            return event.model_copy(update={"change": change})
+        if not isinstance(event, LeaveChange):
             return event
-        seen = self._relay.vendor_memory.first_seen(
-            envelope.source, event.event_id, envelope.received_at.timestamp()
-        )
-        change = event.change.model_copy(update={"version": iso(seen) + event.change.version})
-        return event.model_copy(update={"change": change})
+        received_at = envelope.received_at.timestamp()
+        version = event.version
+        if version.startswith("/"):
+            seen = self._relay.vendor_memory.first_seen(envelope.source, event.event_id, received_at)
+            version = iso(seen) + version
+        return event.model_copy(update={"version": min(version, iso(received_at + AHEAD_SECONDS))})
 
     def _fetched(self, event: Notice, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)

@@ -33,7 +33,6 @@ from relay.events import (
     Notice,
     SensorReading,
     Unread,
-    iso,
 )
 from relay.fates import Fate
 from relay.leave import Turn
@@ -46,8 +45,6 @@ from relay.unprocessed import Envelope
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
-AHEAD_SECONDS = 300.0
-"""How far ahead of ours a vendor's clock may be."""
 TOGETHER = 50
 """So many badges are settled in one transaction, where the places that they touch leave room for it."""
 
@@ -277,9 +274,6 @@ class Pipeline:
         return facts
 
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
-        latest = iso(self._relay.clock() + AHEAD_SECONDS)
-        if change.version > latest:  # one wrong clock must not outlast every later change
-            change = change.model_copy(update={"version": latest})
         seconds = min(self._deadline.left_for_work(), 2 * self._pace.call_seconds)
         source = self._source(step.envelope)
         recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds)

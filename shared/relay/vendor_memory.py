@@ -34,12 +34,12 @@ class VendorMemory:
         self._heard: dict[str, float] = {}
 
     def heard(self, source: str) -> None:
-        """Note that a source has sent something; where that cannot be done the next one does it."""
+        """Note that a source has sent something; where that cannot be done it is, some minutes later."""
         now = self._clock()
         if now - self._heard.get(source, float("-inf")) >= HEARD_SECONDS:
+            self._heard[source] = now
             with suppress(TableUnavailable, Conflict):
                 self._table.write([Update(key=("heard", source), set={"at": round(now * 1000)})])
-                self._heard[source] = now
 
     def last_heard(self, sources: Sequence[str]) -> dict[str, float]:
         """When each source was last heard of, Unix seconds; one that is new counts from now."""

@@ -71,9 +71,10 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         if webhook is None:
             telemetry.rejected(source=request.source, vendor=vendor.name)
             return 401, {"error": "invalid signature"}
-        relay.vendor_memory.heard(request.source)
         pipeline = Pipeline(relay, deadline, telemetry)
         answer = _relayed(relay, family, vendor, request.source, webhook, pipeline)
+        if deadline.left_for_work() > 0:  # the event is safe: this may fail, but not keep the vendor waiting
+            relay.vendor_memory.heard(request.source)
     of_source = {"source": request.source, "vendor": vendor.name}
     telemetry.count("EventsReceived", by=pipeline.received, **of_source)
     telemetry.took("AckLatency", (relay.clock() - request.received_at) * 1000, **of_source)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -43,11 +43,10 @@ class Emulator:
                 # A group of its own, to end the functions' processes with it.
                 start_new_session=True,
             )
-        try:
+        with ExitStack() as failed:
+            failed.callback(self._stop)
             self._wait()
-        except BaseException:
-            self._stop()
-            raise
+            failed.pop_all()
         return self
 
     def __exit__(
