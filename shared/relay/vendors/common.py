@@ -21,6 +21,7 @@ from relay.events import (
     unparseable,
 )
 from relay.signatures import AnyOf, Basic, HeaderToken, QueryToken
+from relay.vendors.base import VendorApi
 
 Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length=150)]
 """An id that may be written as a number."""
@@ -78,10 +79,11 @@ def each(
             yield Unread(body=to_json(alone(entry)).decode(), detail=detail)
 
 
-def addressed(notice: Notice, email: str | None) -> Sequence[Event]:
-    """The change of a notice, of this employee."""
-    if notice.change is None:
-        raise Unparseable("event: it names no change")
+def addressed(notice: Notice, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
+    """The change of a notice, with the address that the API has at a path under one of these names."""
+    if notice.change is None or notice.employee is None:
+        raise Unparseable("event: it names no change of an employee's")
+    email = api.email(notice.employee, lambda: field(api.get(path), *names))
     return [changed(notice.change, email=email)]
 
 

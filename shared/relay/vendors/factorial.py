@@ -15,7 +15,7 @@ from relay.errors import Unparseable
 from relay.events import Event, LeaveChange, LeaveState, Notice, Webhook, iso, read_json, unparseable
 from relay.signatures import HeaderToken
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
 
 API_VERSION = "2026-10-01"
 TOPICS = frozenset({"create", "update", "approve", "reject", "delete"})
@@ -79,8 +79,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address: the work e-mail address, else the login's."""
     path = f"/api/{API_VERSION}/resources/employees/employees/{notice.employee}"
-    email = api.email(notice.employee or "", lambda: field(api.get(path), "email", "login_email"))
-    return addressed(notice, email)
+    return addressed(notice, api, path, "email", "login_email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -26,7 +26,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, Text, addressed, day, each, field
+from relay.vendors.common import PathId, Text, addressed, day, each
 
 STATES: dict[str, LeaveState] = {
     "pending": "requested",
@@ -95,8 +95,7 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     if notice.change is not None and notice.change.state == "requested":
         return [notice.change]
     path = f"/api/v2/business/{api.setting('businessId')}/employee/unstructured/{notice.employee}"
-    email = api.email(notice.employee or "", lambda: field(api.get(path), "emailAddress", "email"))
-    return addressed(notice, email)
+    return addressed(notice, api, path, "emailAddress", "email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

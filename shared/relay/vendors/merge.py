@@ -24,7 +24,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
 
 STATES: dict[str, LeaveState] = {
     "REQUESTED": "requested",
@@ -115,8 +115,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's work address."""
-    path = f"/api/hris/v1/employees/{notice.employee}"
-    return addressed(notice, api.email(notice.employee or "", lambda: field(api.get(path), "work_email")))
+    return addressed(notice, api, f"/api/hris/v1/employees/{notice.employee}", "work_email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -24,7 +24,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, field, version
+from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
 
 ACTIONS: dict[str, LeaveState | None] = {
     "leave_request_create": None,
@@ -119,8 +119,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address."""
-    path = f"/api/public/v3/employees/{notice.employee}"
-    return addressed(notice, api.email(notice.employee or "", lambda: field(api.get(path), "email")))
+    return addressed(notice, api, f"/api/public/v3/employees/{notice.employee}", "email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
