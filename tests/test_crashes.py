@@ -60,15 +60,16 @@ def new() -> Iterator[New]:
     machine = Machine()
     with pytest.MonkeyPatch.context() as patch, Sandboxes() as sandboxes:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-        patch.setattr(boto3.session, "Session", lambda: machine)
         patch.setattr(DynamoDBBackend, "transact_write_items", DynamoDBBackend.transact_write_items)
         moto_transactions.install()
         sandboxes.config = _config()
 
         @contextmanager
         def make() -> Iterator[Site]:
-            with mock_aws(), Site(sandboxes, machine) as site:
-                yield site
+            with patch.context() as session, mock_aws():
+                session.setattr(boto3.session, "Session", lambda: machine)
+                with Site(sandboxes, machine) as site:
+                    yield site
 
         yield make
     machine.switch_off()
