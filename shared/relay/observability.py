@@ -25,8 +25,9 @@ def whereabouts(error: Exception) -> str:
     return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
-Dimensions = tuple[tuple[str, str], ...]
-TOTAL: Dimensions = ()
+Of = Mapping[str, str]
+"""Names and values of the dimensions under which a figure goes out."""
+TOTAL: Of = {}
 """No dimension: over all sources, which is what alarms look at."""
 UNKNOWN = "unknown"
 """The `Source` of an event whose source is not configured any more."""
@@ -35,13 +36,14 @@ UNKNOWN = "unknown"
 class Telemetry:
     """What became of the events of one invocation: a log line for each, and figures for CloudWatch.
 
-    Counts and times (milliseconds) go out under `Source` and `Vendor` and, once more, under no dimension;
-    what waits or is dead under its `Reason` too. Nobody outside chooses a value: sources are configured ones.
+    Counts and times (milliseconds) go out under `Source` and `Vendor` and, in the same line, under no
+    dimension; what waits or is dead under its `Reason` too. Nobody outside chooses a value: sources are
+    configured ones.
     """
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
-        self._figures: dict[tuple[Dimensions, str, MetricUnit], list[float]] = {}
+        self._figures: dict[tuple[tuple[str, str], ...], dict[str, tuple[MetricUnit, list[float]]]] = {}
 
     def event(self, outcome: str, *, source: str, vendor: str, known: bool = True, **fields: Any) -> None:
         """Log one event's outcome and count it as `Events<Outcome>` of its source, `known` if configured."""
@@ -52,7 +54,7 @@ class Telemetry:
         metric = "Events" + outcome.title().replace("-", "")
         self.count(metric, source=source if known else UNKNOWN, vendor=vendor)
         if outcome in ("queued", "dead-lettered"):
-            self._add((("Reason", str(fields.get("reason"))),), metric, MetricUnit.Count, 1)
+            self._add({"Reason": str(fields.get("reason"))}, metric, MetricUnit.Count, 1)
 
     def rejected(self, *, source: str, vendor: str) -> None:
         """Log and count a request whose signature is not its vendor's."""
@@ -71,13 +73,12 @@ class Telemetry:
 
     def count(self, metric: str, *, source: str, vendor: str, by: int = 1) -> None:
         """Add to one of the counts, which go out when the invocation ends."""
-        for dimensions in ((("Source", source), ("Vendor", vendor)), TOTAL):
-            self._add(dimensions, metric, MetricUnit.Count, by)
+        self._add({"Source": source, "Vendor": vendor}, metric, MetricUnit.Count, by)
 
     def took(self, metric: str, milliseconds: float, *, source: str, vendor: str) -> None:
         """Note how long something took for an event of a source."""
-        for dimensions in ((("Source", source), ("Vendor", vendor)), TOTAL):
-            self._add(dimensions, metric, MetricUnit.Milliseconds, max(round(milliseconds), 0))
+        took = max(round(milliseconds), 0)
+        self._add({"Source": source, "Vendor": vendor}, metric, MetricUnit.Milliseconds, took)
 
     def asked_calven(self, status: int, milliseconds: float) -> None:
         """Note a request to Calven: its status, 0 where there was no answer, and how long it took."""
@@ -87,18 +88,21 @@ class Telemetry:
 
     def flush(self) -> None:
         """Write the figures in CloudWatch's embedded metric format, one line for each set of dimensions."""
-        for dimensions in dict.fromkeys(of for of, *_ in self._figures):
+        for dimensions, figures in self._figures.items():
             metrics = EphemeralMetrics()
-            for name, value in dimensions:
-                metrics.add_dimension(name, value)
-            for (of, metric, unit), values in self._figures.items():
-                for figure in values[:MOST_VALUES] if of == dimensions else ():
+            if "Source" in (of := dict(dimensions)):
+                metrics.add_dimensions(**of)  # beside the empty set, which is always there
+            elif of:
+                metrics.add_dimension("Reason", of["Reason"])
+            for metric, (unit, values) in figures.items():
+                for figure in values[:MOST_VALUES]:
                     metrics.add_metric(metric, unit, figure)
             metrics.flush_metrics()
         self._figures.clear()
 
-    def _add(self, dimensions: Dimensions, metric: str, unit: MetricUnit, value: float) -> None:
-        values = self._figures.setdefault((dimensions, metric, unit), [])
+    def _add(self, of: Of, metric: str, unit: MetricUnit, value: float) -> None:
+        figures = self._figures.setdefault(tuple(of.items()), {})
+        _, values = figures.setdefault(metric, (unit, []))
         if unit is MetricUnit.Count and values:
             values[0] += value
         else:
