@@ -3,7 +3,9 @@
 from typing import Any
 
 from relay import webhook
-from relay.runtime import relay
+from relay.runtime import initialize, relay
+
+initialize()
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from relay import reset
 from relay.deadline import of_function
-from relay.runtime import relay
+from relay.runtime import initialize, relay
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+initialize()
 
 
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:

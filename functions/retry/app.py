@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from relay import retry
 from relay.deadline import of_function
-from relay.runtime import relay
+from relay.runtime import initialize, relay
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+
+initialize()
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:

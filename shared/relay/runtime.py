@@ -1,5 +1,6 @@
 """What a container keeps between requests: clients, caches, the token. Built once, when first needed."""
 
+import os
 import threading
 import time
 from functools import cached_property
@@ -61,3 +62,12 @@ def relay() -> Relay:
         if _relay is None:
             _relay = Relay(settings.read())
         return _relay
+
+
+def initialize() -> None:
+    """Build the relay before the first event, where Lambda runs this: an initialisation has a whole processor.
+
+    Raises `relay.settings.InvalidEnvironment`.
+    """
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+        relay()

@@ -1,0 +1,89 @@
+"""`make bench`: measures, prints one table and saves it as JSON. Bounded, and on 127.0.0.1 only."""
+
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from bench import artifacts, startup, volume, warm
+from bench.figures import RUNS, Figure, save, show
+from bench.stage import Events, Stage
+from e2e.checks import Failed
+from e2e.emulator import ROOT
+
+ROWS = ("package", "import", "cold", "requests", "logic", "direct", "queued", "scale", "memory", "burst")
+
+
+@click.command()
+@click.option("--only", type=click.Choice(ROWS), multiple=True, help="Measure only this row (again for more).")
+@click.option(
+    "--save",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=ROOT / "build" / "bench.json",
+    help="Where the figures go as JSON.",
+)
+def main(only: Sequence[str], file: Path) -> None:
+    """Measure the relay against a floor in the same run."""
+    began = time.monotonic()
+    try:
+        figures = _measured(only or ROWS)
+    except Failed as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
+    took = time.monotonic() - began
+    show(figures)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    save(figures, file, {"at": now, "seconds": round(took), "runs": RUNS, "machine": platform.machine()})
+    print(f"{took:.0f} s; medians of {RUNS} fresh processes; saved in {file}")
+
+
+def _measured(rows: Sequence[str]) -> list[Figure]:
+    figures: list[Figure] = []
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        package, events = artifacts.relay(), Events()
+        stage = cleanup.enter_context(Stage(folder, package))
+
+        def queued() -> list[Figure]:
+            [cpu] = [found.value for found in figures if found.row == "warm, direct"] or [
+                warm.direct(stage, events)[0].value
+            ]
+            return volume.queued(stage, events, cpu)
+
+        measure: Mapping[str, Callable[[], list[Figure]]] = {
+            "package": startup.package,
+            "import": lambda: startup.imports(stage, package),
+            "cold": lambda: startup.cold(stage, events, package),
+            "requests": lambda: warm.requests(stage, events),
+            "logic": lambda: warm.logic(stage, events),
+            "direct": lambda: warm.direct(stage, events),
+            "queued": queued,
+            "scale": lambda: warm.scale(stage, events),
+            "memory": lambda: volume.memory(stage, events, package),
+        }
+        for row in rows:
+            if row in measure:
+                figures += _timed(row, measure[row])
+    if "burst" in rows:
+        with tempfile.TemporaryDirectory(prefix="bench-") as name:
+            figures += _timed("burst", lambda: volume.burst(Path(name)))
+    return figures
+
+
+def _timed(row: str, measure: Callable[[], list[Figure]]) -> list[Figure]:
+    print(f"{row} …", end=" ", file=sys.stderr, flush=True)
+    began = time.monotonic()
+    found = measure()
+    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What was measured: one figure a line, with the floor of the same run and what was aimed at."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+RUNS = 10
+"""Of each measurement: fresh processes, of which the median counts."""
+_JUDGED = {None: "", True: "met", False: "missed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One value; `floor` is what it is compared with, `target` at most or at least what it should be.
+
+    `ratio` says that the target is for value ÷ floor. A figure without a target is only told.
+    """
+
+    row: str
+    what: str
+    value: float
+    unit: str
+    floor: float | None = None
+    at_most: float | None = None
+    at_least: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The value as a multiple of the floor."""
+        return self.value / self.floor if self.floor else None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is what was aimed at; None where nothing was."""
+        judged = self.value if self.ratio is None else self.ratio
+        if self.at_most is None and self.at_least is None:
+            return None
+        return (self.at_most is None or judged <= self.at_most) and (
+            self.at_least is None or judged >= self.at_least
+        )
+
+
+def show(figures: Sequence[Figure]) -> None:
+    """Print the table."""
+    table = Table("row", "what", "measured", "floor", "ratio", "target", "")
+    last = ""
+    for figure in figures:
+        if last and figure.row != last:
+            table.add_section()
+        table.add_row(
+            "" if figure.row == last else figure.row,
+            figure.what,
+            f"{_number(figure.value)} {figure.unit}".strip(),
+            "" if figure.floor is None else _number(figure.floor),
+            "" if figure.ratio is None else f"{figure.ratio:.2f}",
+            _target(figure),
+            " ".join(filter(None, (_JUDGED[figure.met], figure.note))),
+        )
+        last = figure.row
+    Console(width=140).print(table)
+
+
+def save(figures: Sequence[Figure], file: Path, about: dict[str, Any]) -> None:
+    """Write the figures as JSON."""
+    each = [{**asdict(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**about, "figures": each}, indent=2) + "\n", "utf-8")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _target(figure: Figure) -> str:
+    if figure.at_most is not None:
+        return f"≤ {_number(figure.at_most)}{' ×' if figure.floor else ''}"
+    return "" if figure.at_least is None else f"≥ {_number(figure.at_least)}"

@@ -1,0 +1,193 @@
+"""Rows of many events: through the queue, in one process's memory, and at once."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from queue import SimpleQueue
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+
+from bench import startup, warm
+from bench.figures import RUNS, Figure
+from bench.lambda_process import LambdaProcess
+from bench.stage import PYTHON, Events, Stage, batch
+from e2e.checks import Failed
+from localrun.serve import bind
+from localrun.settings import DEMO
+from relay import vendors
+from relay.events import iso
+from relayctl.samples import signed
+
+QUEUED = 10_000
+BATCH = 100
+POSTS_AT_ONCE, BURST_SECONDS = 50, 20.0
+_SETTLE_SECONDS = 60.0
+
+
+def queued(stage: Stage, events: Events, direct: float) -> list[Figure]:
+    """Ten thousand people's badges, stored first and then drained, by ten processes each."""
+    environment, part = {"FORWARD_MODE": "queued"}, QUEUED // RUNS
+    stored = [
+        warm.each(
+            stage.called(
+                warm.BADGES, events.crowd(part, of=run), skip=20, environment=environment, wanted="202"
+            )
+        )
+        for run in range(RUNS)
+    ]
+    messages = stage.received(QUEUED)
+    drained, asked = [], 0
+    for start in range(0, QUEUED, part):
+        batches = [batch(messages[at : at + BATCH]) for at in range(start, start + part, BATCH)]
+        found = stage.called(startup.handler("retry"), batches, count=True, wanted="0 kept")
+        drained.append(sum(found["us"]) / part)
+        asked += found["requests"]["/v1/occupancy"]
+    if (people := stage.people("crowded")) != QUEUED:
+        raise Failed(f"{QUEUED} people came in, Calven was told {people}")
+    stage.empty_queue()
+    row, unit = "queued", "µs"
+    both = median(stored) + median(drained)
+    return [
+        Figure(row=row, what="badges a Calven request", value=QUEUED / asked, unit="", at_least=50),
+        Figure(row=row, what="CPU to drain a badge", value=median(drained), unit=unit, floor=direct),
+        Figure(row=row, what="CPU to store and drain", value=both, unit=unit, floor=direct, at_most=0.5),
+    ]
+
+
+def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
+    """The most memory of each function after one event, and after ten thousand in deliveries of a hundred."""
+    some: Mapping[str, Iterator[dict[str, Any]]] = {
+        "access_control": (events.badges_together(BATCH) for _ in count()),
+        "hris": (events.leaves_together(BATCH) for _ in count()),
+        "retry": (batch([events.message(f"person-{n}") for n in range(BATCH)]) for _ in count()),
+        "occupancy_reset": ({"source": "aws.events"} for _ in count()),
+    }
+    figures = []
+    first = startup.first_events(stage, events)
+    for function, deliveries in some.items():
+        with LambdaProcess(PYTHON, startup.handler(function), [package], stage.environment) as process:
+            process.invoke(first[function])
+            after_one = process.peak_memory()
+            for _ in range(QUEUED // BATCH):
+                process.invoke(next(deliveries))
+            peak = process.peak_memory()
+        row = "memory"
+        figures += [
+            Figure(row=row, what=function, value=peak, unit="MB", at_most=110),
+            Figure(row=row, what=f"{function}: growth", value=peak - after_one, unit="MB", at_most=5),
+        ]
+    return figures
+
+
+def burst(folder: Path) -> list[Figure]:
+    """Fifty posts at a time to the local relay for twenty seconds: what is answered, when, and what is lost."""
+    with _local_relay(folder) as url:
+        about = httpx.get(f"{url}/_local", trust_env=False).json()
+        answers: SimpleQueue[tuple[int, float]] = SimpleQueue()
+        numbers, until = count(), time.monotonic() + BURST_SECONDS
+        posters = [
+            threading.Thread(target=_post, args=(url, numbers, until, answers)) for _ in range(POSTS_AT_ONCE)
+        ]
+        for poster in posters:
+            poster.start()
+        for poster in posters:
+            poster.join()
+        taken = [answers.get() for _ in range(answers.qsize())]
+        statuses = Counter(status for status, _ in taken)
+        lost = _lost(about["sandbox_url"], statuses[200] + statuses[202])
+    cuts = quantiles([seconds * 1000 for _, seconds in taken], n=100)
+    errors = sum(number for status, number in statuses.items() if status >= 500 or not status)
+    row = "burst"
+    return [
+        Figure(row=row, what="answers", value=len(taken), unit="", note=_said(statuses)),
+        *(Figure(row=row, what=f"p{at}", value=cuts[at - 1], unit="ms") for at in (50, 95, 99)),
+        Figure(row=row, what="5xx or none", value=errors, unit="", at_most=0),
+        Figure(row=row, what="lost", value=lost, unit="", at_most=0),
+    ]
+
+
+def _said(statuses: Mapping[int, int]) -> str:
+    return ", ".join(f"{number} × {status}" for status, number in sorted(statuses.items()))
+
+
+@contextmanager
+def _local_relay(folder: Path) -> Iterator[str]:
+    """The relay as `make run` starts it."""
+    with bind() as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PORT": str(port), "RETRY_BASE_SECONDS": "1"}
+    command = [Path(sys.executable).with_name("relayctl"), "local"]
+    with (folder / "relay.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(url, process, folder / "relay.log")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(_SETTLE_SECONDS)
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    until = time.monotonic() + _SETTLE_SECONDS
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            httpx.get(f"{url}/_local", timeout=2, trust_env=False).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    raise Failed(f"the local relay does not answer: see {log}")
+
+
+def _post(
+    url: str, numbers: "count[int]", until: float, answers: "SimpleQueue[tuple[int, float]]"
+) -> None:
+    """Post one person's first badge after the other."""
+    secret = json.loads((DEMO / "secrets.json").read_text("utf-8"))["kisi-sydney"]
+    with httpx.Client(trust_env=False, timeout=30) as client:
+        while time.monotonic() < until:
+            number = next(numbers)
+            content = {
+                "uuid": f"burst-{number}",
+                "type": "lock.unlock",
+                "success": True,
+                "actor_id": number,
+                "object_id": 48211,
+                "created_at": iso(time.time()),
+            }
+            body = json.dumps(content).encode()
+            signature = signed(vendors.load("kisi"), body, secret, time.time())
+            headers = {"content-type": "application/json", **signature.headers}
+            began = time.perf_counter()
+            try:
+                response = client.post(
+                    f"{url}/webhooks/access-control/kisi-sydney", content=body, headers=headers
+                )
+                status = response.status_code
+            except httpx.HTTPError:
+                status = 0
+            answers.put((status, time.perf_counter() - began))
+
+
+def _lost(sandbox: str, acknowledged: int) -> int:
+    """How many people who were acknowledged Calven does not know of, once the queue is empty."""
+    level = "5C2D9A37-84E6-4B0B-8B1F-2F7C1D6E3B03"
+    until, told = time.monotonic() + _SETTLE_SECONDS, 0
+    while told < acknowledged and time.monotonic() < until:
+        state = httpx.get(f"{sandbox}/_sandbox/state", trust_env=False).json()
+        told = state["occupancy"].get(level, {}).get("occupancy", 0)
+        time.sleep(0.2)
+    return acknowledged - told

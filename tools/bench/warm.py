@@ -1,0 +1,137 @@
+"""Rows of a warm process: processor time a webhook, requests an event, and whether it stays flat."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from statistics import fmean, median
+from typing import Any
+
+from bench.figures import RUNS, Figure
+from bench.stage import CALVEN, DOORS, SECRET, Events, Stage, configuration
+from localrun.template import STACK
+
+BADGES = "functions.access_control.app.handler"
+LEAVES = "functions.hris.app.handler"
+FLOOR = "floor.handler"
+EVENTS, WARM_UP = 200, 20
+SCALE_EVENTS = 150
+MORE_DOORS = (1_000, 50_000)
+Json = dict[str, Any]
+
+
+def each(called: Mapping[str, Any]) -> float:
+    """CPU microseconds of a call, over a run."""
+    return fmean(called["us"])
+
+
+def interleaved(runs: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """The median of ten runs of each, taken by turns: what else the machine does falls on all of them."""
+    taken: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(RUNS):
+        for name, run in runs.items():
+            taken[name].append(run())
+    return {name: median(values) for name, values in taken.items()}
+
+
+def direct(stage: Stage, events: Events) -> list[Figure]:
+    """CPU of a badge webhook from its event to its answer, all in one process, next to the floor's."""
+
+    def run(handler: str) -> float:
+        return each(stage.called(handler, events.badges(WARM_UP + EVENTS), skip=WARM_UP))
+
+    found = interleaved({handler: partial(run, handler) for handler in (BADGES, FLOOR)})
+    return [
+        Figure(
+            row="warm, direct",
+            what="CPU of a badge",
+            value=found[BADGES],
+            unit="µs",
+            floor=found[FLOOR],
+            at_most=1.3,
+        )
+    ]
+
+
+def logic(stage: Stage, events: Events) -> list[Figure]:
+    """Badges a second on one core, with stand-ins in memory where the wire begins."""
+    secrets = {f"{STACK}/calven": CALVEN, f"{STACK}/access-control/kisi": SECRET}
+    texts = {name: json.dumps(secret) for name, secret in secrets.items()}
+    environment = {
+        "BENCH_SECRETS": json.dumps({**texts, f"{STACK}/person-key": "0" * 64}),
+        "BENCH_CONFIG": configuration(DOORS).model_dump_json(by_alias=True),
+    }
+
+    def run(handler: str) -> float:
+        some = events.badges(1_100, people=50)
+        return 1e6 / each(stage.called(handler, some, skip=100, environment=environment))
+
+    found = interleaved({handler: partial(run, handler) for handler in ("logic.handler", "logic.whole")})
+    row, unit = "warm, logic only", "events/s"
+    return [
+        Figure(row=row, what="verify to settle", value=found["logic.handler"], unit=unit, at_least=5_000),
+        Figure(row=row, what="with log and figures", value=found["logic.whole"], unit=unit),
+    ]
+
+
+def requests(stage: Stage, events: Events) -> list[Figure]:
+    """Requests that leave the process for one event."""
+    kinds: Sequence[tuple[str, str, Callable[[int], list[Json]], Json]] = (
+        ("direct badge", BADGES, events.badges, {}),
+        ("direct leave", LEAVES, lambda count: [events.leave(number % 10) for number in range(count)], {}),
+        (
+            "queued badge",
+            BADGES,
+            events.badges,
+            {"environment": {"FORWARD_MODE": "queued"}, "wanted": "202"},
+        ),
+    )
+    figures: list[Figure] = []
+    for kind, handler, some, more in kinds:
+        for when, count, skip in (("warm", 40, 20), ("first", 1, 0)):
+            found = stage.called(handler, some(count), skip=skip, count=True, **more)["requests"]
+            aims = {"Calven": 1, "token": 0, "DynamoDB": 4, "Secrets Manager": 0}
+            figures += [
+                Figure(
+                    row="requests",
+                    what=f"{kind}, {when}: {to}",
+                    value=number / (count - skip),
+                    unit="an event",
+                    at_most=aims.get(to) if (kind, when) == ("direct badge", "warm") else None,
+                )
+                for to, number in _by_service(found).items()
+            ]
+    stage.empty_queue()
+    return figures
+
+
+def _by_service(found: Mapping[str, int]) -> dict[str, int]:
+    services = {"GetSecretValue": "Secrets Manager", "SendMessageBatch": "SQS", "/v1/auth": "token"}
+    counted = dict.fromkeys(("Calven", "token", "DynamoDB", "SQS", "Secrets Manager"), 0)
+    for name, number in found.items():
+        other = "Calven" if name.startswith("/") else "DynamoDB"
+        counted[services.get(name, other)] += number
+    return counted
+
+
+def scale(stage: Stage, events: Events) -> list[Figure]:
+    """CPU of a badge at many doors, and in a building where ten thousand people are."""
+    versions = {doors: stage.push(doors) for doors in (DOORS, *MORE_DOORS)}
+
+    def quiet(doors: int) -> float:
+        stage.point_to(versions[doors])
+        some = events.badges(WARM_UP + SCALE_EVENTS)
+        return each(stage.called(BADGES, some, skip=WARM_UP))
+
+    def crowded() -> float:
+        stage.point_to(versions[DOORS])
+        some = events.guests(WARM_UP + SCALE_EVENTS)
+        return each(stage.called(BADGES, some, skip=WARM_UP))
+
+    runs = {f"{doors:,} doors": partial(quiet, doors) for doors in versions}
+    found = interleaved({**runs, "10,000 people": crowded})
+    stage.point_to(versions[DOORS])
+    base = found.pop(f"{DOORS:,} doors")
+    return [
+        Figure(row="scale", what=what, value=value, unit="µs", floor=base, at_most=1.1)
+        for what, value in found.items()
+    ]
