@@ -56,11 +56,13 @@ deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for w
 	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/*.in
+lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or a *.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
 	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
+	$(PIN) -c requirements.lock -c requirements-e2e.lock tools/bench/reference/requirements.in \
+		-o tools/bench/reference/requirements.txt
 	$(PIN) tools/build/checkov.in -o requirements-checkov.lock
 
 clean: ## Remove everything that make has made
