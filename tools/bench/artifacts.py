@@ -14,7 +14,6 @@ from e2e.emulator import BIN, ROOT
 FOLDER = ROOT / "build" / "bench"
 SOURCES = Path(__file__).parent / "reference"
 _SAM = ROOT / ".venv-sam" / "bin" / "sam"
-_ARCHITECTURES = {"x86_64": "x86_64", "aarch64": "arm64"}
 _BUILD_SECONDS = 600.0
 
 
@@ -29,7 +28,7 @@ def relay() -> Path:
 def reference() -> Path:
     """The folder of the reference handler, `app.handler`; built anew only where its files have changed."""
     built, digest = FOLDER / "reference", FOLDER / "reference.sha256"
-    architecture = _ARCHITECTURES[platform.machine()]
+    architecture = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
     wanted = _digest(architecture)
     if not digest.is_file() or digest.read_text("ascii") != wanted:
         digest.unlink(missing_ok=True)
