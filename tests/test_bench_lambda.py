@@ -100,8 +100,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture(params=["stand-in", pytest.param("awslambdaric", marks=pytest.mark.e2e)])
 def start(request: pytest.FixtureRequest, folder: Path, tmp_path: Path) -> Iterator[Start]:
     """What starts a process of the function, ended with the test."""
-    python, path = BIN / "python", [folder]
-    if request.param == "stand-in":
+    if request.param == "awslambdaric":
+        python, path = BIN / "python", [folder, artifacts.runtime()]
+    else:
         client = tmp_path / "client"
         client.mkdir()
         (client / "awslambdaric.py").write_text(textwrap.dedent(CLIENT), "utf-8")
@@ -255,6 +256,8 @@ def test_process_has_lambdas_environment_only(
     assert {name: variables.get(name) for name in expected} == expected
     assert told["folder"] == str(folder)
     assert str(folder) in told["path"]
+    others = [path for path in told["path"] if path.endswith("site-packages")]
+    assert others == [], "it sees what a deployed function does not have"
 
 
 def test_process_writes_no_bytecode(start: Start, folder: Path) -> None:
@@ -397,13 +400,25 @@ def test_both_do_the_job(
     assert bool(compiled) is bytecode
     secret = read_secrets(DEMO / "secrets.json")["kisi-sydney"]["signingSecrets"][0]
     event = badge(os.getpid() + bytecode, secret)
-    with LambdaProcess(BIN / "python", handler, [folder], variables) as process:
+    with LambdaProcess(BIN / "python", handler, [folder, artifacts.runtime()], variables) as process:
         told = process.invoke(event)
         assert (told["statusCode"], json.loads(told["body"])) == (200, {"status": "forwarded", "events": 2})
         assert process.invoke(badge(1, "somebody else's"))["statusCode"] == 401
         again = badge(os.getpid() + bytecode, secret)
         assert json.loads(process.invoke(again)["body"])["status"] == "ignored"
     assert sorted(folder.rglob("*.pyc")) == compiled, "running it has written bytecode"
+
+
+@pytest.mark.e2e
+def test_runtime_has_no_more_than_lambdas() -> None:
+    """What a library would use if it found it is not there; all that is there has its bytecode."""
+    folder = artifacts.runtime()
+    assert {path.name for path in folder.iterdir()}.isdisjoint(
+        {"h2", "httpx", "moto", "ministack", "pydantic"}
+    )
+    sources = [path for path in folder.rglob("*.py") if "tests" not in path.parts]
+    bare = [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.*.pyc"))]
+    assert bare == []
 
 
 @pytest.mark.e2e

@@ -1,10 +1,15 @@
-"""What is measured: the relay as `make build` makes it, and the reference handler as `sam build` does."""
+"""What is measured: the relay as `make build` makes it, and the reference handler as `sam build` does.
+
+And what Lambda itself puts on the path of both: the runtime's client and boto3, with their bytecode, without
+anything else that a virtual environment may hold and a library would use if it found it.
+"""
 
 import hashlib
 import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from e2e import package
@@ -13,6 +18,20 @@ from e2e.emulator import BIN, ROOT
 
 FOLDER = ROOT / "build" / "bench"
 SOURCES = Path(__file__).parent / "reference"
+LOCK = ROOT / "requirements-e2e.lock"
+RUNTIME = (
+    "awslambdaric",
+    "boto3",
+    "botocore",
+    "dateutil",
+    "jmespath",
+    "runtime_client.*.so",
+    "s3transfer",
+    "simplejson",
+    "six.py",
+    "snapshot_restore_py.py",
+    "urllib3",
+)
 _SAM = ROOT / ".venv-sam" / "bin" / "sam"
 _BUILD_SECONDS = 600.0
 
@@ -27,22 +46,45 @@ def relay() -> Path:
 
 def reference() -> Path:
     """The folder of the reference handler, `app.handler`; built anew only where its files have changed."""
-    built, digest = FOLDER / "reference", FOLDER / "reference.sha256"
     architecture = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
-    wanted = _digest(architecture)
-    if not digest.is_file() or digest.read_text("ascii") != wanted:
-        digest.unlink(missing_ok=True)
-        _sam_build(built, architecture)
-        digest.write_text(wanted, "ascii")
+    sources = sorted(path for path in SOURCES.iterdir() if path.is_file())
+    built = _made("reference", [architecture], sources, lambda folder: _sam_build(folder, architecture))
     return built / "Reference"
 
 
-def _digest(architecture: str) -> str:
-    digest = hashlib.sha256(architecture.encode())
-    for path in sorted(path for path in SOURCES.iterdir() if path.is_file()):
+def runtime() -> Path:
+    """The folder of what Lambda's runtime has, to go behind a function's own on its path."""
+    return _made("runtime", RUNTIME, [LOCK], _copy_runtime)
+
+
+def _made(name: str, facts: Sequence[str], sources: Sequence[Path], make: Callable[[Path], None]) -> Path:
+    """A folder as it is, or made anew where what it is made of has changed."""
+    folder, mark = FOLDER / name, FOLDER / f"{name}.sha256"
+    digest = hashlib.sha256("\0".join(facts).encode())
+    for path in sources:
         content = path.read_bytes()
         digest.update(f"\0{path.name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()
+    if not mark.is_file() or mark.read_text("ascii") != digest.hexdigest():
+        mark.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        make(folder)
+        mark.write_text(digest.hexdigest(), "ascii")
+    return folder
+
+
+def _copy_runtime(folder: Path) -> None:
+    [installed] = BIN.parent.glob("lib/python*/site-packages")
+    folder.mkdir(parents=True)
+    for name in RUNTIME:
+        found = list(installed.glob(name))
+        if not found:
+            raise Failed(f"{name} is not in {installed}: add what holds it to tools/build/e2e.in")
+        for path in found:
+            copy = shutil.copytree if path.is_dir() else shutil.copy2
+            copy(path, folder / path.name)
+    # Of files that were copied once, an environment's own bytecode may be out of date.
+    options = ("-qq", "-f", "--invalidation-mode", "unchecked-hash")
+    subprocess.run([BIN / "python", "-m", "compileall", *options, folder], check=True)
 
 
 def _sam_build(folder: Path, architecture: str) -> None:

@@ -179,15 +179,16 @@ def _trace() -> str:
 class LambdaProcess:
     """One process of a function: `with LambdaProcess(…) as process: process.invoke(event)`.
 
-    `handler` is its dotted name; `path` is what it imports from, the function's own folder first; nothing of
-    the caller's environment reaches it, only `environment` and what Lambda sets. `python` must have
-    `awslambdaric`. The first event is waiting when the process asks, if it is sent at once.
+    `handler` is its dotted name; `path` is all that it imports from, the function's own folder first, and
+    after it one that holds `awslambdaric`. Nothing of the caller's environment reaches it, only `environment`
+    and what Lambda sets. The first event is waiting when the process asks, if it is sent at once.
     """
 
     def __init__(
         self, python: Path, handler: str, path: Sequence[Path], environment: Mapping[str, str]
     ) -> None:
-        self._command = (python, "-m", "awslambdaric", handler)
+        # Without `site`: a deployed function sees no virtual environment.
+        self._command = (python, "-S", "-m", "awslambdaric", handler)
         self._folder = path[0]
         self._api = RuntimeApi()
         self._environment = {
