@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test chaos e2e docs lint build check deploy lock clean
+.PHONY: help run test chaos e2e bench docs lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -31,6 +31,9 @@ chaos: $(READY) ## Break everything around a local relay, and account for every 
 e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check it from the front door to Calven
 	@exec $(BIN)/python -m e2e
 
+bench: build $(E2E_READY) ## Measure what it costs, next to a floor in the same run (BENCH="--only cold")
+	@exec $(BIN)/python -m bench $(BENCH)
+
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
 	$(BIN)/python tools/build/docs.py
 
@@ -56,11 +59,13 @@ deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for w
 	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
-lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or tools/build/*.in
+lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or a *.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
 	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
+	$(PIN) -c requirements.lock -c requirements-e2e.lock tools/bench/reference/requirements.in \
+		-o tools/bench/reference/requirements.txt
 	$(PIN) tools/build/checkov.in -o requirements-checkov.lock
 
 clean: ## Remove everything that make has made

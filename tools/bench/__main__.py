@@ -49,7 +49,7 @@ def _measured(rows: Sequence[str]) -> list[Figure]:
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         package, events = artifacts.relay(), Events()
-        stage = cleanup.enter_context(Stage(folder, package))
+        stage = cleanup.enter_context(Stage(folder, [package, artifacts.runtime()]))
 
         def queued() -> list[Figure]:
             [cpu] = [found.value for found in figures if found.row == "warm, direct"] or [

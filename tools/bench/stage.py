@@ -65,10 +65,13 @@ def configuration(doors: int) -> RelayYaml:
 
 
 class Stage:
-    """The surroundings, for as long as the bench runs; `folder` takes their files."""
+    """The surroundings, for as long as the bench runs; `folder` takes their files.
 
-    def __init__(self, folder: Path, package: Path) -> None:
-        self._folder, self._package = folder, package
+    `path` is what the measured processes import from: the built package, and what the runtime has.
+    """
+
+    def __init__(self, folder: Path, path: Sequence[Path]) -> None:
+        self._folder, self._path = folder, path
 
     def __enter__(self) -> Self:
         """Start everything, with a small configuration as version 1."""
@@ -148,7 +151,7 @@ class Stage:
         file = self._folder / "events.jsonl"
         file.write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")
         order = {"handler": handler, "events": str(file), "skip": skip, **more}
-        found = probe(order, [self._package], environment)
+        found = probe(order, self._path, environment)
         if set(found["answers"]) != {wanted}:
             raise Failed(f"{handler} answered {found['answers']}")
         return found
@@ -158,7 +161,8 @@ def probe(order: Mapping[str, Any], path: Sequence[Path], environment: Mapping[s
     """What a process with the functions' Python says to an order; raises `Failed`."""
     try:
         done = subprocess.run(
-            [PYTHON, INSIDE / "probe.py"],
+            # Nothing of the environment that this Python is of: a deployed function has only its path.
+            [PYTHON, "-S", INSIDE / "probe.py"],
             input=json.dumps(order) + "\n",
             env={**environment, "PYTHONPATH": os.pathsep.join(map(str, (*path, INSIDE)))},
             capture_output=True,

@@ -31,34 +31,45 @@ def handler(function: str) -> str:
     return f"functions.{function}.app.handler"
 
 
-def first_events(stage: Stage, events: Events) -> dict[str, dict[str, Any]]:
-    """An event for each function but the one that only CodeDeploy calls."""
-    return {
-        "access_control": events.badges(1)[0],
-        "hris": events.leave(0),
-        "retry": batch([events.message(f"person-{number}") for number in range(10)]),
-        "occupancy_reset": {"source": "aws.events"},
-    }
+def first_event(function: str, events: Events) -> dict[str, Any]:
+    """An event for a function that has just started."""
+    match function:
+        case "access_control":
+            return events.badges(1)[0]
+        case "hris":
+            return events.leave(0)
+        case "retry":
+            return batch([events.message(f"person-{number}") for number in range(10)])
+    return {"source": "aws.events"}
 
 
 def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
     """From the start of a process to its first answer, next to the reference handler's."""
     reference = artifacts.reference()
+    compiled = artifacts.with_bytecode(reference)
     taken: dict[str, list[float]] = {}
     for _ in range(RUNS):
-        for function, event in first_events(stage, events).items():
+        for function in FUNCTIONS.keys() - {"pre_traffic"}:
+            event = first_event(function, events)
             taken.setdefault(function, []).append(_first(handler(function), package, event, stage))
-        badge = events.badges(1)[0]
-        taken.setdefault("reference", []).append(_first("app.handler", reference, badge, stage))
-    floor = median(taken.pop("reference"))
+        for name, folder in (("reference", reference), ("compiled", compiled)):
+            [badge] = events.badges(1)
+            taken.setdefault(name, []).append(_first("app.handler", folder, badge, stage))
+    found = {name: median(runs) for name, runs in taken.items()}
+    floor, compiled_too = found.pop("reference"), found.pop("compiled")
+    row, unit = "cold", "ms"
     return [
-        Figure(row="cold", what=name, value=median(runs), unit="ms", floor=floor, at_most=0.35)
-        for name, runs in taken.items()
+        *(
+            Figure(row=row, what=name, value=found[name], unit=unit, floor=floor, at_most=0.35)
+            for name in FUNCTIONS
+            if name in found
+        ),
+        Figure(row=row, what="reference, compiled", value=compiled_too, unit=unit, floor=floor),
     ]
 
 
 def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> float:
-    with LambdaProcess(PYTHON, name, [package], stage.environment) as process:
+    with LambdaProcess(PYTHON, name, [package, artifacts.runtime()], stage.environment) as process:
         process.invoke(event)
         return process.seconds_to_first_answer * 1000
 
@@ -66,14 +77,15 @@ def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> 
 def imports(stage: Stage, package: Path) -> list[Figure]:
     """CPU time and modules of each handler's import, with its clients, and of the same without bytecode."""
     figures = []
-    bare = artifacts.without_bytecode(package)
+    runtime = artifacts.runtime()
+    path, bare = [package, runtime], [artifacts.without_bytecode(package), runtime]
     for function, clients in FUNCTIONS.items():
         environment = {**stage.environment, "BENCH_CLIENTS": clients, "AWS_LAMBDA_RUNTIME_API": "bench"}
         ours = {"import": [f"functions.{function}.app"]}
         runs = {
-            "ours": partial(probe, ours, [package], environment),
-            "floor": partial(probe, {"import": ["import_floor"]}, [package], environment),
-            "bare": partial(probe, ours, [bare], environment),
+            "ours": partial(probe, ours, path, environment),
+            "floor": partial(probe, {"import": ["import_floor"]}, path, environment),
+            "bare": partial(probe, ours, bare, environment),
         }
         found = {name: [run() for _ in range(RUNS)] for name, run in runs.items()}
         ms = {name: median(each["ms"] for each in some) for name, some in found.items()}

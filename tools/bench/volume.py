@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from bench import startup, warm
+from bench import artifacts, startup, warm
 from bench.figures import RUNS, Figure
 from bench.lambda_process import LambdaProcess
 from bench.stage import PYTHON, Events, Stage, batch
@@ -72,11 +72,10 @@ def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
         "retry": (batch([events.message(f"person-{n}") for n in range(BATCH)]) for _ in count()),
         "occupancy_reset": ({"source": "aws.events"} for _ in count()),
     }
-    figures = []
-    first = startup.first_events(stage, events)
+    figures, path = [], [package, artifacts.runtime()]
     for function, deliveries in some.items():
-        with LambdaProcess(PYTHON, startup.handler(function), [package], stage.environment) as process:
-            process.invoke(first[function])
+        with LambdaProcess(PYTHON, startup.handler(function), path, stage.environment) as process:
+            process.invoke(startup.first_event(function, events))
             after_one = process.peak_memory()
             for _ in range(QUEUED // BATCH):
                 process.invoke(next(deliveries))

@@ -1,7 +1,6 @@
 """`sam deploy` of the built template to the emulator, and what the emulator needs besides."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,8 +10,9 @@ from typing import Any
 import boto3
 from ruamel.yaml import YAML
 
+from e2e import package
 from e2e.checks import Failed
-from e2e.emulator import BIN, ROOT
+from e2e.emulator import ROOT
 from localrun.template import Template
 
 STACK = "calven-relay-e2e"
@@ -45,9 +45,8 @@ def _copy(folder: Path) -> Path:
 
     Calven's sandbox speaks no TLS, hence plain http passes as its URL. The emulator has neither CodeDeploy,
     so that new versions get all traffic at once, nor all of what watches the relay, which is left out.
-    The package holds extension modules for the functions' processor: beside them go those for this one.
     """
-    built, package = ROOT / ".aws-sam" / "build" / "template.yaml", folder / "build" / "package"
+    built = ROOT / ".aws-sam" / "build" / "template.yaml"
     yaml, template = YAML(), folder / built.relative_to(ROOT)
     document = yaml.load(built)
     document["Parameters"]["CalvenBaseUrl"]["AllowedPattern"] = _HTTP_TOO
@@ -58,21 +57,8 @@ def _copy(folder: Path) -> Path:
         resource.get("Properties", {}).pop("DeploymentPreference", None)
     template.parent.mkdir(parents=True)
     yaml.dump(document, template)
-    shutil.copytree(ROOT / "build" / "package", package)
-    _add_extensions(package)
+    package.copy(folder / "build" / "package")
     return template
-
-
-def _add_extensions(package: Path) -> None:
-    """Put in the extension modules for this machine: the emulator's environment has the same versions."""
-    [installed] = BIN.parent.glob("lib/python*/site-packages")
-    for module in list(package.rglob("*.so")):
-        folder, name = module.parent.relative_to(package), module.name.partition(".")[0]
-        found = list((installed / folder).glob(f"{name}.*.so"))
-        if not found:
-            raise Failed(f"{folder / name} is not in {installed}: add what holds it to tools/build/e2e.in")
-        for each in found:
-            shutil.copy(each, module.parent)
 
 
 def _run(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
