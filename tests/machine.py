@@ -126,7 +126,7 @@ class Site(Rig):
         """A process on the machine."""
         relay = super().built(**settings)
         relay.http = relay.vendor_apis.http = Http(self.machine)
-        relay.calven = Calven(str(relay.settings.calven_base_url), relay.secrets, relay.http, relay.clock)
+        relay.calven = Calven(relay.settings.calven_base_url, relay.secrets, relay.http, relay.clock)
         return relay
 
     def restart(self) -> None:

@@ -21,7 +21,7 @@ def test_defaults() -> None:
         "table_name": "table",
         "unprocessed_queue_url": "https://sqs.test/unprocessed",
         "dead_letter_queue_url": "https://sqs.test/dead",
-        "calven_base_url": "https://api.calven.com/",
+        "calven_base_url": "https://api.calven.com",
         "forward_mode": "direct",
         "retry_base_seconds": 30,
     }

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from functions import started
 from relay import webhook
 from relay.runtime import initialize, relay
 
 initialize()
+started()
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:

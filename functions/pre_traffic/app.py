@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from functions import started
 from relay.observability import logger
 from relay.signatures import StandardWebhooks
 
@@ -28,6 +29,8 @@ BODIES = {
     },
 }
 """What is sent to the version that each variable of the environment names."""
+
+started()
 
 
 def handler(event: Mapping[str, str], _context: object) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from functions import started
 from relay import retry
 from relay.deadline import of_function
 from relay.runtime import initialize, relay
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 initialize()
+started()
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import uuid4
 
 from relay import occupancy
@@ -35,12 +35,14 @@ from relay.events import (
     Unread,
 )
 from relay.fates import Fate
-from relay.leave import Turn
 from relay.observability import Telemetry, whereabouts
 from relay.occupancy import Badge, Day, Fact
 from relay.opening import Opening
 from relay.runtime import Relay
 from relay.unprocessed import Envelope
+
+if TYPE_CHECKING:
+    from relay.leave import Turn
 
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
@@ -69,7 +71,7 @@ class _Step:
     passage: tuple[BadgeEvent, Door] | None = None
     facts: list[Fact] = field(default_factory=list)
     within: frozenset[str] = frozenset()
-    turns: list[Turn] = field(default_factory=list)
+    turns: "list[Turn]" = field(default_factory=list)
     busy: bool = False
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
@@ -338,7 +340,7 @@ class Pipeline:
             self._end_leave(step)
         return bool(step.turns)
 
-    def _finished(self, step: _Step, turn: Turn, results: Mapping[str, Result]) -> Turn | None:
+    def _finished(self, step: _Step, turn: "Turn", results: Mapping[str, Result]) -> "Turn | None":
         of_turn = {event_id: results[event_id] for event_id in turn.sending}
         outcome = {i: r.status == "accepted" for i, r in of_turn.items() if r.status != "waiting"}
         step.accepted += sum(outcome.values())

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from relay import settings
 from relay.aws import Clients
@@ -11,16 +12,18 @@ from relay.calven import Calven
 from relay.config_store import ConfigStore
 from relay.deadline import Clock
 from relay.dynamo import Table
-from relay.headcount import Headcount
 from relay.http import Http
-from relay.leave import Leaves
-from relay.readings import Readings
 from relay.reports import Reports
 from relay.secrets import Secrets
 from relay.settings import Settings
 from relay.unprocessed import Queues
 from relay.vendor_api import VendorApis
 from relay.vendor_memory import VendorMemory
+
+if TYPE_CHECKING:
+    from relay.headcount import Headcount
+    from relay.leave import Leaves
+    from relay.readings import Readings
 
 
 class Relay:
@@ -32,15 +35,35 @@ class Relay:
         self._aws = Clients()
         self.http = Http()
         self.secrets = Secrets(self._aws.client("secretsmanager"), environment.stack_name, clock)
-        self.calven = Calven(str(environment.calven_base_url), self.secrets, self.http, clock)
-        table = Table(self._aws.client("dynamodb"), environment.table_name)
+        self.calven = Calven(environment.calven_base_url, self.secrets, self.http, clock)
+        self._table = table = Table(self._aws.client("dynamodb"), environment.table_name)
         self.config = ConfigStore(table, clock)
-        self.headcount = Headcount(table, clock)
-        self.readings = Readings(table, clock)
         self.reports = Reports(table)
-        self.leaves = Leaves(table, clock)
         self.vendor_memory = VendorMemory(table, clock)
         self.vendor_apis = VendorApis(self.http, self.vendor_memory, clock)
+
+    # Each of these serves one kind of event, and a function that gets none of it does not load it.
+
+    @cached_property
+    def headcount(self) -> "Headcount":
+        """The ledger of people and counts."""
+        from relay.headcount import Headcount  # noqa: PLC0415
+
+        return Headcount(self._table, self.clock)
+
+    @cached_property
+    def readings(self) -> "Readings":
+        """The ledger of what sensors saw."""
+        from relay.readings import Readings  # noqa: PLC0415
+
+        return Readings(self._table, self.clock)
+
+    @cached_property
+    def leaves(self) -> "Leaves":
+        """The ledger of leave."""
+        from relay.leave import Leaves  # noqa: PLC0415
+
+        return Leaves(self._table, self.clock)
 
     @cached_property
     def queues(self) -> Queues:
@@ -65,7 +88,7 @@ def relay() -> Relay:
 
 
 def initialize() -> None:
-    """Build the relay before the first event, where Lambda runs this: an initialisation has a whole processor.
+    """Build the relay before its first event, where Lambda runs this: then it has a whole processor.
 
     Raises `relay.settings.InvalidEnvironment`.
     """

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class InvalidEnvironment(Exception):
@@ -20,7 +20,7 @@ class Settings(BaseModel):
     table_name: str = Field(alias="TABLE_NAME", min_length=1)
     unprocessed_queue_url: str = Field(alias="UNPROCESSED_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
-    calven_base_url: HttpUrl = Field(alias="CALVEN_BASE_URL")
+    calven_base_url: str = Field(alias="CALVEN_BASE_URL", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
     forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
 

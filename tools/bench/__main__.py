@@ -21,7 +21,9 @@ ROWS = ("package", "import", "cold", "requests", "logic", "direct", "queued", "s
 
 
 @click.command()
-@click.option("--only", type=click.Choice(ROWS), multiple=True, help="Measure only this row (again for more).")
+@click.option(
+    "--only", type=click.Choice(ROWS), multiple=True, help="Measure only this row (again for more)."
+)
 @click.option(
     "--save",
     "file",

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -34,8 +34,8 @@ from relayctl.samples import signed
 
 PYTHON = BIN / "python"
 INSIDE = Path(__file__).parent / "inside"
-CALVEN = {"apiKey": "bench", "apiSecret": "bench-secret"}
-SECRET = {"signingSecrets": ["whsec_" + base64.b64encode(b"bench" * 8).decode()]}
+CALVEN: dict[str, Any] = {"apiKey": "bench", "apiSecret": "bench-secret"}
+SECRET: dict[str, Any] = {"signingSecrets": ["whsec_" + base64.b64encode(b"bench" * 8).decode()]}
 LEVELS = 5
 """How many levels the crowded building has; the quiet one has a single one."""
 DOORS = 10
@@ -182,7 +182,7 @@ class Events:
     """Events that nobody has sent before, signed as their vendors sign them."""
 
     def __init__(self) -> None:
-        self._number = 0
+        self._number = self._days = 0
 
     def badges(self, count: int, people: int = 10) -> list[dict[str, Any]]:
         """Badges of so many people, who come in to the quiet building and leave it, by turns."""
@@ -222,14 +222,15 @@ class Events:
         return webhook("access-control", "kisi", content)
 
     def leave(self, employee: int) -> dict[str, Any]:
-        """An approved leave of Deel's."""
-        today = datetime.now(UTC).date().isoformat()
+        """An approved leave of Deel's, of one day that nobody has taken yet."""
+        self._days += 1
+        day = (datetime.now(UTC).date() + timedelta(days=self._days)).isoformat()
         resource = {
             "id": self._id(),
             "type": "Vacation",
             "status": "APPROVED",
-            "start_date": today,
-            "end_date": today,
+            "start_date": day,
+            "end_date": day,
             "updated_at": iso(time.time()),
             "requester": {"work_email": f"employee-{employee}@example.com"},
         }
@@ -275,7 +276,7 @@ class Events:
 
 
 def webhook(family: str, vendor: str, content: Any) -> dict[str, Any]:
-    """What API Gateway makes of a vendor's signed request. The time of its receipt is put in when it is sent."""
+    """What API Gateway makes of a vendor's signed request."""
     body = json.dumps(content)
     signature = signed(vendors.load(vendor), body.encode(), SECRET, time.time())
     headers = {
@@ -293,10 +294,12 @@ def webhook(family: str, vendor: str, content: Any) -> dict[str, Any]:
         "version": "2.0",
         "routeKey": f"POST /webhooks/{family}/{{source}}",
         "rawPath": f"/webhooks/{family}/{vendor}",
+        "rawQueryString": "",
         "headers": {**headers, **signature.headers},
         "pathParameters": {"source": vendor},
         "requestContext": {
-            "http": {"method": "POST"},
+            "http": {"method": "POST", "path": f"/webhooks/{family}/{vendor}", "sourceIp": "203.0.113.7"},
+            "stage": "$default",
             "requestId": f"bench-{time.time_ns()}",
             "timeEpoch": int(time.time() * 1000),
         },

@@ -11,7 +11,7 @@ from typing import Any
 from bench import artifacts
 from bench.figures import RUNS, Figure
 from bench.lambda_process import LambdaProcess
-from bench.stage import INSIDE, PYTHON, Events, Stage, batch, probe
+from bench.stage import PYTHON, Events, Stage, batch, probe
 from e2e.emulator import ROOT
 
 _MB = 1e6
@@ -87,13 +87,24 @@ def imports(stage: Stage, package: Path) -> list[Figure]:
             "floor": partial(probe, {"import": ["import_floor"]}, path, environment),
             "bare": partial(probe, ours, bare, environment),
         }
-        found = {name: [run() for _ in range(RUNS)] for name, run in runs.items()}
+        found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
+        for _ in range(RUNS):
+            for name, run in runs.items():
+                found[name].append(run())
         ms = {name: median(each["ms"] for each in some) for name, some in found.items()}
         modules = {name: float(some[0]["modules"]) for name, some in found.items()}
         figures += [
             Figure(row="import", what=function, value=ms["ours"], unit="ms", floor=ms["floor"], at_most=1.1),
-            Figure(row="import", what=f"{function}: modules", value=modules["ours"], unit="", floor=modules["floor"]),
-            Figure(row="import", what=f"{function}: no bytecode", value=ms["bare"], unit="ms", floor=ms["ours"]),
+            Figure(
+                row="import",
+                what=f"{function}: modules",
+                value=modules["ours"],
+                unit="",
+                floor=modules["floor"],
+            ),
+            Figure(
+                row="import", what=f"{function}: no bytecode", value=ms["bare"], unit="ms", floor=ms["ours"]
+            ),
         ]
     return figures
 

@@ -89,7 +89,7 @@ def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
 
 
 def burst(folder: Path) -> list[Figure]:
-    """Fifty posts at a time to the local relay for twenty seconds: what is answered, when, and what is lost."""
+    """Fifty posts at a time to the local relay for twenty seconds: answers, times, and what is lost."""
     with _local_relay(folder) as url:
         about = httpx.get(f"{url}/_local", trust_env=False).json()
         answers: SimpleQueue[tuple[int, float]] = SimpleQueue()
@@ -125,7 +125,7 @@ def _local_relay(folder: Path) -> Iterator[str]:
     with bind() as free:
         port = free.getsockname()[1]
     environment = {**os.environ, "PORT": str(port), "RETRY_BASE_SECONDS": "1"}
-    command = [Path(sys.executable).with_name("relayctl"), "local"]
+    command: list[str | Path] = [Path(sys.executable).with_name("relayctl"), "local"]
     with (folder / "relay.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -151,9 +151,7 @@ def _wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     raise Failed(f"the local relay does not answer: see {log}")
 
 
-def _post(
-    url: str, numbers: "count[int]", until: float, answers: "SimpleQueue[tuple[int, float]]"
-) -> None:
+def _post(url: str, numbers: "count[int]", until: float, answers: "SimpleQueue[tuple[int, float]]") -> None:
     """Post one person's first badge after the other."""
     secret = json.loads((DEMO / "secrets.json").read_text("utf-8"))["kisi-sydney"]
     with httpx.Client(trust_env=False, timeout=30) as client:

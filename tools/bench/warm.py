@@ -87,19 +87,17 @@ def requests(stage: Stage, events: Events) -> list[Figure]:
     )
     figures: list[Figure] = []
     for kind, handler, some, more in kinds:
-        for when, count, skip in (("warm", 40, 20), ("first", 1, 0)):
-            found = stage.called(handler, some(count), skip=skip, count=True, **more)["requests"]
-            aims = {"Calven": 1, "token": 0, "DynamoDB": 4, "Secrets Manager": 0}
-            figures += [
-                Figure(
-                    row="requests",
-                    what=f"{kind}, {when}: {to}",
-                    value=number / (count - skip),
-                    unit="an event",
-                    at_most=aims.get(to) if (kind, when) == ("direct badge", "warm") else None,
-                )
-                for to, number in _by_service(found).items()
-            ]
+        for when, number, skip in (("warm", 40, 20), ("first", 1, 0)):
+            found = stage.called(handler, some(number), skip=skip, count=True, **more)["requests"]
+            sent = {to: count / (number - skip) for to, count in _by_service(found).items()}
+            said = ", ".join(f"{count:g} {to}" for to, count in sent.items() if count)
+            what, row, unit = f"{kind}, {when}", "requests", "an event"
+            figures.append(Figure(row=row, what=what, value=sum(sent.values()), unit=unit, note=said))
+            if (kind, when) == ("direct badge", "warm"):
+                figures += [
+                    Figure(row=row, what=f"of it {to}", value=sent[to], unit=unit, at_most=most)
+                    for to, most in (("Calven", 1), ("token", 0), ("DynamoDB", 4), ("Secrets Manager", 0))
+                ]
     stage.empty_queue()
     return figures
 

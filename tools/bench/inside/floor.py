@@ -19,8 +19,8 @@ TABLE = os.environ["TABLE_NAME"]
 CALVEN = os.environ["CALVEN_BASE_URL"]
 STACK = os.environ["STACK_NAME"]
 
-dynamodb = boto3.client("dynamodb")
-secretsmanager = boto3.client("secretsmanager")
+dynamodb: Any = boto3.client("dynamodb")
+secretsmanager: Any = boto3.client("secretsmanager")
 http = httpx.Client(trust_env=False)
 
 
@@ -69,8 +69,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     keys = _keys((person, "position"), (day, "count#l1"), (day, "count#hq"))
     dynamodb.batch_get_item(RequestItems={TABLE: {"Keys": keys, "ConsistentRead": True}})
     at, ids = str(time.time_ns() // 1_000_000), [str(uuid4()), str(uuid4())]
-    common = {"at": {"N": at}, "revision": {"N": "1"}, "expires_at": {"N": at}}
-    counts = [
+    common: dict[str, Any] = {"at": {"N": at}, "revision": {"N": "1"}, "expires_at": {"N": at}}
+    counts: list[dict[str, Any]] = [
         {
             "people": {"N": "1"},
             "version": {"N": "1"},
@@ -81,7 +81,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         }
         for id_ in ids
     ]
-    position = {"path": {"L": [{"S": "l1"}, {"S": "hq"}]}, "event": {"S": badge["uuid"]}}
+    position: dict[str, Any] = {"path": {"L": [{"S": "l1"}, {"S": "hq"}]}, "event": {"S": badge["uuid"]}}
     updates = [
         _update(key, {**values, **common}) for key, values in zip(keys, (position, *counts), strict=True)
     ]

@@ -86,7 +86,7 @@ def _count(requests: "Counter[str]") -> None:
         return handle(transport, request)
 
     boto3.session.Session.client = counted  # type: ignore[method-assign]
-    httpx.HTTPTransport.handle_request = handled  # type: ignore[method-assign]
+    httpx.HTTPTransport.handle_request = handled  # type: ignore[assignment,method-assign]
 
 
 def main() -> None:
