@@ -222,7 +222,7 @@ class Rig:
         file = path / "relay.yaml"
         file.write_text(yaml)
         self.config = relay_yaml.load(file)
-        from relay.config_store import push  # noqa: PLC0415 - only some tests push
+        from relay.config_versions import push  # noqa: PLC0415 - only some tests push
 
         push(self.aws.dynamodb, self.resources.table, self.config)
 

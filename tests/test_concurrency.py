@@ -35,7 +35,7 @@ from localrun.serve import Served
 from localrun.settings import Secrets
 from localrun.template import STACK, Template
 from relay import reset, retry, vendors, webhook
-from relay.config import RelayYaml
+from relay.config_file import RelayYaml
 from relay.deadline import Clock
 from relay.dynamo import Table
 from relay.events import Direction, iso_ms

@@ -7,7 +7,8 @@ from textwrap import dedent
 import pytest
 
 from localrun.settings import DEMO
-from relay.config import Config, Door, Place, RelayYaml, Sensor, Source
+from relay.config import Config, Door, Place, Sensor, Source
+from relay.config_file import RelayYaml
 from relayctl.relay_yaml import InvalidConfig, load
 
 EXAMPLE = """\

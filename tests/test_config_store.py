@@ -10,8 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from relay.config import Door, Place, RelayYaml, Sensor, Source
-from relay.config_store import ConfigStore, push
+from relay.config import Door, Place, Sensor, Source
+from relay.config_file import RelayYaml
+from relay.config_store import ConfigStore
+from relay.config_versions import push
 from relay.dynamo import Conflict, Item, Key, Table
 from relay.errors import TableUnavailable
 from tests.rig import Clock

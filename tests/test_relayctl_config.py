@@ -10,8 +10,10 @@ from click.testing import CliRunner, Result
 
 from localrun.settings import DEMO
 from localrun.template import STACK
-from relay.config import Config, Door, Place, RelayYaml, Source
-from relay.config_store import ConfigStore, UnknownVersion, history, pull, push, rollback
+from relay.config import Config, Door, Place, Source
+from relay.config_file import RelayYaml
+from relay.config_store import ConfigStore
+from relay.config_versions import UnknownVersion, history, pull, push, rollback
 from relay.dynamo import Conflict, Key, Table, Update
 from relayctl import relay_yaml
 from relayctl.main import main

@@ -17,8 +17,9 @@ from starlette.routing import Route
 from localrun.serve import Served
 from localrun.template import STACK
 from relay import webhook
-from relay.config import RelayYaml, Source
-from relay.config_store import push
+from relay.config import Source
+from relay.config_file import RelayYaml
+from relay.config_versions import push
 from relay.signatures import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS

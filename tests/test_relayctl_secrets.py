@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 
 from localrun.template import STACK
 from relay import vendors
-from relay.config import RelayYaml, Source
-from relay.config_store import push
+from relay.config import Source
+from relay.config_file import RelayYaml
+from relay.config_versions import push
 from relay.secrets import SourceSecret
 from relay.vendors.base import Api
 from relayctl import secret_store

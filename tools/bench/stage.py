@@ -25,8 +25,8 @@ from localrun.aws import Aws, create
 from localrun.seed import seed
 from localrun.template import STACK, Template
 from localrun.world import World
-from relay import config_store, vendors
-from relay.config import RelayYaml
+from relay import config_versions, vendors
+from relay.config_file import RelayYaml
 from relay.dynamo import Table
 from relay.events import BadgeEvent, iso
 from relay.unprocessed import Envelope
@@ -109,11 +109,11 @@ class Stage:
 
     def push(self, doors: int) -> int:
         """Push a configuration with so many doors; its version, which is current then."""
-        return config_store.push(self.aws.dynamodb, self.resources.table, configuration(doors))
+        return config_versions.push(self.aws.dynamodb, self.resources.table, configuration(doors))
 
     def point_to(self, version: int) -> None:
         """Make another version current."""
-        config_store.rollback(Table(self.aws.dynamodb, self.resources.table), version)
+        config_versions.rollback(Table(self.aws.dynamodb, self.resources.table), version)
 
     def received(self, number: int) -> list[Any]:
         """So many messages of the Unprocessed queue, which keeps them, hidden; raises `Failed` for fewer."""

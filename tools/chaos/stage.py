@@ -24,7 +24,7 @@ from localrun.template import STACK, Template
 from localrun.world import World
 from relay import reset
 from relay import settings as relay_settings
-from relay.config import RelayYaml
+from relay.config_file import RelayYaml
 from relay.occupancy import Day, operating_day
 from relay.runtime import Relay
 from relayctl.target import Target

@@ -12,7 +12,7 @@ from localrun.settings import Secrets, StartError
 from localrun.template import STACK
 
 if TYPE_CHECKING:
-    from relay.config import RelayYaml
+    from relay.config_file import RelayYaml
 
 
 def load_config(path: Path) -> "RelayYaml":
@@ -46,9 +46,9 @@ def with_vendor_api(secrets: Secrets, url: str) -> Secrets:
 
 def seed(aws: Aws, resources: Resources, config: "RelayYaml", secrets: Secrets) -> None:
     """Pushes the configuration and makes every secret."""
-    from relay import config_store  # noqa: PLC0415
+    from relay import config_versions  # noqa: PLC0415
 
-    config_store.push(aws.dynamodb, resources.table, config)
+    config_versions.push(aws.dynamodb, resources.table, config)
     _put(aws, "calven", secrets["calven"])
     aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
     for family, source in routes(config):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from relay.config import RelayYaml
-from relay.config_store import UnknownVersion, history, pull, push, rollback
+from relay.config_file import RelayYaml
+from relay.config_versions import UnknownVersion, history, pull, push, rollback
 from relay.dynamo import Conflict
 from relayctl import relay_yaml, suggestions
 from relayctl.options import Common, common_options, pass_common

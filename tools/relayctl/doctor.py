@@ -10,7 +10,8 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay import vendors
-from relay.config_store import POINTER, ConfigStore, UnknownVersion, pull
+from relay.config_store import POINTER, ConfigStore
+from relay.config_versions import UnknownVersion, pull
 from relay.vendor_memory import VendorMemory
 from relayctl import calven, dead_letters, relay_yaml, secret_store
 from relayctl.checks import Finding, guarded, report

@@ -11,7 +11,7 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from relay import vendors
-from relay.config import Problem, RelayYaml, problems
+from relay.config_file import Problem, RelayYaml, problems
 
 KeyPath = tuple[str, ...]
 

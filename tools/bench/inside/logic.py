@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay import inbound, runtime, vendors, webhook
-from relay.config import RelayYaml
+from relay.config_file import RelayYaml
 from relay.deadline import Deadline
 from relay.dynamo import Conflict, Item, Key, Update
 from relay.http import Answer
