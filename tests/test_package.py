@@ -1,8 +1,12 @@
 """`build/package`, which all functions share: complete, compiled for its runtime, and nothing else."""
 
 import ast
+import json
+import os
 import re
 import struct
+import subprocess
+import sys
 from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -78,6 +82,32 @@ def test_package_holds_the_services_that_are_called() -> None:
     data = package.PACKAGE / "botocore" / "data"
     assert {path.name for path in data.iterdir() if path.is_dir()} == called
     assert not [path for path in (package.PACKAGE / "boto3" / "data").iterdir() if path.is_dir()]
+
+
+def endpoints(path: Path | None) -> tuple[str, dict[str, str]]:
+    """Which botocore a process finds, and where its clients would call, by region and service."""
+    program = (
+        "import boto3, botocore, json, sys; session = boto3.session.Session('id', 'key')\n"
+        "urls = {f'{region} {service}': session.client(service, region).meta.endpoint_url"
+        " for region in sys.argv[1].split() for service in sys.argv[2].split()}\n"
+        "print(json.dumps([botocore.__file__, urls]))"
+    )
+    regions = "us-east-1 ap-southeast-2 eu-central-1 us-gov-west-1 cn-north-1"
+    command = [sys.executable, "-c", program, regions, " ".join(sorted(package.SERVICES))]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(path or "")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    found, urls = json.loads(done.stdout)
+    return found, urls
+
+
+def test_package_calls_the_same_endpoints() -> None:
+    """What botocore is told to forget changes no address, in any of AWS's partitions."""
+    ours, urls = endpoints(package.PACKAGE)
+    theirs, expected = endpoints(None)
+    assert Path(ours).is_relative_to(package.PACKAGE)
+    assert not Path(theirs).is_relative_to(package.PACKAGE)
+    assert len(urls) == 5 * len(package.SERVICES)
+    assert urls == expected
 
 
 def test_package_holds_no_leavings() -> None:

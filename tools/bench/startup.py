@@ -75,7 +75,10 @@ def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> 
 
 
 def imports(stage: Stage, package: Path) -> list[Figure]:
-    """CPU time and modules of each handler's import, with its clients, and of the same without bytecode."""
+    """CPU time and modules of each handler's import, with its clients, and of the same without bytecode.
+
+    The floor has the runtime's own boto3, as a package without one has; all of it is compiled.
+    """
     figures = []
     runtime = artifacts.runtime()
     path, bare = [package, runtime], [artifacts.without_bytecode(package), runtime]
@@ -84,7 +87,7 @@ def imports(stage: Stage, package: Path) -> list[Figure]:
         ours = {"import": [f"functions.{function}.app"]}
         runs = {
             "ours": partial(probe, ours, path, environment),
-            "floor": partial(probe, {"import": ["import_floor"]}, path, environment),
+            "floor": partial(probe, {"import": ["import_floor"]}, path[::-1], environment),
             "bare": partial(probe, ours, bare, environment),
         }
         found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}

@@ -7,6 +7,7 @@ unchecked, which spares a look at each source file, and must come from the runti
 sources give the same bytes.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -82,6 +83,12 @@ def drop_services(folder: Path) -> None:
         for service in [path for path in described.iterdir() if path.is_dir()]:
             if described.parent.name == "boto3" or service.name not in SERVICES:
                 shutil.rmtree(service)
+    endpoints = folder / "botocore" / "data" / "endpoints.json"
+    known = json.loads(endpoints.read_text("utf-8"))
+    for partition in known["partitions"]:
+        services = partition["services"].items()
+        partition["services"] = {name: service for name, service in services if name in SERVICES}
+    endpoints.write_text(json.dumps(known), "utf-8")
 
 
 def copy_sources(folder: Path) -> None:
