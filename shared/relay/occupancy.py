@@ -10,6 +10,7 @@ import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
 from uuid import uuid5
 from zoneinfo import ZoneInfo
 
@@ -52,7 +53,7 @@ class Fact(BaseModel):
         return event if self.people is None else {**event, "occupancy": self.people}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Day:
     """One operating day of a site, as the instants (Unix milliseconds) between which it lies."""
 
@@ -61,7 +62,7 @@ class Day:
     start: int
     end: int
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The day's name in the ledger."""
         return f"{self.site}#{self.date.isoformat()}"
@@ -195,12 +196,15 @@ def operating_day(config: Config, site: str, at: int) -> Day:
 
 def day_of(config: Config, site: str, on: date) -> Day:
     """The operating day of a site that begins on a date: from its reset hour to the next one."""
-    start, end = (_reset(config.places[site], on + timedelta(days=shift)) for shift in (0, 1))
+    place = config.places[site]
+    start, end = (_reset(place.timezone, place.reset_at, on + timedelta(days=shift)) for shift in (0, 1))
     return Day(site, on, start, end)
 
 
-def _reset(site: Place, on: date) -> int:
-    at = datetime.combine(on, time.fromisoformat(site.reset_at), ZoneInfo(site.timezone))
+@lru_cache(maxsize=1_000)
+def _reset(timezone: str, reset_at: str, on: date) -> int:
+    """When a day begins (Unix milliseconds)."""
+    at = datetime.combine(on, time.fromisoformat(reset_at), ZoneInfo(timezone))
     return int(at.astimezone(UTC).timestamp()) * 1000
 
 

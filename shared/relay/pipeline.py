@@ -380,13 +380,14 @@ class Pipeline:
             result = results.get(fact.event_id, NO_PLACE)
             groups.setdefault((result.status, result.reason), []).append(fact)
         for (status, reason), facts in groups.items():
+            if status == "accepted":
+                self._fates[step.origin].append(Fate("forwarded", step.envelope, events=len(facts)))
+                continue
             result = results.get(facts[0].event_id, NO_PLACE)
             left = step.envelope.with_facts(facts)
             if len(groups) > 1:
                 left = left.model_copy(update={"id": uuid4().hex})
-            if status == "accepted":
-                self._fates[step.origin].append(Fate("forwarded", step.envelope, events=len(facts)))
-            elif status == "refused":
+            if status == "refused":
                 self._dead_letter(step.origin, left, reason, result.detail)
             else:
                 self._queue(step.origin, left, reason, result.detail, result.retry_after)

@@ -65,6 +65,7 @@ class Secrets:
         self._stack = stack
         self._clock = clock
         self._cache: dict[str, tuple[float, str]] = {}
+        self._models: dict[str, tuple[str, _Secret]] = {}
         self._refetched: dict[str, float] = {}
         self._failed_at = float("-inf")
 
@@ -104,13 +105,19 @@ class Secrets:
         self._cache[name] = (float("-inf"), self._cache.get(name, (0.0, ""))[1])
 
     def _parsed(self, name: str, model: type[M]) -> M:
+        text = self._text(name)
+        known, parsed = self._models.get(name, (None, None))
+        if known == text and isinstance(parsed, model):
+            return parsed
         try:
-            return model.model_validate_json(self._text(name))
+            found = model.model_validate_json(text)
         except ValidationError as error:
             fields = ", ".join(
                 ".".join(map(str, e["loc"])) or "JSON" for e in error.errors(include_input=False)
             )
             raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}") from None
+        self._models[name] = text, found
+        return found
 
     def _text(self, name: str) -> str:
         now = self._clock()
