@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -72,20 +73,23 @@ def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
         "retry": (batch([events.message(f"person-{n}") for n in range(BATCH)]) for _ in count()),
         "occupancy_reset": ({"source": "aws.events"} for _ in count()),
     }
-    figures, path = [], [package, artifacts.runtime()]
-    for function, deliveries in some.items():
+    path = [package, artifacts.runtime()]
+
+    def measured(function: str) -> list[Figure]:
         with LambdaProcess(PYTHON, startup.handler(function), path, stage.environment) as process:
             process.invoke(startup.first_event(function, events))
             after_one = process.peak_memory()
             for _ in range(QUEUED // BATCH):
-                process.invoke(next(deliveries))
+                process.invoke(next(some[function]))
             peak = process.peak_memory()
-        row = "memory"
-        figures += [
+        row, grown = "memory", peak - after_one
+        return [
             Figure(row=row, what=function, value=peak, unit="MB", at_most=110),
-            Figure(row=row, what=f"{function}: growth", value=peak - after_one, unit="MB", at_most=5),
+            Figure(row=row, what=f"{function}: growth", value=grown, unit="MB", at_most=5),
         ]
-    return figures
+
+    with ThreadPoolExecutor(len(some)) as all_at_once:
+        return [figure for figures in all_at_once.map(measured, some) for figure in figures]
 
 
 def burst(folder: Path) -> list[Figure]:

@@ -14,7 +14,7 @@ BADGES = "functions.access_control.app.handler"
 LEAVES = "functions.hris.app.handler"
 FLOOR = "floor.handler"
 EVENTS, WARM_UP = 200, 20
-SCALE_EVENTS = 150
+SCALE_EVENTS = 120
 MORE_DOORS = (1_000, 50_000)
 Json = dict[str, Any]
 
