@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -16,9 +17,9 @@ _JUDGED = {None: "", True: "met", False: "missed"}
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One value; `floor` is what it is compared with, `target` at most or at least what it should be.
+    """One value, and what it should be at most or at least; with a floor that is for value ÷ floor.
 
-    `ratio` says that the target is for value ÷ floor. A figure without a target is only told.
+    `paired` is that ratio where each run has its own floor. A figure without a target is only told.
     """
 
     row: str
@@ -26,6 +27,7 @@ class Figure:
     value: float
     unit: str
     floor: float | None = None
+    paired: float | None = None
     at_most: float | None = None
     at_least: float | None = None
     note: str = ""
@@ -33,7 +35,7 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """The value as a multiple of the floor."""
-        return self.value / self.floor if self.floor else None
+        return self.paired or (self.value / self.floor if self.floor else None)
 
     @property
     def met(self) -> bool | None:
@@ -44,6 +46,25 @@ class Figure:
         return (self.at_most is None or judged <= self.at_most) and (
             self.at_least is None or judged >= self.at_least
         )
+
+
+def compared(
+    row: str, what: str, runs: Sequence[float], floors: Sequence[float], unit: str, at_most: float | None
+) -> Figure:
+    """The median of the runs, and of their ratios to the floor's, which were taken by turns.
+
+    What else a machine does falls on both of a pair, so that the ratio is steadier than either.
+    """
+    paired = median(run / floor for run, floor in zip(runs, floors, strict=True))
+    return Figure(
+        row=row,
+        what=what,
+        value=median(runs),
+        unit=unit,
+        floor=median(floors),
+        paired=paired,
+        at_most=at_most,
+    )
 
 
 def show(figures: Sequence[Figure]) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench import artifacts
-from bench.figures import RUNS, Figure
+from bench.figures import RUNS, Figure, compared
 from bench.lambda_process import LambdaProcess
 from bench.stage import PYTHON, Events, Stage, batch, probe
 from e2e.emulator import ROOT
@@ -56,16 +55,10 @@ def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
         for name, folder in (("reference", reference), ("compiled", compiled)):
             [badge] = events.badges(1)
             taken.setdefault(name, []).append(_first("app.handler", folder, badge, stage))
-    found = {name: median(runs) for name, runs in taken.items()}
-    floor, compiled_too = found.pop("reference"), found.pop("compiled")
-    row, unit = "cold", "ms"
+    floor, compiled_too = taken.pop("reference"), taken.pop("compiled")
     return [
-        *(
-            Figure(row=row, what=name, value=found[name], unit=unit, floor=floor, at_most=0.35)
-            for name in FUNCTIONS
-            if name in found
-        ),
-        Figure(row=row, what="reference, compiled", value=compiled_too, unit=unit, floor=floor),
+        *(compared("cold", name, taken[name], floor, "ms", 0.35) for name in FUNCTIONS if name in taken),
+        compared("cold", "reference, compiled", compiled_too, floor, "ms", None),
     ]
 
 
@@ -99,13 +92,13 @@ def imports(stage: Stage, package: Path) -> list[Figure]:
         for _ in range(RUNS):
             for name, run in runs.items():
                 found[name].append(run())
-        ms = {name: median(each["ms"] for each in some) for name, some in found.items()}
+        ms = {name: [each["ms"] for each in some] for name, some in found.items()}
         modules = {name: float(some[0]["modules"]) for name, some in found.items()}
         row, what = "import", function
         return [
-            Figure(row=row, what=what, value=ms["ours"], unit="ms", floor=ms["floor"], at_most=1.1),
+            compared(row, what, ms["ours"], ms["floor"], "ms", 1.1),
             Figure(row=row, what=f"{what}: modules", value=modules["ours"], unit="", floor=modules["floor"]),
-            Figure(row=row, what=f"{what}: no bytecode", value=ms["bare"], unit="ms", floor=ms["ours"]),
+            compared(row, f"{what}: no bytecode", ms["bare"], ms["ours"], "ms", None),
         ]
 
     # It is processor time that counts, so that two at once do not disturb each other.

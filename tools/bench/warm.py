@@ -6,7 +6,7 @@ from functools import partial
 from statistics import fmean, median
 from typing import Any
 
-from bench.figures import RUNS, Figure
+from bench.figures import RUNS, Figure, compared
 from bench.stage import CALVEN, DOORS, SECRET, Events, Stage, configuration
 from localrun.template import STACK
 
@@ -24,13 +24,13 @@ def each(called: Mapping[str, Any]) -> float:
     return fmean(called["us"])
 
 
-def interleaved(runs: Mapping[str, Callable[[], float]]) -> dict[str, float]:
-    """The median of ten runs of each, taken by turns: what else the machine does falls on all of them."""
+def interleaved(runs: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
+    """Ten runs of each, taken by turns."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(RUNS):
         for name, run in runs.items():
             taken[name].append(run())
-    return {name: median(values) for name, values in taken.items()}
+    return taken
 
 
 def direct(stage: Stage, events: Events) -> list[Figure]:
@@ -40,26 +40,22 @@ def direct(stage: Stage, events: Events) -> list[Figure]:
         return each(stage.called(handler, events.badges(WARM_UP + EVENTS), skip=WARM_UP))
 
     found = interleaved({handler: partial(run, handler) for handler in (BADGES, FLOOR)})
-    return [
-        Figure(
-            row="warm, direct",
-            what="CPU of a badge",
-            value=found[BADGES],
-            unit="µs",
-            floor=found[FLOOR],
-            at_most=1.3,
-        )
-    ]
+    return [compared("warm, direct", "CPU of a badge", found[BADGES], found[FLOOR], "µs", 1.3)]
+
+
+def stand_ins() -> dict[str, str]:
+    """What the stand-ins of `inside.logic` are told: the secrets and the configuration."""
+    secrets = {f"{STACK}/calven": CALVEN, f"{STACK}/access-control/kisi": SECRET}
+    texts = {name: json.dumps(secret) for name, secret in secrets.items()}
+    return {
+        "BENCH_SECRETS": json.dumps({**texts, f"{STACK}/person-key": "0" * 64}),
+        "BENCH_CONFIG": configuration(DOORS).model_dump_json(by_alias=True),
+    }
 
 
 def logic(stage: Stage, events: Events) -> list[Figure]:
     """Badges a second on one core, with stand-ins in memory where the wire begins."""
-    secrets = {f"{STACK}/calven": CALVEN, f"{STACK}/access-control/kisi": SECRET}
-    texts = {name: json.dumps(secret) for name, secret in secrets.items()}
-    environment = {
-        "BENCH_SECRETS": json.dumps({**texts, f"{STACK}/person-key": "0" * 64}),
-        "BENCH_CONFIG": configuration(DOORS).model_dump_json(by_alias=True),
-    }
+    environment = stand_ins()
 
     def run(handler: str) -> float:
         some = events.badges(1_100, people=50)
@@ -68,8 +64,10 @@ def logic(stage: Stage, events: Events) -> list[Figure]:
     found = interleaved({handler: partial(run, handler) for handler in ("logic.handler", "logic.whole")})
     row, unit = "warm, logic only", "events/s"
     return [
-        Figure(row=row, what="verify to settle", value=found["logic.handler"], unit=unit, at_least=5_000),
-        Figure(row=row, what="with log and figures", value=found["logic.whole"], unit=unit),
+        Figure(
+            row=row, what="verify to settle", value=median(found["logic.handler"]), unit=unit, at_least=5_000
+        ),
+        Figure(row=row, what="with log and figures", value=median(found["logic.whole"]), unit=unit),
     ]
 
 
@@ -129,7 +127,4 @@ def scale(stage: Stage, events: Events) -> list[Figure]:
     found = interleaved({**runs, "10,000 people": crowded})
     stage.point_to(versions[DOORS])
     base = found.pop(f"{DOORS:,} doors")
-    return [
-        Figure(row="scale", what=what, value=value, unit="µs", floor=base, at_most=1.1)
-        for what, value in found.items()
-    ]
+    return [compared("scale", what, runs_there, base, "µs", 1.1) for what, runs_there in found.items()]

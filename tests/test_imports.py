@@ -1,0 +1,92 @@
+"""What a function loads when it starts is a budget: a module more is time on every cold start, and billed.
+
+`tests/imports.json` lists, for each function, its modules and those of its libraries, and by name the packages
+of the standard library, whose parts differ from release to release. A change that is worth its time is
+written there by `python tests/test_imports.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BUDGET = Path(__file__).with_name("imports.json")
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+ENVIRONMENT = {
+    "STACK_NAME": "stack",
+    "TABLE_NAME": "table",
+    "UNPROCESSED_QUEUE_URL": "https://sqs.test/unprocessed",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead",
+    "CALVEN_BASE_URL": "https://api.calven.com",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_LAMBDA_RUNTIME_API": "as Lambda says",
+}
+NEVER = (
+    "relay.config_file",
+    "relay.config_versions",
+    "relayctl",
+    "localrun",
+    "moto",
+    "aws_xray_sdk",
+    "email_validator",
+)
+"""What operators' tools and tests use, and no request."""
+
+
+def loaded(function: str) -> dict[str, list[str]]:
+    """What importing a function's handler loads, in a process of its own, as Lambda does it."""
+    program = (
+        "import json, sys; before = set(sys.modules); "
+        f"import functions.{function}.app; print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    standard = sys.stdlib_module_names
+    names = [name for name in json.loads(done.stdout) if name.partition(".")[0] not in _ALWAYS]
+    return {
+        "ours": [name for name in names if name.partition(".")[0] in ("relay", "functions")],
+        "libraries": [
+            name for name in names if name.partition(".")[0] not in (*standard, "relay", "functions")
+        ],
+        "standard": sorted({name.partition(".")[0] for name in names} & standard),
+    }
+
+
+_ALWAYS = ("__editable___calven_relay_0_1_0_finder",)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_budget(function: str) -> None:
+    """A handler loads no module that it did not before, and none stays in the list that it no longer loads."""
+    budget: dict[str, Any] = json.loads(BUDGET.read_text("utf-8"))[function]
+    found = loaded(function)
+    for kind in ("ours", "libraries"):
+        new, gone = set(found[kind]) - set(budget[kind]), set(budget[kind]) - set(found[kind])
+        assert not new, f"{function} loads more of {kind}: {sorted(new)}; is it worth the time?"
+        assert not gone, f"{function} no longer loads {sorted(gone)}: python tests/test_imports.py"
+    new = set(found["standard"]) - set(budget["standard"])
+    assert not new, f"{function} loads more of the standard library: {sorted(new)}; is it worth the time?"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_nothing_that_no_request_uses(function: str) -> None:
+    """No tool's module, and no vendor's: of these, each is loaded with the first request of a source."""
+    names = set(loaded(function)["ours"]) | set(loaded(function)["libraries"])
+    assert not {name for name in names if name.startswith(NEVER)}
+    assert {name for name in names if name.startswith("relay.vendors.")} <= {"relay.vendors.base"}
+
+
+def main() -> None:
+    """Write the budget anew."""
+    found = {function: loaded(function) for function in FUNCTIONS}
+    BUDGET.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
