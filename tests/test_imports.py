@@ -79,7 +79,7 @@ def not_deployed() -> list[str]:
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_budget(function: str) -> None:
-    """A handler loads no module that it did not before, and none stays in the list that it no longer loads."""
+    """A handler loads no module that it did not before, and the list names none that it no longer loads."""
     budget: dict[str, Any] = json.loads(BUDGET.read_text("utf-8"))[function]
     found = loaded(function)
     for kind in ("ours", "libraries"):
