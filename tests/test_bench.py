@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench import figures, warm
+from bench.events import DOORS, LEVELS, Events
 from bench.figures import Figure
-from bench.stage import DOORS, INSIDE, LEVELS, Events, configuration
+from bench.stage import INSIDE, configuration
 from localrun.template import STACK
 
 ROOT = Path(__file__).parents[1]
@@ -72,19 +73,33 @@ def test_people_move() -> None:
     """Every badge that is measured changes a count: nobody comes in twice without having left."""
     config, events = configuration(DOORS), Events()
     doors = config.doors["kisi"]
-    for badges in (
-        events.badges(60),
-        events.badges(200, people=50),
-        events.guests(60),
-        events.crowd(7, of=1),
-    ):
-        inside: set[str] = set()
-        for event in badges:
-            badge = json.loads(event["body"])
-            way = doors[badge["object_id"]].direction
-            assert (badge["actor_id"] in inside) == (way == "out")
-            (inside.add if way == "in" else inside.remove)(badge["actor_id"])
+    inside: set[str] = set()
+    for _ in range(3):
+        for badges in (
+            events.badges(1),
+            events.badges(60),
+            events.badges(200, people=50),
+            events.guests(25),
+            events.crowd(7),
+        ):
+            for event in badges:
+                badge = json.loads(event["body"])
+                way = doors[badge["object_id"]].direction
+                assert (badge["actor_id"] in inside) == (way == "out")
+                (inside.add if way == "in" else inside.remove)(badge["actor_id"])
     assert len(config.places) == 3 + LEVELS
+
+
+def test_days_are_taken_once() -> None:
+    """Every leave that is measured takes a day that its employee still had."""
+    events = Events()
+    taken = [leave for _ in range(4) for leave in json.loads(events.leaves_together(100)["body"])]
+    taken += [json.loads(events.leave()["body"])["data"]["resource"] for _ in range(4)]
+    days = {
+        (leave.get("email") or leave["requester"]["work_email"], leave.get("start") or leave["start_date"])
+        for leave in taken
+    }
+    assert len(days) == len(taken)
 
 
 @pytest.mark.parametrize("handler", ["logic.handler", "logic.whole"])

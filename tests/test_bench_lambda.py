@@ -24,6 +24,7 @@ import httpx
 import pytest
 
 from bench import artifacts
+from bench.events import webhook
 from bench.lambda_process import VERSION, FunctionFailed, LambdaProcess, RuntimeApi
 from e2e.emulator import BIN
 from localrun import environment, seed
@@ -336,32 +337,9 @@ def test_process_ends_with_its_context(folder: Path, start: Start) -> None:
 
 def badge(person: int, secret: str) -> dict[str, Any]:
     """A Kisi badge of the demo's door, now, as the HTTP API passes it on."""
-    vendor = vendors.load("kisi")
     recorded = json.loads(samples.body("kisi", "badge-in")) | {"actor_id": person}
-    body = samples.renewed(vendor, samples.as_body(recorded), datetime.now(UTC))
-    headers = dict(vendor.scheme.sign(body, secret, time.time()).headers)
-    path, route = "/webhooks/access-control/kisi-sydney", "POST /webhooks/access-control/{source}"
-    http = {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": ""}
-    context = {
-        **dict.fromkeys(("accountId", "apiId", "domainName", "domainPrefix"), "bench"),
-        "http": http,
-        "requestId": uuid.uuid4().hex,
-        "routeKey": route,
-        "stage": "$default",
-        "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime()),
-        "timeEpoch": int(time.time() * 1000),
-    }
-    return {
-        "version": "2.0",
-        "routeKey": route,
-        "rawPath": path,
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", **headers},
-        "requestContext": context,
-        "pathParameters": {"source": "kisi-sydney"},
-        "isBase64Encoded": False,
-        "body": body.decode(),
-    }
+    renewed = json.loads(samples.renewed(vendors.load("kisi"), samples.as_body(recorded), datetime.now(UTC)))
+    return webhook("access-control", "kisi", renewed, "kisi-sydney", {"signingSecrets": [secret]})
 
 
 @pytest.fixture(scope="module")

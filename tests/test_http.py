@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -19,7 +18,7 @@ from starlette.routing import Route
 
 from localrun.serve import Served, bind
 from relay.deadline import Deadline, of_function
-from relay.http import KEEP_ALIVE_SECONDS, MAX_ANSWER_BYTES, Answer, NoAnswer
+from relay.http import MAX_ANSWER_BYTES, Answer, NoAnswer
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
 
@@ -246,23 +245,3 @@ def test_no_cookies() -> None:
     with Served(Starlette(routes=[Route("/", cookies)])) as url, http_of() as http:
         for _ in range(2):
             assert http.request("GET", url, {}, Deadline(time.time() + 5)).body == b""
-
-
-@pytest.mark.parametrize(("idle", "connections"), [(KEEP_ALIVE_SECONDS - 1, 1), (KEEP_ALIVE_SECONDS + 1, 2)])
-def test_idle_connection(monkeypatch: pytest.MonkeyPatch, idle: float, connections: int) -> None:
-    """A connection outlives the wait for the next badge, and is not used once the other side may close it."""
-    clients = set()
-
-    async def remember(request: Request) -> Response:
-        assert request.client is not None
-        clients.add(request.client.port)
-        return Response()
-
-    later = 0.0
-    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + later)
-    monkeypatch.setattr("httpcore._sync.http11.time", clock)
-    with Served(Starlette(routes=[Route("/", remember)])) as url, http_of() as http:
-        http.request("GET", url, {}, Deadline(time.time() + 5))
-        later = idle
-        http.request("GET", url, {}, Deadline(time.time() + 5))
-    assert len(clients) == connections

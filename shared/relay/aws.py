@@ -1,9 +1,9 @@
 """AWS clients whose calls end in time for the vendor that waits.
 
-boto3's time-outs are per attempt, and the same for every call. While a vendor waits, a call gets what is left
-until its deadline; one that takes longer is given up, and goes on behind the answer at most as long as the
-client's own time-outs let it. What it may still write is safe: writes are conditional, and an event that is
-stored twice is settled once.
+boto3's time-outs are per attempt, per address and per read, the same for every call. While a vendor waits, a
+call gets what is left until its deadline; one that takes longer is given up, and goes on behind the answer
+at most as long as the client's own time-outs let it. What it may still write is safe: writes are conditional,
+and an event that is stored twice is settled once.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,9 +28,6 @@ CLIENT = Config(
     parameter_validation=False,
     user_agent="calven-relay",
 )
-LONGEST_SECONDS = 4.0
-"""With more than this left, the client's own time-outs end a call in time: two attempts, of which the first
-connects slowly, and a pause. The call then needs no thread, which is a tenth of its processor time too."""
 LEAST_SECONDS = 0.25
 """What a call gets even when its time is up: a stored event that is answered late beats one that is lost."""
 ANSWER_SECONDS = 0.1
@@ -78,9 +75,9 @@ class _Bounded:
     def _bounded(self, operation: Callable[..., Any]) -> Callable[..., Any]:
         def call(**parameters: Any) -> Any:
             deadline = _deadline.get()
-            left = deadline.left() - self._reserve if deadline else LONGEST_SECONDS
-            if left >= LONGEST_SECONDS:
+            if deadline is None:
                 return operation(**parameters)
+            left = deadline.left() - self._reserve
             future = self._threads.submit(operation, **parameters)
             try:
                 return future.result(max(left, LEAST_SECONDS))

@@ -20,8 +20,6 @@ RETRIED_STATUSES = frozenset({408, 425, 429})
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """After these nobody has received the request."""
 MAX_ANSWER_BYTES = 1024 * 1024
-KEEP_ALIVE_SECONDS = 50.0
-"""How long an idle connection is kept: below the minute after which load balancers close theirs."""
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
 
@@ -113,7 +111,7 @@ class _Backend(httpcore.SyncBackend):
 
 class _Transport(httpx.HTTPTransport):
     def __init__(self) -> None:
-        super().__init__(trust_env=False, limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS))
+        super().__init__(trust_env=False)
         # httpx has no way to name a backend; its version is pinned, and a test drips.
         self._pool._network_backend = _Backend()  # noqa: SLF001
 

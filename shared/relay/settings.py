@@ -20,7 +20,9 @@ class Settings(BaseModel):
     table_name: str = Field(alias="TABLE_NAME", min_length=1)
     unprocessed_queue_url: str = Field(alias="UNPROCESSED_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
-    calven_base_url: str = Field(alias="CALVEN_BASE_URL", pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")
+    calven_base_url: str = Field(
+        alias="CALVEN_BASE_URL", pattern=r"^https?://[\w.-]+(:\d{1,5})?(/[^\s?#]*)?$"
+    )
     forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
 

@@ -1,6 +1,7 @@
 """`make bench`: measures, prints one table and saves it as JSON. Bounded, and on 127.0.0.1 only."""
 
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -8,15 +9,22 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 from bench import artifacts, startup, volume, warm
+from bench.events import Events
 from bench.figures import RUNS, Figure, save, show
-from bench.stage import Events, Stage
+from bench.lambda_process import FunctionFailed
+from bench.stage import Stage
 from e2e.checks import Failed
 from e2e.emulator import ROOT
+from localrun.world import WorldError
 
+_FAILURES = (Failed, FunctionFailed, WorldError, BotoCoreError, ClientError, httpx.HTTPError, OSError)
 ROWS = ("package", "import", "cold", "requests", "logic", "direct", "queued", "scale", "memory", "burst")
 
 
@@ -33,17 +41,23 @@ ROWS = ("package", "import", "cold", "requests", "logic", "direct", "queued", "s
 )
 def main(only: Sequence[str], file: Path) -> None:
     """Measure the relay against a floor in the same run."""
+    signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
     try:
         figures = _measured(only or ROWS)
-    except Failed as error:
-        print(error, file=sys.stderr)
+    except _FAILURES as error:
+        what = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+        print(f"bench: {what}; logs are in {artifacts.FOLDER}", file=sys.stderr)
         sys.exit(1)
     took = time.monotonic() - began
     show(figures)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     save(figures, file, {"at": now, "seconds": round(took), "runs": RUNS, "machine": platform.machine()})
-    print(f"{took:.0f} s; medians of {RUNS} fresh processes; saved in {file}")
+    print(f"{took:.0f} s; times and rates are medians of {RUNS} fresh processes; saved in {file}")
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _measured(rows: Sequence[str]) -> list[Figure]:
@@ -76,8 +90,7 @@ def _measured(rows: Sequence[str]) -> list[Figure]:
             if row in rows:
                 figures += _timed(row, measured)
     if "burst" in rows:
-        with tempfile.TemporaryDirectory(prefix="bench-") as name:
-            figures += _timed("burst", lambda: volume.burst(Path(name)))
+        figures += _timed("burst", volume.burst)
     return figures
 
 

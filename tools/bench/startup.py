@@ -1,6 +1,7 @@
 """Rows of a process that starts: to its first answer, its imports, and the package that it loads."""
 
 import io
+import json
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,21 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from bench import artifacts
+from bench.events import Events
 from bench.figures import RUNS, Figure, compared
 from bench.lambda_process import LambdaProcess
-from bench.stage import PYTHON, Events, Stage, batch, probe
+from bench.stage import PYTHON, Stage, probe
+from e2e.checks import Failed
 from e2e.emulator import ROOT
 
 _MB = 1e6
-WEBHOOK_CLIENTS = "secretsmanager dynamodb httpx"
+_WEBHOOK = "pydantic httpx secretsmanager dynamodb"
 FUNCTIONS: Mapping[str, str] = {
-    "access_control": WEBHOOK_CLIENTS,
-    "hris": WEBHOOK_CLIENTS,
-    "retry": WEBHOOK_CLIENTS,
-    "occupancy_reset": WEBHOOK_CLIENTS,
-    "pre_traffic": "lambda codedeploy",
+    "access_control": _WEBHOOK,
+    "hris": _WEBHOOK,
+    "retry": _WEBHOOK,
+    "occupancy_reset": _WEBHOOK,
+    "pre_traffic": "",
 }
-"""Each function, and the clients that its path needs."""
+"""Each function, and what it loads at its start beside Powertools and boto3: libraries, AWS clients."""
 
 
 def handler(function: str) -> str:
@@ -37,9 +40,9 @@ def first_event(function: str, events: Events) -> dict[str, Any]:
         case "access_control":
             return events.badges(1)[0]
         case "hris":
-            return events.leave(0)
+            return events.leave()
         case "retry":
-            return batch([events.message(f"person-{number}") for number in range(10)])
+            return events.messages(10)
     return {"source": "aws.events"}
 
 
@@ -64,8 +67,15 @@ def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
 
 def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> float:
     with LambdaProcess(PYTHON, name, [package, artifacts.runtime()], stage.environment) as process:
-        process.invoke(event)
+        check(name, process.invoke(event))
         return process.seconds_to_first_answer * 1000
+
+
+def check(name: str, answer: Any) -> None:
+    """Raise `Failed` for any answer but that the event's work is done."""
+    done = "facts" in answer or answer.get("batchItemFailures") == []
+    if not done and json.loads(answer.get("body", "{}")).get("status") != "forwarded":
+        raise Failed(f"{name} answered {answer}")
 
 
 def imports(stage: Stage, package: Path) -> list[Figure]:
@@ -79,7 +89,7 @@ def imports(stage: Stage, package: Path) -> list[Figure]:
     def measured(function: str) -> list[Figure]:
         environment = {
             **stage.environment,
-            "BENCH_CLIENTS": FUNCTIONS[function],
+            "BENCH_NEEDS": FUNCTIONS[function],
             "AWS_LAMBDA_RUNTIME_API": "bench",
         }
         ours, floor = {"import": [f"functions.{function}.app"]}, {"import": ["import_floor"]}

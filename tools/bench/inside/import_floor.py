@@ -1,6 +1,6 @@
-"""What a function of this kind cannot do without: Powertools' Logger and Metrics, pydantic, httpx, boto3.
+"""What a function of this kind cannot do without: Powertools' Logger and Metrics, boto3, and what it needs.
 
-Its clients for AWS are those that `BENCH_CLIENTS` names; a path that calls no Calven has no httpx.
+`BENCH_NEEDS` names that: pydantic with a model, httpx with a client, and the clients for AWS.
 """
 
 import os
@@ -8,21 +8,23 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools import Logger, Metrics
-from pydantic import AwareDatetime, BaseModel, Field
 
-
-class Badge(BaseModel):
-    """A payload: pydantic loads what it needs of itself for the first model."""
-
-    person: str = Field(min_length=1)
-    at: AwareDatetime
-
-
-services = os.environ["BENCH_CLIENTS"].split()
+needs = os.environ["BENCH_NEEDS"].split()
 logger, metrics = Logger(), Metrics()
-session: Any = boto3.session.Session()
-clients = [session.client(service) for service in services if service != "httpx"]
-if "httpx" in services:
+if "pydantic" in needs:
+    from pydantic import AwareDatetime, BaseModel, Field
+
+    class Badge(BaseModel):
+        """A payload: pydantic loads what it needs of itself for the first model."""
+
+        person: str = Field(min_length=1)
+        at: AwareDatetime
+
+
+if "httpx" in needs:
     import httpx
 
     http = httpx.Client()
+services = [need for need in needs if need not in ("pydantic", "httpx")]
+session: Any = boto3.session.Session() if services else None
+clients = [session.client(service) for service in services]
