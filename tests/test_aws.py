@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from localrun.aws import Aws, Resources, create
 from localrun.seed import seed, with_vendor_api
@@ -17,10 +18,12 @@ from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.world import Urls, World
 from relay import vendors, webhook
-from relay.aws import ANSWER_SECONDS
+from relay.aws import ANSWER_SECONDS, LEAST_SECONDS, Clients, until
+from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
 from relay.runtime import Relay
 from relay.settings import Settings
 from relayctl import dead_letters, relay_yaml, samples
+from tests.servers import wire
 
 TOLERANCE = 0.35
 """Seconds that a busy machine may add."""
@@ -134,3 +137,22 @@ def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
         assert status in (200, 202, 503), vendor
         if "sqs" in services and len(services) == 2 and body.get("status") != "ignored":
             assert (status, body) == (503, {"error": "try again later"}), vendor
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.0])
+def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """A call ends with its deadline however the answer comes: boto3's own time-outs begin anew with each byte."""
+
+    def drips() -> Iterator[bytes | float]:
+        yield b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
+        for _ in range(20):
+            yield 0.4
+            yield b" "
+
+    with wire(drips) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
+        client = Clients().client("dynamodb")
+        began = time.monotonic()
+        with until(Deadline(time.time() + seconds)), pytest.raises(ReadTimeoutError):
+            client.batch_get_item(RequestItems={})
+        assert time.monotonic() - began <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_SECONDS) + TOLERANCE

@@ -89,7 +89,7 @@ class Events:
         return webhook("hris", "generic", leaves)
 
     def messages(self, count: int) -> Json:
-        """A batch of the Unprocessed queue: so many people's first badges, which have waited there."""
+        """A batch of the Unprocessed queue: so many people's first badges into the crowded building."""
         now, group = datetime.now(UTC), self._next()
         return batch([self._message(f"waited-{group}-{turn}", now) for turn in range(count)])
 
@@ -114,7 +114,7 @@ class Events:
         return webhook("access-control", "kisi", content)
 
     def _message(self, person: str, now: datetime) -> Json:
-        badge = BadgeEvent(event_id=self._id(), at=now, door="d0", person=person)
+        badge = BadgeEvent(event_id=self._id(), at=now, door="crowded-1-in", person=person)
         envelope = Envelope(source="kisi", vendor="kisi", kind="occupancy", received_at=now, event=badge)
         message_id = str(uuid.uuid4())
         attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(now.timestamp() * 1000))}
