@@ -141,7 +141,7 @@ def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
 
 @pytest.mark.parametrize("seconds", [1.0, 3.0])
 def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """A call ends with its deadline however the answer comes: boto3's own time-outs begin anew with each byte."""
+    """A call ends with its deadline, however slowly the answer comes: boto3's time-outs are for each read."""
 
     def drips() -> Iterator[bytes | float]:
         yield b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"

@@ -79,11 +79,11 @@ class Events:
         return webhook("access-control", "generic", badges)
 
     def leaves_together(self, count: int) -> Json:
-        """One delivery of so many leaves, in the format of our own: one in ten is approved."""
+        """One delivery of so many leaves, in the format of our own: one in twenty is approved."""
         leaves = []
         for turn in range(count):
             email, day = self._day_off()
-            what = {"state": "requested" if turn % 10 else "approved", "changedAt": iso(time.time())}
+            what = {"state": "requested" if turn % 20 else "approved", "changedAt": iso(time.time())}
             when = {"email": email, "start": day, "end": day, "leaveType": "Vacation"}
             leaves.append({"type": "leave", "id": self._id(), "leave": self._id(), **what, **when})
         return webhook("hris", "generic", leaves)

@@ -14,8 +14,8 @@ from localrun.template import STACK
 BADGES = "functions.access_control.app.handler"
 LEAVES = "functions.hris.app.handler"
 FLOOR = "floor.handler"
-EVENTS, WARM_UP = 200, 20
-SCALE_EVENTS = 120
+EVENTS, WARM_UP = 150, 20
+SCALE_EVENTS = 60
 MORE_DOORS = (1_000, 50_000)
 Json = dict[str, Any]
 
