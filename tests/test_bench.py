@@ -62,7 +62,7 @@ def test_interleaved() -> None:
         order.append(name)
         return float(len(order)) * (2 if name == "ours" else 1)
 
-    found = warm.interleaved({name: partial(run, name) for name in ("ours", "floor")})
+    found = figures.interleaved({name: partial(run, name) for name in ("ours", "floor")})
     assert order == ["ours", "floor"] * figures.RUNS
     figure = figures.compared("row", "what", [2.0, 20.0, 9.0], [1.0, 10.0, 9.0], "ms", 2.0)
     assert (figure.value, figure.floor, figure.ratio, figure.met) == (9.0, 9.0, 2.0, True)

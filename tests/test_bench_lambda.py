@@ -7,7 +7,6 @@ run by name, `pytest -m e2e`, it is `awslambdaric` itself, and the reference han
 import json
 import os
 import socket
-import statistics
 import sys
 import textwrap
 import threading
@@ -201,17 +200,16 @@ def test_stop_lets_go_of_who_waits() -> None:
         assert isinstance(asked.exception(5), httpx.TransportError)
 
 
-def test_exchange_is_not_held_up(api: tuple[RuntimeApi, httpx.Client]) -> None:
-    """No segment waits for the last one's acknowledgement, which takes 40 ms."""
-    served, client = api
-    took = []
-    for _ in range(15):
-        began = time.perf_counter()
+def test_exchange_is_not_held_up() -> None:
+    """A whole answer is one segment: a second one would wait 40 ms for the first one's acknowledgement."""
+    with RuntimeApi() as served:
+        host, port = served.address.split(":")
         served.offer(EVENT, seconds=15)
-        request_id = client.get("/invocation/next").headers["lambda-runtime-aws-request-id"]
-        client.post(f"/invocation/{request_id}/response", content=b"{}")
-        took.append(time.perf_counter() - began)
-    assert statistics.median(took) < 0.03, "an exchange takes as long as a delayed acknowledgement"
+        with socket.create_connection((host, int(port)), timeout=5) as sock:
+            sock.sendall(f"GET {VERSION}/invocation/next HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            head, _, body = sock.recv(65536).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert json.loads(body or b"null") == EVENT, "the body came in a segment of its own"
 
 
 def test_broken_connection_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -308,16 +306,13 @@ def test_output_holds_nobody_up(start: Start) -> None:
     assert start().invoke(event, timeout=5) == event
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="both are read from /proc")
-def test_memory_and_processor_time(start: Start) -> None:
-    """Peak memory includes what was given back; processor time is the process's own."""
+def test_memory(start: Start) -> None:
+    """Peak memory includes what was given back."""
     process = start()
     process.invoke(EVENT)
     before = process.peak_memory()
     process.invoke({"hold": 60_000_000})
     assert process.peak_memory() - before == pytest.approx(60, rel=0.2)
-    process.invoke({"work": 0.5})
-    assert 0.4 < process.cpu_seconds() < 2
 
 
 def test_process_ends_with_its_context(folder: Path, start: Start) -> None:

@@ -1,17 +1,18 @@
 """What was measured: one figure a line, with the floor of the same run and what was aimed at."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 
 RUNS = 10
 """Of each measurement: fresh processes, of which the median counts."""
+T = TypeVar("T")
 _JUDGED = {None: "", True: "met", False: "missed"}
 
 
@@ -46,6 +47,15 @@ class Figure:
         return (self.at_most is None or judged <= self.at_most) and (
             self.at_least is None or judged >= self.at_least
         )
+
+
+def interleaved(runs: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+    """Ten runs of each, taken by turns."""
+    taken: dict[str, list[T]] = {name: [] for name in runs}
+    for _ in range(RUNS):
+        for name, run in runs.items():
+            taken[name].append(run())
+    return taken
 
 
 def compared(

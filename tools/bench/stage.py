@@ -54,6 +54,11 @@ def configuration(doors: int) -> RelayYaml:
     )
 
 
+def handler(function: str) -> str:
+    """A function's handler, by its dotted name."""
+    return f"functions.{function}.app.handler"
+
+
 class Stage:
     """The surroundings, for as long as the bench runs; `folder` takes their files.
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from bench import artifacts
 from bench.events import Events
-from bench.figures import RUNS, Figure, compared
+from bench.figures import Figure, compared, interleaved
 from bench.lambda_process import LambdaProcess
-from bench.stage import PYTHON, Stage, probe
+from bench.stage import PYTHON, Stage, handler, probe
 from e2e.checks import Failed
 from e2e.emulator import ROOT
 
@@ -27,11 +27,6 @@ FUNCTIONS: Mapping[str, str] = {
     "pre_traffic": "",
 }
 """Each function, and what it loads at its start beside Powertools and boto3: libraries, AWS clients."""
-
-
-def handler(function: str) -> str:
-    """Its handler's dotted name."""
-    return f"functions.{function}.app.handler"
 
 
 def first_event(function: str, events: Events) -> dict[str, Any]:
@@ -50,17 +45,21 @@ def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
     """From the start of a process to its first answer, next to the reference handler's."""
     reference = artifacts.reference()
     compiled = artifacts.with_bytecode(reference)
-    taken: dict[str, list[float]] = {}
-    for _ in range(RUNS):
-        for function in FUNCTIONS.keys() - {"pre_traffic"}:
-            event = first_event(function, events)
-            taken.setdefault(function, []).append(_first(handler(function), package, event, stage))
-        for name, folder in (("reference", reference), ("compiled", compiled)):
-            [badge] = events.badges(1)
-            taken.setdefault(name, []).append(_first("app.handler", folder, badge, stage))
+
+    def ours(function: str) -> float:
+        return _first(handler(function), package, first_event(function, events), stage)
+
+    def theirs(folder: Path) -> float:
+        return _first("app.handler", folder, first_event("access_control", events), stage)
+
+    functions = [name for name in FUNCTIONS if name != "pre_traffic"]
+    runs = {name: partial(ours, name) for name in functions}
+    taken = interleaved(
+        {**runs, "reference": partial(theirs, reference), "compiled": partial(theirs, compiled)}
+    )
     floor, compiled_too = taken.pop("reference"), taken.pop("compiled")
     return [
-        *(compared("cold", name, taken[name], floor, "ms", 0.35) for name in FUNCTIONS if name in taken),
+        *(compared("cold", name, taken[name], floor, "ms", 0.35) for name in functions),
         compared("cold", "reference, compiled", compiled_too, floor, "ms", None),
     ]
 
@@ -98,10 +97,7 @@ def imports(stage: Stage, package: Path) -> list[Figure]:
             "floor": partial(probe, floor, [runtime, package], environment),
             "bare": partial(probe, ours, [bare, runtime], environment),
         }
-        found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
-        for _ in range(RUNS):
-            for name, run in runs.items():
-                found[name].append(run())
+        found = interleaved(runs)
         ms = {name: [each["ms"] for each in some] for name, some in found.items()}
         modules = {name: float(some[0]["modules"]) for name, some in found.items()}
         row, what = "import", function

@@ -23,7 +23,7 @@ from bench import artifacts, startup, warm
 from bench.events import Events, batch
 from bench.figures import RUNS, Figure
 from bench.lambda_process import LambdaProcess
-from bench.stage import PYTHON, Stage
+from bench.stage import PYTHON, Stage, handler
 from e2e.checks import Failed
 from localrun.serve import bind
 from localrun.settings import DEMO
@@ -53,7 +53,7 @@ def queued(stage: Stage, events: Events, direct: float) -> list[Figure]:
     drained, asked = [], 0
     for start in range(0, QUEUED, part):
         batches = [batch(messages[at : at + BATCH]) for at in range(start, start + part, BATCH)]
-        found = stage.called(startup.handler("retry"), batches, count=True, wanted="0 kept")
+        found = stage.called(handler("retry"), batches, count=True, wanted="0 kept")
         drained.append(sum(found["us"]) / part)
         asked += found["requests"]["/v1/occupancy"]
     if (came := stage.people("crowded") - there) != QUEUED:
@@ -82,7 +82,7 @@ def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
     path = [package, artifacts.runtime()]
 
     def measured(function: str) -> list[Figure]:
-        with LambdaProcess(PYTHON, startup.handler(function), path, stage.environment) as process:
+        with LambdaProcess(PYTHON, handler(function), path, stage.environment) as process:
             startup.check(function, process.invoke(startup.first_event(function, events)))
             after_one = process.peak_memory()
             for _ in range(QUEUED // BATCH):

@@ -7,12 +7,11 @@ from statistics import fmean, median
 from typing import Any
 
 from bench.events import DOORS, SECRET, Events
-from bench.figures import RUNS, Figure, compared
-from bench.stage import CALVEN, Stage, configuration
+from bench.figures import Figure, compared, interleaved
+from bench.stage import CALVEN, Stage, configuration, handler
 from localrun.template import STACK
 
-BADGES = "functions.access_control.app.handler"
-LEAVES = "functions.hris.app.handler"
+BADGES, LEAVES = handler("access_control"), handler("hris")
 FLOOR = "floor.handler"
 EVENTS, WARM_UP = 150, 20
 SCALE_EVENTS = 60
@@ -25,22 +24,13 @@ def each(called: Mapping[str, Any]) -> float:
     return fmean(called["us"])
 
 
-def interleaved(runs: Mapping[str, Callable[[], float]]) -> dict[str, list[float]]:
-    """Ten runs of each, taken by turns."""
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(RUNS):
-        for name, run in runs.items():
-            taken[name].append(run())
-    return taken
-
-
 def direct(stage: Stage, events: Events) -> list[Figure]:
     """CPU of a badge webhook from its event to its answer, all in one process, next to the floor's."""
 
-    def run(handler: str) -> float:
-        return each(stage.called(handler, events.badges(WARM_UP + EVENTS), skip=WARM_UP))
+    def run(name: str) -> float:
+        return each(stage.called(name, events.badges(WARM_UP + EVENTS), skip=WARM_UP))
 
-    found = interleaved({handler: partial(run, handler) for handler in (BADGES, FLOOR)})
+    found = interleaved({name: partial(run, name) for name in (BADGES, FLOOR)})
     return [compared("warm, direct", "CPU of a badge", found[BADGES], found[FLOOR], "µs", 1.3)]
 
 
@@ -58,11 +48,11 @@ def logic(stage: Stage, events: Events) -> list[Figure]:
     """Badges a second on one core, with stand-ins in memory where the wire begins."""
     environment = stand_ins()
 
-    def run(handler: str) -> float:
+    def run(name: str) -> float:
         some = events.badges(1_100, people=50)
-        return 1e6 / each(stage.called(handler, some, skip=100, environment=environment))
+        return 1e6 / each(stage.called(name, some, skip=100, environment=environment))
 
-    found = interleaved({handler: partial(run, handler) for handler in ("logic.handler", "logic.whole")})
+    found = interleaved({name: partial(run, name) for name in ("logic.handler", "logic.whole")})
     row, unit = "warm, logic only", "events/s"
     return [
         Figure(
@@ -85,9 +75,9 @@ def requests(stage: Stage, events: Events) -> list[Figure]:
         ),
     )
     figures: list[Figure] = []
-    for kind, handler, some, more in kinds:
+    for kind, called, some, more in kinds:
         for when, number, skip in (("warm", 40, 20), ("first", 1, 0)):
-            found = stage.called(handler, some(number), skip=skip, count=True, **more)["requests"]
+            found = stage.called(called, some(number), skip=skip, count=True, **more)["requests"]
             sent = {to: count / (number - skip) for to, count in _by_service(found).items()}
             said = ", ".join(f"{count:g} {to}" for to, count in sent.items() if count)
             what, row, unit = f"{kind}, {when}", "requests", "an event"
