@@ -13,6 +13,8 @@ STAGE ?= dev
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
+WORKERS ?= 2
+COVERAGE :=
 
 export SAM_CLI_TELEMETRY := 0
 
@@ -22,8 +24,8 @@ help: ## Show this list
 run: $(READY) ## Start the relay on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
 
-test: $(READY) ## Run the tests, with branch coverage
-	$(BIN)/pytest --cov -m "$(TESTS)"
+test: $(READY) ## Run the tests
+	$(BIN)/pytest -n $(WORKERS) $(COVERAGE) -m "$(TESTS)"
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
@@ -52,7 +54,8 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no co
 	$(SAM) build
 
 check: TESTS := not e2e
-check: lint build test ## Everything that must pass before a merge
+check: COVERAGE := --cov
+check: lint build test ## Everything that must pass before a merge, with branch coverage
 
 deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
 	$(SAM) deploy --config-env $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
