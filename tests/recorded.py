@@ -4,30 +4,30 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from localrun.vendor_api import answer_file
 from relay import vendors
 from relay.events import Event, Notice, Webhook
 from relay.inbound import RawRequest
 from relay.vendors.base import Vendor
 from relayctl import samples
-from tests.rig import EVENTS, NOON
+from tests.rig import NOON
 
 
 class Api:
     """A vendor's API with the answers of `events/<vendor>/api`; `change` may alter one before it is given."""
 
     def __init__(self, vendor: str, change: Callable[[Any], Any] = lambda answer: answer) -> None:
-        self._folder, self._change = EVENTS / vendor / "api", change
+        self._vendor, self._change = vendor, change
         self.asked: list[str] = []
 
     def get(self, path: str, absent: Collection[int] = (404,)) -> Any:
-        """The answer whose file ends in the path's last segment; None without one."""
+        """The answer as the stand-in for the vendor's API has it; None without one."""
         self.asked.append(path)
-        last = path.partition("?")[0].rpartition("/")[2]
-        found = list(self._folder.glob(f"*-{last}.json"))
-        if not found:
+        file = answer_file(self._vendor, path.partition("?")[0])
+        if file is None:
             assert 404 in absent
             return None
-        return self._change(json.loads(found[0].read_text()))
+        return self._change(json.loads(file.read_text()))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Nothing is recorded."""
@@ -38,6 +38,11 @@ class Api:
         """Asked each time."""
         assert employee
         return ask()
+
+    def name(self, kind: str, id: str, ask: Callable[[], Mapping[str, str]]) -> str | None:  # noqa: A002
+        """Asked each time."""
+        assert kind
+        return ask().get(id)
 
     def setting(self, name: str) -> str:
         """Any value."""

@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import Source, TimeOffType
+from relay.days_off import span
 from relay.dynamo import Table
 from relay.errors import Contended, InvalidLeave
-from relay.events import LeaveChange
+from relay.events import Amount, LeaveChange
 from relay.leave import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Turn
-from relay.time_off import TimeOff, span
+from relay.time_off import TimeOff
 from tests.ledger import FEW, Ledger
 
 TYPES = {"Vacation": "holiday", "Sick": "sick"}
@@ -47,6 +48,9 @@ def change(
             **fields,
         }
     )
+
+
+HALF = Amount(value=0.5, unit="days")
 
 
 def deleted(version: int, leave: str = "1") -> LeaveChange:
@@ -173,7 +177,7 @@ CASES: dict[str, tuple[list[LeaveChange], LeaveChange, list[Sent] | str]] = {
     "cancelled, never seen, and covered": ([OTHER], change(3, "ended", 1, 5), [(1, 2, None)]),
     "part of a day": ([], change(1, "approved", 1, 1, first_day_part=True), "part_day"),
     "part of the last day": ([], change(1, "approved", 1, 5, last_day_part=True), [(1, 4, "leave")]),
-    "part of every day": ([APPROVED], change(2, "approved", 1, 5, every_day_part=True), [(1, 5, None)]),
+    "part of every day": ([APPROVED], change(2, "approved", 1, 5, each_day=HALF), [(1, 5, None)]),
     "overlap": ([APPROVED], OTHER, [(6, 8, "leave")]),
     "overlap of types": ([APPROVED], change(2, "approved", 3, 4, "2", **HOLIDAY), [(3, 4, "holiday")]),
     "first of an overlap ends": ([APPROVED, OTHER], change(3, "ended"), [(1, 2, None)]),

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from relay.config import Source, TimeOffType
+from relay.days_off import span
 from relay.dynamo import Conflict, Item, Key, Table, Update
 from relay.errors import Contended, InvalidLeave
-from relay.events import LeaveChange
+from relay.events import Amount, LeaveChange
 from relay.leave import LEASE_GRACE_SECONDS, Leaves, Turn
-from relay.time_off import TimeOff, span
+from relay.time_off import TimeOff
 from tests.ledger import FEW, Crash, Ledger
 from tests.rig import Clock, Rig, Sandboxes, sample
 from tests.test_leave import SAM, SECONDS, TYPES, change, deleted
@@ -38,7 +39,8 @@ Days = dict[str, dict[date, TimeOffType]]
 Play = tuple[list[Arrival], list[Arrival], list[str], list[str]]
 """A history, how it arrives, what happens at each request, and Calven's mood at each submission."""
 
-PARTS = ("first_day_part", "last_day_part", "every_day_part")
+HALF = Amount(value=0.5, unit="days")
+PARTS: tuple[dict[str, Any], ...] = ({"first_day_part": True}, {"last_day_part": True}, {"each_day": HALF})
 
 STEPS = ("other", "other", "other", "crash", "wait", "wait longer")
 """What may happen right before and after each request to the table and to Calven."""
@@ -70,8 +72,7 @@ def histories(draw: st.DrawFn) -> list[Arrival]:
             "type_name": draw(st.sampled_from((None, "Vacation", "Sick"))),
             "replaces": draw(st.sampled_from((None, None, None, None, "1", "2"))),
         }
-        if part := draw(st.sampled_from((None,) * 6 + PARTS)):
-            fields[part] = True
+        fields |= draw(st.sampled_from(({},) * 6 + PARTS))
         state = draw(st.sampled_from(("approved", "approved", "approved", "ended", "requested")))
         some.append((source, change(version, state, *dates, leave, **fields)))
         ended = change(version, "ended", *dates, leave, email=fields["email"])
@@ -112,7 +113,7 @@ def whole_days(one: LeaveChange, source: Source) -> list[date]:
     found = list(span(date.fromisoformat(one.start or ""), date.fromisoformat(one.end or "")))
     if source.part_days == "whole":
         return found
-    return [] if one.every_day_part else found[one.first_day_part : len(found) - one.last_day_part]
+    return [] if one.each_day else found[one.first_day_part : len(found) - one.last_day_part]
 
 
 @dataclass
@@ -325,7 +326,7 @@ def test_any_order_on_the_table(play: Play) -> None:
 def webhooks(draw: st.DrawFn) -> tuple[list[Arrival], list[tuple[LeaveChange, str, bool]]]:
     """What Deel tells, in any order, how Calven fails each time, and whether the queue's turn comes then."""
     known = [one for source, one in draw(histories()) if source == "deel" and one.leave_id != OLD.leave_id]
-    some = [one.model_copy(update={"replaces": None, "every_day_part": False}) for one in known]
+    some = [one.model_copy(update={"replaces": None, "each_day": None}) for one in known]
     order = draw(
         st.permutations([*some, *(draw(st.lists(st.sampled_from(some), max_size=2)) if some else ())])
     )

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.config import Source, TimeOffType
+from relay.days_off import span
 from relay.errors import InvalidLeave
-from relay.events import LeaveChange, LeaveState
+from relay.events import Amount, LeaveChange, LeaveState
 from relay.time_off import (
     KEPT,
     Held,
@@ -24,7 +25,6 @@ from relay.time_off import (
     recent_days,
     refused,
     runs,
-    span,
     to_send,
     wanted,
 )
@@ -64,6 +64,9 @@ def days(held: Mapping[int, TimeOffType | None], *, confirmed: bool = True) -> d
     return {day(number): Held(kind, confirmed) for number, kind in held.items()}
 
 
+HALF = Amount(value=0.5, unit="days")
+
+
 @pytest.mark.parametrize(
     ("fields", "source", "first", "last"),
     [
@@ -74,9 +77,9 @@ def days(held: Mapping[int, TimeOffType | None], *, confirmed: bool = True) -> d
         ({"end": "2027-02-02", "first_day_part": True, "last_day_part": True}, SKIP, None, None),
         ({"end": "2027-02-01", "first_day_part": True}, SKIP, None, None),
         ({"end": "2027-02-01", "first_day_part": True, "last_day_part": True}, SKIP, None, None),
-        ({"every_day_part": True}, SKIP, None, None),
+        ({"each_day": HALF}, SKIP, None, None),
         ({"first_day_part": True, "last_day_part": True}, WHOLE, 1, 5),
-        ({"every_day_part": True}, WHOLE, 1, 5),
+        ({"each_day": HALF}, WHOLE, 1, 5),
         ({"state": "ended", "first_day_part": True}, SKIP, 2, 5),
         ({"state": "requested"}, SKIP, 1, 5),
         ({"state": "requested", "open_ended": True, "end": None}, SKIP, None, None),
@@ -121,6 +124,7 @@ def test_invalid(fields: dict[str, Any], reason: str) -> None:
         ("Vacation", "holiday"),
         ("vacation", "holiday"),
         ("Sick", "sick"),
+        (" Vacation ", "holiday"),
         ("Jury duty", "leave"),
         (None, "leave"),
     ],

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
-from relay.events import BadgeEvent, Ignored, LeaveChange, Notice, SensorReading, Webhook
+from relay.events import (
+    Amount,
+    BadgeEvent,
+    Counting,
+    DayOff,
+    Ignored,
+    LeaveChange,
+    Notice,
+    SensorReading,
+    Webhook,
+)
 from relay.occupancy import Fact
 from relay.unprocessed import Envelope, Queues, QueueUnavailable, StoredRequest, wait_seconds
 from tests.rig import NOON
@@ -37,6 +47,7 @@ def envelope(**changes: Any) -> Envelope:
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 maybe = st.none() | words
+units = st.sampled_from(("hours", "days"))
 times = st.datetimes(datetime(2000, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 badges = st.builds(
     BadgeEvent,
@@ -58,6 +69,8 @@ leaves = st.builds(
     open_ended=st.booleans(),
     type_name=maybe,
     first_day_part=st.booleans(),
+    days=st.lists(st.builds(DayOff, on=words, value=st.floats(0, 24), unit=units), max_size=2).map(tuple),
+    each_day=st.none() | st.builds(Amount, value=st.floats(0, 24), unit=units),
     replaces=maybe,
 )
 notices = st.builds(Notice, event_id=words, subject=words, employee=words, replaces=maybe)
@@ -177,13 +190,13 @@ def test_own_ids() -> None:
 def test_stored_request(body: bytes, topic: str | None) -> None:
     """A request that waited is the same webhook again, at the time when it came."""
     webhook = Webhook(body=body, received_at=NOON, topic=topic, headers={"content-type": "application/json"})
-    assert StoredRequest.of(webhook).webhook(NOON) == webhook
+    assert StoredRequest.of(webhook).webhook(NOON, Counting()) == webhook
 
 
 @pytest.mark.parametrize("body", ["a", "e30", "-_8=", "\u00e9\u00e9\u00e9\u00e9"])
 def test_damaged_request(body: str) -> None:
     """A stored body that is no base64 is an empty one, which no vendor's module can read."""
-    assert StoredRequest(body=body).webhook(NOON).body == b""
+    assert StoredRequest(body=body).webhook(NOON, Counting()).body == b""
 
 
 # The wait

@@ -64,6 +64,9 @@ EVENTS: dict[str, Event] = {
         state="ended",
         version="2026-11-06T08:00:00.000Z/2026-11-06T08:00:00.000Z",
     ),
+    "under-contract": like_approved(
+        event_id="5f8e1c9a-7b2d-4e3f-a6c1-0d9b8e7f6a59:8d2f6b1e-4c3a-4e5d-9f70-1a2b3c4d5e6f"
+    ),
     "resource-as-array": like_approved(
         event_id="e5d4c3b2-a190-4877-9e6d-5c4b3a291817:7c6b5a49-3827-4160-8f9e-0d1c2b3a4958",
         leave_id="7c6b5a49-3827-4160-8f9e-0d1c2b3a4958",

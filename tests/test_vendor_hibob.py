@@ -38,6 +38,11 @@ EVENTS: dict[str, Event] = {
     "deleted": notice("deleted", "32832858"),
     "imported": notice("imported", "32832860"),
     "requested": notice("requested", "32832855"),
+    "set-end-date": notice("setEndDate", "32832853"),
+    "half-days": notice("approved", "32832861"),
+    "two-hours": notice("approved", "32832862"),
+    "hours-on-range": notice("approved", "32832863"),
+    "different-days": notice("approved", "32832864"),
     "updated": UPDATED,
     "employee-updated": Ignored(reason="other_event"),
 }
@@ -95,7 +100,7 @@ def test_events_are_no_pings() -> None:
     assert not any(hibob.is_ping(content("hibob", name)) for name in EVENTS)
 
 
-@pytest.mark.parametrize("bad", ["../../people", "1?x=2", "", "x" * 65, "1%2f2", "1\n"])
+@pytest.mark.parametrize("bad", ["../../people", "1?x=2", "", "x" * 65, "1%2f2", "1\n2"])
 @pytest.mark.parametrize("field", ["timeoffRequestId", "employeeId", "previousRequestId"])
 def test_ids_that_would_be_paths(field: str, bad: str) -> None:
     """Ids become parts of a path of HiBob's API: nothing but an id is accepted."""
@@ -134,6 +139,10 @@ class Bob:
         """Asked each time."""
         assert employee == KIM
         return ask()
+
+    def name(self, kind: str, id: str, ask: Callable[[], Mapping[str, str]]) -> str | None:  # noqa: A002
+        """HiBob names its policies in the request."""
+        raise AssertionError(kind, id, ask)
 
     def setting(self, name: str) -> str:
         """HiBob's paths hold nothing but ids."""
@@ -302,24 +311,81 @@ def test_open_ended(field: str) -> None:
     found = request(endDate=None)
     del found["type"]
     change = fetched({**found, field: "openEnded"})
-    assert (change.open_ended, change.end, change.every_day_part) == (True, None, False)
+    assert (change.open_ended, change.end, change.each_day) == (True, None, None)
 
 
 @pytest.mark.parametrize(
     ("portions", "parts"),
     [
-        ({"startPortion": "afternoon"}, (True, False, False)),
-        ({"endPortion": "morning"}, (False, True, False)),
-        ({"startPortion": None, "endPortion": None}, (False, False, False)),
-        ({"type": "hours"}, (False, False, True)),
-        ({"type": "portionOnRange"}, (False, False, True)),
-        ({"type": "percentageOnRange"}, (False, False, True)),
+        ({"startDatePortion": "afternoon"}, (True, False)),
+        ({"endDatePortion": "morning"}, (False, True)),
+        ({"startDatePortion": None, "endDatePortion": None}, (False, False)),
+        ({"startDatePortion": None, "startPortion": "afternoon"}, (True, False)),
     ],
 )
-def test_portions(portions: dict[str, Any], parts: tuple[bool, bool, bool]) -> None:
-    """Parts of the first and last day are told apart from leave that takes a part of every day."""
+def test_portions(portions: dict[str, Any], parts: tuple[bool, bool]) -> None:
+    """Parts of the first and the last day are told apart."""
     change = fetched(request(**portions))
-    assert (change.first_day_part, change.last_day_part, change.every_day_part) == parts
+    assert (change.first_day_part, change.last_day_part) == parts
+
+
+def test_portions_of_the_list_of_changes() -> None:
+    """The names of `/requests/changes` are read where those of the single request are not there."""
+    found = request()
+    del found["startDatePortion"], found["endDatePortion"]
+    change = fetched({**found, "startPortion": "afternoon", "endPortion": "morning"})
+    assert (change.first_day_part, change.last_day_part) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "each_day"),
+    [
+        ({"type": "hours", "hoursOnDate": 2}, (2, "hours")),
+        ({"type": "hours"}, (0.5, "days")),
+        ({"type": "hoursOnRange", "dailyHours": "7", "dailyMinutes": 30}, (7.5, "hours")),
+        ({"type": "portionOnRange", "dayPortion": "morning"}, (0.5, "days")),
+        ({"type": "percentageOnRange", "percentageOfDay": 40}, (0.4, "days")),
+        (
+            {"type": "specificHoursDayDurations", "localStartTime": "09:15:00", "localEndTime": "12:00:00"},
+            (2.75, "hours"),
+        ),
+        ({"type": "DifferentDayDurations"}, (0.5, "days")),
+    ],
+)
+def test_part_of_every_day(fields: dict[str, Any], each_day: tuple[float, str]) -> None:
+    """What a request takes of each of its days is what its type says; a part where it says nothing."""
+    found = fetched(request(**fields)).each_day
+    assert found
+    assert (found.value, found.unit) == each_day
+
+
+def test_day_by_day() -> None:
+    """A request of different days names each: by hours, by times, or by a portion."""
+    durations = [
+        {"date": "2027-04-05", "hours": 7, "minutes": 45},
+        {"date": "2027-04-06", "dayDuration": {"localStartTime": "08:30:00", "localEndTime": "16:00:00"}},
+        {"date": "2027-04-07", "dayDuration": {"portion": "all_day"}},
+        {"date": "2027-04-08", "dayDuration": {"portion": "vacant"}},
+        {"date": "2027-04-09"},
+    ]
+    change = fetched(request(type="differentSpecificHoursDayDurations", durations=durations))
+    said = [(day.on[8:], day.value, day.unit) for day in change.days]
+    by_the_hour = [("05", 7.75, "hours"), ("06", 7.5, "hours")]
+    assert said == [*by_the_hour, ("07", 1, "days"), ("08", 0, "days"), ("09", 0.5, "days")]
+
+
+def test_nested_range() -> None:
+    """The dates may stand in a range of their own."""
+    found = request()
+    names = ("startDate", "startDatePortion", "endDate", "endDatePortion")
+    inside = {name: found.pop(name) for name in names}
+    assert fetched({**found, "dateRange": inside}) == CHANGE
+
+
+def test_unknown_type() -> None:
+    """A type of request that nobody documented is refused."""
+    with pytest.raises(Unparseable, match="type: unknown"):
+        fetched(request(type="lunarMonths"))
 
 
 def test_answers_with_unknown_fields() -> None:

@@ -7,7 +7,18 @@ import pytest
 
 from relay import vendors
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored, LeaveChange, SensorReading, Unread, Webhook, iso
+from relay.events import (
+    BadgeEvent,
+    Counting,
+    Event,
+    Ignored,
+    LeaveChange,
+    SensorReading,
+    Unread,
+    Webhook,
+    iso,
+)
+from relay.vendors.common import unwrapped
 from relayctl import samples
 from tests.recorded import Api, asked, events, webhook
 from tests.rig import NOON, sample
@@ -38,10 +49,22 @@ EXPECTED: dict[str, list[str]] = {
     "envoy employee-sign-out": ["badge out loc-sydney by 50120 at 11-03 05:00:00"],
     "envoy invite": ["ignored other_event"],
     "envoy sign-in": ["badge in loc-sydney by 50120 at 11-02 22:30:00"],
+    "envoy sign-in-utc": ["badge in loc-sydney by 50121 at 11-02 22:30:00"],
     "envoy sign-out": ["badge out loc-sydney by 50120 at 11-02 23:45:10"],
     "factorial approve": ["approved 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-03"],
+    "factorial approve-days": [
+        (
+            "approved 71007 jo@example.com 2027-06-07..2027-06-09 Holidays 2026-11-03 06-07=1d "
+            "06-08=0.5d 06-09=1d"
+        )
+    ],
     "factorial approve-half-day": [
         "approved 71006 jo@example.com 2027-06-07..2027-06-07 Holidays 2026-11-03 first last"
+    ],
+    "factorial bulk_delete-one": ["ended 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-04"],
+    "factorial bulk_delete-several": [
+        "ended 71001 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-04",
+        "ended 71002 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-04",
     ],
     "factorial create-approved": ["approved 71002 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-03"],
     "factorial create-open-ended": [
@@ -52,6 +75,7 @@ EXPECTED: dict[str, list[str]] = {
     "factorial reject": ["ended 71004 jo@example.com 2027-06-07..2027-06-11 Holidays 2026-11-03 declined"],
     "genea access-granted": ["badge ? 000000000001 by gia@example.com at 11-02 22:45:38"],
     "genea access-granted-at-door": ["badge ? 000000000001 by gia@example.com at 11-02 22:45:38"],
+    "genea access-granted-unlocked": ["badge ? 000000000001 by gia@example.com at 11-02 22:45:38"],
     "genea audit": ["ignored other_event"],
     "genea denied": ["ignored denied"],
     "generic badge-in": ["badge in north by sam@example.com at 11-02 22:49:35"],
@@ -67,62 +91,93 @@ EXPECTED: dict[str, list[str]] = {
     ],
     "generic reading": ["reading desk-7: 1, True, at 11-02 22:49:35"],
     "gusto approved": [
-        "approved 00000001 max@example.com 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-18 01-19"
+        "approved 00000001 max@example.com None..None vacation now 01-14=8h 01-15=8h 01-18=2h 01-19=8h"
     ],
     "gusto company-updated": ["ignored other_event"],
-    "gusto created": ["requested 00000002 2027-01-14..2027-01-19 vacation now 01-14 01-15 01-18 01-19"],
+    "gusto created": ["requested 00000002 None..None vacation now 01-14=8h 01-15=8h 01-18=2h 01-19=8h"],
     "gusto declined": [
-        "ended 00000003 max@example.com 2027-01-14..2027-01-19 vacation now declined 01-14 01-15 01-18 01-19"
+        "ended 00000003 max@example.com None..None vacation now declined 01-14=8h 01-15=8h 01-18=2h 01-19=8h"
     ],
     "gusto deleted": ["ended 00000004 None..None now"],
-    "keypay approved": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
-    "keypay cancelled": ["ended 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
+    "keypay approved": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000 total=38h"],
+    "keypay cancelled": ["ended 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000 total=38h"],
     "keypay employee-updated": ["ignored other_event"],
-    "keypay pending": ["requested 3002 2027-09-06..2027-09-10 Annual Leave /0000"],
-    "keypay second-attempt": ["approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000"],
+    "keypay pending": ["requested 3002 2027-09-06..2027-09-10 Annual Leave /0000 total=38h"],
+    "keypay second-attempt": [
+        "approved 3001 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000 total=38h"
+    ],
     "keypay several": [
-        "approved 3003 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000",
-        "ended 3004 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0001 declined",
+        "approved 3003 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0000 total=38h",
+        "ended 3004 ash@example.com 2027-09-06..2027-09-10 Annual Leave /0001 declined total=38h",
         "ignored other_event",
     ],
-    "merge approved": ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"],
-    "merge cancelled": ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04"],
-    "merge deleted": ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04"],
+    "keypay two-hours": ["approved 3005 ash@example.com 2027-04-05..2027-04-05 Annual Leave /0000 total=2h"],
+    "keypay two-hours-nz": [
+        "approved 3006 ash@example.com 2027-04-05..2027-04-05 Annual Leave /0000 total=2h"
+    ],
+    "merge approved": [
+        "approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03 total=5d"
+    ],
+    "merge cancelled": ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04 total=5d"],
+    "merge deleted": ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04 total=5d"],
     "merge employee-changed": ["ignored other_event"],
     "merge expanded-employee": [
-        "approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"
+        "approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03 total=5d"
     ],
-    "merge requested": ["requested 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03"],
-    "paylocity approved": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now"],
+    "merge requested": ["requested 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03 total=5d"],
+    "paylocity approved": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now each=8h"],
     "paylocity older-form": ["approved HASH jane@example.com 2027-03-01..2027-03-03 now"],
-    "paylocity two-hours": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now every"],
-    "peopleforce approve": ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03"],
-    "peopleforce create-approved": [
-        "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03"
+    "paylocity two-hours": ["approved HASH jane@example.com 2027-02-16..2027-02-16 now each=2h"],
+    "peopleforce approve": [
+        "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=1d 08-03=1d"
     ],
-    "peopleforce create-pending": ["requested 1062480 2027-08-02..2027-08-03 Vacation 2026-11-03"],
+    "peopleforce create-approved": [
+        "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=1d 08-03=1d"
+    ],
+    "peopleforce create-pending": [
+        "requested 1062480 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=1d 08-03=1d"
+    ],
     "peopleforce employee-created": ["ignored other_event"],
     "peopleforce half-day": [
-        "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 first"
+        "approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=0.5d 08-03=1d"
+    ],
+    "peopleforce half-day-between": [
+        (
+            "approved 1062481 lee@example.com 2027-01-04..2027-01-06 Vacation 2026-11-03 01-04=1d "
+            "01-05=0.5d 01-06=1d"
+        )
     ],
     "peopleforce reject": [
-        "ended 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 declined"
+        "ended 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 declined 08-02=1d 08-03=1d"
     ],
-    "peopleforce withdraw": ["ended 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03"],
-    "personio approved": ["approved 00000001 alex@example.com 2027-05-03..2027-05-07 Vacation now"],
+    "peopleforce withdraw": [
+        "ended 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=1d 08-03=1d"
+    ],
+    "personio approved": [
+        (
+            "approved 00000001 alex@example.com 2027-05-03..2027-05-07 Vacation now 05-03=1d 05-04=1d "
+            "05-05=1d 05-06=1d 05-07=1d"
+        )
+    ],
     "personio attendance": ["ignored other_event"],
     "personio created": ["requested 00000002 2027-05-03..2027-05-07 Vacation now"],
     "personio deleted": ["ended 00000004 None..None now"],
     "personio half-days": [
-        "approved 00000005 alex@example.com 2027-05-03..2027-05-07 Vacation now first last"
+        (
+            "approved 00000005 alex@example.com 2027-05-03..2027-05-07 Vacation now first last "
+            "05-03=0.5d 05-04=1d 05-05=1d 05-06=1d 05-07=0.5d"
+        )
     ],
     "personio rejected": ["ended 00000003 alex@example.com 2027-05-03..2027-05-07 Vacation now declined"],
+    "personio two-hours": ["approved 00000006 alex@example.com 2027-06-14..2027-06-14 Vacation now each=2h"],
     "unifi access-granted": [
         "badge ? b00d40d99ecf by d62e92fd-91aa-44c2-9b36-6d674a4b74d0 at 11-04 04:00:00"
     ],
+    "unifi answered-call": ["badge ? b00d40d99ecf by None at 11-04 04:00:00"],
     "unifi button": ["badge ? b00d40d99ecf by None at 11-04 04:00:00"],
     "unifi denied": ["ignored denied"],
     "unifi doorbell": ["ignored other_event"],
+    "unifi remote": ["badge ? b00d40d99ecf by None at 11-04 04:00:00"],
     "vacationtracker approved": [
         "approved t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now"
     ],
@@ -133,13 +188,24 @@ EXPECTED: dict[str, list[str]] = {
     "vacationtracker denied": [
         "ended t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now declined"
     ],
-    "vacationtracker part-day": [
-        "approved t-a1b2c3 ira@example.com 2027-03-22..2027-03-22 Paid Time Off now every"
+    "vacationtracker expired": [
+        "ended t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now declined"
     ],
+    "vacationtracker part-day": [
+        "approved t-a1b2c3 ira@example.com 2027-03-22..2027-03-22 Paid Time Off now each=0.5d"
+    ],
+    "vacationtracker part-of-days": [
+        (
+            "approved t-a1b2c3 ira@example.com 2027-03-22..2027-03-23 Paid Time Off now 03-22=4h "
+            "03-23=8h each=0.5d"
+        )
+    ],
+    "vergesense trigger-motion": ["ignored other_event"],
     "vergesense space-availability": ["reading EG7859.43: None, True, at 11-02 22:37:45"],
     "vergesense space-available": ["reading EG7859.43: None, False, at 11-02 23:37:45"],
     "vergesense space-report": ["reading EG7859.43: 3, True, at 11-02 22:31:45"],
     "vergesense space-report-empty": ["reading EG7859.43: 0, False, at 11-02 23:31:45"],
+    "vergesense space-without-reference": ["reading 602439: None, False, at 11-02 23:37:45"],
     "vergesense trigger": ["ignored other_event"],
 }
 
@@ -153,7 +219,7 @@ def said(event: Event) -> str:
         case SensorReading():
             return f"reading {event.sensor}: {event.people}, {event.occupied}, at {event.at:%m-%d %H:%M:%S}"
         case LeaveChange():
-            flags = ("declined", "open_ended", "first_day_part", "last_day_part", "every_day_part")
+            flags = ("declined", "open_ended", "first_day_part", "last_day_part")
             set_ones = [name.removesuffix("_day_part") for name in flags if getattr(event, name)]
             words = (
                 event.state,
@@ -163,7 +229,9 @@ def said(event: Event) -> str:
                 event.type_name,
                 event.version.replace(NOW, "now")[:10],
                 *set_ones,
-                *(day[5:] for day in event.days),
+                *(f"{day.on[5:]}={day.value:g}{day.unit[0]}" for day in event.days),
+                event.each_day and f"each={event.each_day.value:g}{event.each_day.unit[0]}",
+                event.total and f"total={event.total.value:g}{event.total.unit[0]}",
             )
             return " ".join(word for word in words if word)
         case Ignored():
@@ -254,7 +322,7 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         "factorial",
         "approve",
         {"hours_amount_in_cents": 200, "finish_on": "2027-06-07"},
-        ["approved 71001 jo@example.com 2027-06-07..2027-06-07 Holidays 2026-11-03 every"],
+        ["approved 71001 jo@example.com 2027-06-07..2027-06-07 Holidays 2026-11-03 total=2h"],
     ),
     (
         "factorial",
@@ -272,32 +340,32 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
             "data__end_time": "2027-07-05T11:00:00Z",
             "data__status": "approved",
         },
-        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 every"],
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 total=2h"],
     ),
     (
         "merge",
         "approved",
         {"data__employee": None},
-        ["approved 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03"],
+        ["approved 00000001 2027-07-05..2027-07-09 VACATION 2026-11-03 total=5d"],
     ),
     # Merge: whole days counted in hours, half a day, and the end of what was never approved.
     (
         "merge",
         "approved",
         {"data__units": "HOURS", "data__amount": 40},
-        ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03"],
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-03 total=40h"],
     ),
     (
         "merge",
         "approved",
         {"data__amount": 0.5, "data__end_time": "2027-07-05T00:00:00Z"},
-        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 every"],
+        ["approved 00000001 pat@example.com 2027-07-05..2027-07-05 VACATION 2026-11-03 total=0.5d"],
     ),
     (
         "merge",
         "deleted",
         {"data__status": "REQUESTED"},
-        ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04 declined"],
+        ["ended 00000001 pat@example.com 2027-07-05..2027-07-09 VACATION 2026-11-04 declined total=5d"],
     ),
     # Factorial: whole days counted in hours, and a pending leave that is deleted.
     (
@@ -328,21 +396,27 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
             "hoursPerDay": 24.0,
             "employeeWorkEMailAddress": None,
         },
-        ["approved HASH 2027-02-16..2027-02-18 now"],
+        ["approved HASH 2027-02-16..2027-02-18 now each=24h"],
     ),
     # PeopleForce: hours.
     (
         "peopleforce",
         "approve",
         {"data__attributes__unit": "hours"},
-        ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 first last"],
+        ["approved 1062480 lee@example.com 2027-08-02..2027-08-03 Vacation 2026-11-03 08-02=1h 08-03=1h"],
     ),
-    # Vacation Tracker: the end of what was approved before, or may have been.
+    # Vacation Tracker: the end of what was approved before, and a refusal that says nothing of before.
+    (
+        "vacationtracker",
+        "denied",
+        {"wasApprovedBeforeAction": True},
+        ["ended t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now"],
+    ),
     (
         "vacationtracker",
         "denied",
         {"wasApprovedBeforeAction": None},
-        ["ended t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now"],
+        ["ended t-a1b2c3 ira@example.com 2027-03-22..2027-03-24 Paid Time Off now declined"],
     ),
 ]
 
@@ -393,14 +467,16 @@ def test_unreadable(vendor: str, name: str, changes: dict[str, Any], told: str) 
 def test_unreadable_answers(vendor: str, file: str, changes: dict[str, Any], told: str) -> None:
     """What a vendor's API answers is read as strictly as what it posts."""
     with pytest.raises(Unparseable, match=told):
-        events(vendor, file, Api(vendor, lambda answer: {**answer, **changes}))
+        events(vendor, file, Api(vendor, lambda answer: {**unwrapped(answer), **changes}))
 
 
 def test_brivo_security_actions() -> None:
     """A source that lists the actions which let somebody in takes those, and no other."""
     for action, reason in ((2004, None), (5064, "other_event")):
         payload = sample("brivo", "administrator-pulse", securityAction__securityActionId=action)
-        found = Webhook(body=samples.as_body(payload), received_at=NOON, security_actions=(2004,))
+        found = Webhook(
+            body=samples.as_body(payload), received_at=NOON, counting=Counting(security_actions=(2004,))
+        )
         (event,) = vendors.load("brivo").parse(found)
         assert (event.reason if isinstance(event, Ignored) else None) == reason
 
@@ -437,13 +513,12 @@ def test_gone() -> None:
     assert became("doorflow", payload) == ["ignored gone"]
 
 
-@pytest.mark.parametrize("topic", ["bulk_delete", "x"])
-def test_unknown_topic(topic: str) -> None:
+def test_unknown_topic() -> None:
     """A topic that nothing is known of is refused; without one the leave itself says what it is."""
     record = vendors.load("factorial")
     body = samples.body("factorial", "approve")
     with pytest.raises(Unparseable, match="URL"):
-        record.parse(Webhook(body=body, received_at=NOON, topic=topic))
+        record.parse(Webhook(body=body, received_at=NOON, topic="x"))
     (event,) = record.parse(Webhook(body=body, received_at=NOON))
     assert said(asked(record, event, Api("factorial"))[0]).startswith("approved 71001 jo@example.com")
 

@@ -40,6 +40,7 @@ EVENTS: dict[str, Event] = {
     ),
     "denied": Ignored(event_id="7c2f9e15-3b1a-4f0d-9e6c-5a8d1b4f7e20", reason="denied"),
     "door-opened": Ignored(event_id="90b6d3c4-5e2f-4a1b-8c7d-3f9e6a2b1d58", reason="door_state"),
+    "remote-unlock": Ignored(event_id="138e604c-e979-4dcb-8b56-e555098bd159", reason="remote"),
     "press-to-exit": Ignored(event_id="b4e8c7a9-1d6f-4c3e-a2b5-8d7f0e9c6a13", reason="anonymous"),
     "camera": Ignored(reason="other_event"),
 }
@@ -100,7 +101,7 @@ def test_every_credential(name: str) -> None:
 def test_other_notifications(name: str | None, why: str) -> None:
     """What moves nobody is ignored under a name of its own."""
     assert reason(notification_type=name) == why
-    assert len(DENIED) == len(GRANTED) + 1
+    assert len(DENIED) == len(GRANTED) + 2
 
 
 def test_unknown_credential() -> None:

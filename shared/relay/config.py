@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from relay.events import Direction
+from relay.events import Counting, Direction
 
 TimeOffType = Literal["holiday", "leave", "sick"]
 LocationType = Literal["level", "location", "place", "space", "zone"]
@@ -27,14 +27,24 @@ class Source(_Model):
     unmapped_doors: Literal["dead-letter", "ignore"] = Field(default="dead-letter", alias="unmappedDoors")
     enabled: bool = True
     part_days: Literal["skip", "whole"] = Field(default="skip", alias="partDays")
+    whole_day_hours: Annotated[float, Field(gt=0, le=24)] = Field(default=6, alias="wholeDayHours")
     time_off_types: dict[str, TimeOffType] = Field(default={}, alias="timeOffTypes")
     silent_after_hours: Annotated[int, Field(ge=0)] = Field(default=72, alias="silentAfterHours")
     security_actions: tuple[int, ...] = Field(default=(), alias="securityActions")
+    remote_unlocks: Literal["ignore", "count"] = Field(default="ignore", alias="remoteUnlocks")
+
+    @property
+    def counting(self) -> Counting:
+        """Which events count, as a vendor's parser takes it."""
+        return Counting(self.security_actions, remote_unlocks=self.remote_unlocks == "count")
 
     def time_off_type(self, name: str | None) -> TimeOffType:
-        """Calven's type for the vendor's type name, without regard to case; `leave` where none matches."""
-        known = {key.casefold(): value for key, value in self.time_off_types.items()}
-        return known.get((name or "").casefold(), "leave")
+        """Calven's type for the vendor's type name, whatever its case and the blanks around it.
+
+        It is `leave` where none matches.
+        """
+        known = {_plain(key): value for key, value in self.time_off_types.items()}
+        return known.get(_plain(name or ""), "leave")
 
 
 class Place(_Model):
@@ -102,3 +112,7 @@ class Config(_Model):
         """What Calven's audit log shall call a source; its name where nothing is configured."""
         found = self.sources.get(source)
         return (found and found.calven_source_id) or source
+
+
+def _plain(name: str) -> str:
+    return name.strip().casefold()

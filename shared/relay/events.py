@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from relay.errors import Unparseable
@@ -26,19 +34,31 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Counting:
+    """Which events of a source count as somebody's passage, where its configuration has a say.
+
+    `security_actions` are the ids of Brivo's actions, empty for the default; `remote_unlocks` says whether a
+    door that somebody opened from elsewhere counts.
+    """
+
+    security_actions: Sequence[int] = ()
+    remote_unlocks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """A request whose signature has been verified: all that a parser may look at.
 
     `body` is the raw body, `topic` the last path segment of the two-segment HRIS route, `headers` those that
     the vendor's module keeps, lower-cased, `received_at` the gateway's receipt time in Unix seconds.
-    `security_actions` are those that the source's configuration counts as passages; empty for the default.
+    `counting` is what the source's configuration says of which events count.
     """
 
     body: bytes
     received_at: float
     topic: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    security_actions: Sequence[int] = ()
+    counting: Counting = Counting()
 
 
 class _Event(BaseModel):
@@ -50,7 +70,7 @@ class BadgeEvent(_Event):
 
     `person` is an e-mail address or the vendor's id for the person, and a keyed hash from the moment that
     the pipeline takes it over; None for a passage that names nobody. `direction` is set only where the
-    vendor reports one.
+    vendor reports one. `undated` says that `at` is the delivery's time, since the event has none of its own.
     """
 
     form: Literal["badge"] = "badge"
@@ -59,6 +79,7 @@ class BadgeEvent(_Event):
     door: Id
     person: str | None = None
     direction: Direction | None = None
+    undated: Literal[True] | None = None
 
 
 class SensorReading(_Event):
@@ -78,14 +99,31 @@ class SensorReading(_Event):
         return self
 
 
+class Amount(_Event):
+    """How much time off: a number of hours, days or weeks of work."""
+
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    unit: Literal["hours", "days", "weeks"]
+
+
+class DayOff(Amount):
+    """How much of one day is taken off. `working` is how much of it is worked, where the vendor says so."""
+
+    on: str
+    working: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
 class LeaveChange(_Event):
     """What a leave became.
 
     `version` orders the changes of one leave: a text that sorts as time does. Where it begins with `/` the
     vendor gives no time, and the one when the event first came is put before it. `start` and `end` are the
     first ten characters of the vendor's dates (`YYYY-MM-DD`, both inclusive), the employee's calendar days.
-    `days` are the only days off between the two, where the vendor names each; empty for all of them.
     `replaces` names the leave of the same source that this one takes the place of.
+
+    How much of each day is taken is said in the vendor's way: `days` name each day; else `each_day` is taken
+    of every one, `total` of all together, and `first_day_part` and `last_day_part` say that only a part of
+    these two is.
     """
 
     form: Literal["leave"] = "leave"
@@ -94,15 +132,16 @@ class LeaveChange(_Event):
     state: LeaveState
     version: str
     declined: bool = False
-    email: Annotated[str, Field(max_length=320)] | None = None
+    email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=320)] | None = None
     start: str | None = None
     end: str | None = None
     open_ended: bool = False
     type_name: str | None = None
     first_day_part: bool = False
     last_day_part: bool = False
-    every_day_part: bool = False
-    days: Annotated[tuple[str, ...], Field(max_length=400)] = ()
+    days: Annotated[tuple[DayOff, ...], Field(max_length=1000)] = ()
+    each_day: Amount | None = None
+    total: Amount | None = None
     replaces: Id | None = None
 
 

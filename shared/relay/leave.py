@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from relay.config import Source
+from relay.days_off import span
 from relay.dynamo import Conflict, Item, Key, Table, Update
 from relay.errors import Contended, InvalidLeave
 from relay.events import LeaveChange
@@ -28,7 +29,6 @@ from relay.time_off import (
     recent_days,
     refused,
     runs,
-    span,
     to_send,
     wanted,
 )

@@ -8,7 +8,19 @@ from pydantic import ValidationError
 from relay import occupancy, vendors
 from relay.deadline import Deadline, Pace
 from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
-from relay.events import BadgeEvent, Event, Ignored, LeaveChange, Notice, Unread, Webhook, iso, unparseable
+from relay.events import (
+    BadgeEvent,
+    Counting,
+    Event,
+    Ignored,
+    LeaveChange,
+    Notice,
+    Unread,
+    Webhook,
+    iso,
+    unparseable,
+    utc,
+)
 from relay.runtime import Relay
 from relay.secrets import SourceSecret
 from relay.unprocessed import FAMILIES, Envelope, StoredRequest
@@ -60,7 +72,7 @@ class Opening:
         request = envelope.request or StoredRequest(body="")
         source = self._relay.config.current().sources.get(envelope.source)
         received_at = envelope.received_at.timestamp()
-        webhook = request.webhook(received_at, source.security_actions if source else ())
+        webhook = request.webhook(received_at, source.counting if source else Counting())
         try:
             events = vendors.load(envelope.vendor).parse(webhook)
         except vendors.UnknownVendor:
@@ -75,12 +87,17 @@ class Opening:
         return [self._dated(event, envelope) for event in events]
 
     def _dated(self, event: Event, envelope: Envelope) -> Event:
-        """The event, a leave change with a version that holds.
+        """The event, with a time that holds.
 
-        One without a time of its own counts from when it first came. One from ahead of its receipt counts as
-        `AHEAD_SECONDS` ahead: one wrong clock must not outlast every later change. Both follow from the
-        receipt, so that what waits in the queue does not grow newer there.
+        One without a time of its own counts from when it first came. A leave change from ahead of its receipt
+        counts as `AHEAD_SECONDS` ahead: one wrong clock must not outlast every later change. Both follow from
+        the receipt, so that what waits in the queue does not grow newer there.
         """
+        if isinstance(event, BadgeEvent) and event.undated:
+            first = self._relay.vendor_memory.first_seen(
+                envelope.source, event.event_id, event.at.timestamp()
+            )
+            return event.model_copy(update={"at": utc(first), "undated": None})
         if isinstance(event, Notice) and event.change is not None:
             change = self._dated(event.change, envelope)
             return event.model_copy(update={"change": change})

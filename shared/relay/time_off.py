@@ -13,10 +13,10 @@ from typing import TypeVar
 from uuid import uuid5
 
 from relay.config import Source, TimeOffType
+from relay.days_off import days_off, span
 from relay.errors import InvalidLeave
-from relay.events import EARLIEST, LATEST, NAMESPACE, LeaveChange, LeaveState
+from relay.events import NAMESPACE, LeaveChange, LeaveState
 
-LONGEST_DAYS = 400
 STATES: tuple[LeaveState, ...] = ("requested", "approved", "ended")
 """In the order in which they win at equal times."""
 ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+")
@@ -101,10 +101,10 @@ class TimeOff:
 
 def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
     """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
-    start, end, gaps, dated = None, None, frozenset[date](), True
+    off: list[date] = []
+    dated = True
     try:
-        start, end = _whole_days(change, source)
-        gaps = _gaps(change, start, end)
+        off = _days_away(change, source)
     except InvalidLeave:
         if change.state == "approved":
             raise
@@ -113,48 +113,19 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
         state=change.state,
         version=change.version,
         email=change.email if change.email and ADDRESS.fullmatch(change.email) else "",
-        start=start,
-        end=end,
-        gaps=gaps,
+        start=off[0] if off else None,
+        end=off[-1] if off else None,
+        gaps=frozenset(span(off[0], off[-1])) - frozenset(off) if off else frozenset(),
         type=source.time_off_type(change.type_name),
         recorded=today,
         dated=dated,
     )
 
 
-def _whole_days(change: LeaveChange, source: Source) -> tuple[date | None, date | None]:
-    if change.open_ended:
-        raise InvalidLeave("the leave has no end date", reason="open_ended")
-    try:
-        start, end = date.fromisoformat(change.start or ""), date.fromisoformat(change.end or "")
-    except ValueError:
-        raise InvalidLeave("start or end is missing or is no date", reason="invalid_dates") from None
-    if start < EARLIEST.date() or end >= LATEST.date():
-        raise InvalidLeave("start or end is in no year that leave is taken in", reason="invalid_dates")
-    if end < start:
-        raise InvalidLeave("the leave ends before it starts", reason="invalid_dates")
-    if (end - start).days >= LONGEST_DAYS:
-        raise InvalidLeave(f"the leave is longer than {LONGEST_DAYS} days", reason="invalid_dates")
-    if source.part_days == "whole":
-        return start, end
-    first, last = start + ONE_DAY * change.first_day_part, end - ONE_DAY * change.last_day_part
-    return (None, None) if change.every_day_part or last < first else (first, last)
-
-
-def _gaps(change: LeaveChange, start: date | None, end: date | None) -> frozenset[date]:
-    """The days from start to end that a change which names each day does not name."""
-    if not change.days or start is None or end is None:
-        return frozenset()
-    try:
-        named = {date.fromisoformat(day) for day in change.days}
-    except ValueError:
-        raise InvalidLeave("a day is no date", reason="invalid_dates") from None
-    return frozenset(day for day in span(start, end) if day not in named)
-
-
-def span(start: date, end: date) -> Iterator[date]:
-    """Every day from start to end, both included."""
-    return (start + timedelta(days=n) for n in range((end - start).days + 1))
+def _days_away(change: LeaveChange, source: Source) -> list[date]:
+    """The days that Calven is to hold, in order: the whole ones, and where the source says so all others."""
+    shares = days_off(change, source.whole_day_hours)
+    return [day for day, share in shares.items() if share == "whole" or source.part_days == "whole"]
 
 
 def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:

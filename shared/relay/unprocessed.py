@@ -12,7 +12,7 @@ from uuid import uuid4
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from relay.events import BadgeEvent, Event, SensorReading, Webhook
+from relay.events import BadgeEvent, Counting, Event, SensorReading, Webhook
 from relay.occupancy import Fact
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class StoredRequest(BaseModel):
         body = base64.b64encode(webhook.body).decode("ascii")
         return cls(body=body, topic=webhook.topic, headers=dict(webhook.headers))
 
-    def webhook(self, received_at: float, security_actions: Sequence[int] = ()) -> Webhook:
+    def webhook(self, received_at: float, counting: Counting) -> Webhook:
         """The webhook again. It was verified before it was stored."""
         try:
             body = base64.b64decode(self.body, validate=True)
@@ -77,7 +77,7 @@ class StoredRequest(BaseModel):
             topic=self.topic,
             headers=self.headers,
             received_at=received_at,
-            security_actions=security_actions,
+            counting=counting,
         )
 
 

@@ -113,6 +113,14 @@ class VendorClient:
             return email
         return None
 
+    def name(self, kind: str, id: str, ask: Callable[[], Mapping[str, str]]) -> str | None:  # noqa: A002
+        """What the vendor calls something: as it was within a day, else as `ask` finds it."""
+        known = self._memory.names(self._source, kind)
+        if id not in known:
+            known = ask()
+            self._memory.remember_names(self._source, kind, known)
+        return known.get(id)
+
     def setting(self, name: str) -> str:
         """A value of the secret's `api`, for a path."""
         if not (value := self._credentials.get(name)):

@@ -1,6 +1,7 @@
 """What the relay remembers of vendors' employees and events, so that it asks and decides only once.
 
 `vendor#<source>` / `email#<employee>` is an employee's e-mail address for a day after it was asked,
+`vendor#<source>` / `names#<kind>` what the vendor calls things of a kind, by id, for as long;
 `vendor#<source>` / `seen#<event>` when an event without a time of its own first came, for as long as a
 delivery of it may come again. `heard` / `<source>` is when a source was last heard of, to some minutes.
 `vendor#<source>` / `offered` holds, for a day, what a vendor handed over as
@@ -8,7 +9,7 @@ the secret of a source that has none yet.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,18 @@ class VendorMemory:
         values = {"email": email, "expires_at": int(self._clock()) + DAY_SECONDS}
         with suppress(TableUnavailable, Conflict):
             self._table.write([Update(key=self._key(source, f"email#{employee}"), set=values)])
+
+    def names(self, source: str, kind: str) -> Mapping[str, str]:
+        """The names of a kind by id, where they were asked within a day; none otherwise."""
+        key = self._key(source, f"names#{kind}")
+        item = self._table.get([key]).get(key)
+        return item["names"] if item and item["expires_at"] > self._clock() else {}
+
+    def remember_names(self, source: str, kind: str, names: Mapping[str, str]) -> None:
+        """Remember names; where that cannot be done they are asked again."""
+        values = {"names": dict(names), "expires_at": int(self._clock()) + DAY_SECONDS}
+        with suppress(TableUnavailable, Conflict):
+            self._table.write([Update(key=self._key(source, f"names#{kind}"), set=values)])
 
     def first_seen(self, source: str, event_id: str, at: float) -> float:
         """When an event first came, Unix seconds: `at` if that is now."""

@@ -117,7 +117,7 @@ def scale(stage: Stage, events: Events) -> list[Figure]:
         some = events.guests(WARM_UP + SCALE_EVENTS)
         return float(median(stage.called(BADGES, some, skip=WARM_UP)["us"]))
 
-    runs = {f"{doors:,} doors": partial(quiet, doors) for doors in versions}
+    runs: dict[str, Callable[[], float]] = {f"{doors:,} doors": partial(quiet, doors) for doors in versions}
     found = interleaved({**runs, "10,000 people": crowded})
     stage.point_to(versions[DOORS])
     base = found.pop(f"{DOORS:,} doors")

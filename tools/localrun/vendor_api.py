@@ -10,7 +10,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 
 EVENTS = Path(__file__).parents[2] / "events"
 
@@ -37,6 +37,8 @@ CALLS = (
     # https://developer.personio.de/reference/get_v2-absence-periods
     Call("personio", "/v2/auth/token", "token.json", auth="", method="POST"),
     Call("personio", "/v2/absence-periods/{absence}", "absence-{absence}.json", BEARER),
+    Call("personio", "/v2/absence-periods/{absence}/breakdowns", "breakdowns-{absence}.json", BEARER),
+    Call("personio", "/v2/absence-types", "absence-types.json", BEARER),
     Call("personio", "/v2/persons/{person}", "person-{person}.json", BEARER),
     # https://apidoc.factorialhr.com/docs/manage-webhooks
     Call(
@@ -69,6 +71,17 @@ def create(events: Path = EVENTS, calls: tuple[Call, ...] = CALLS) -> Starlette:
     return Starlette(
         routes=[Route(call.path, _endpoint(call, events), methods=[call.method]) for call in calls]
     )
+
+
+def answer_file(vendor: str, path: str, events: Path = EVENTS) -> Path | None:
+    """The file with the answer to a GET of one of a vendor's paths, None where there is none."""
+    for call in CALLS:
+        pattern, _, _ = compile_path(call.path)
+        found = pattern.match(path) if call.vendor == vendor and call.method == "GET" else None
+        if found:
+            file = events / vendor / "api" / call.file.format(**found.groupdict())
+            return file if file.is_file() else None
+    return None
 
 
 def _endpoint(call: Call, events: Path) -> Callable[[Request], Response]:

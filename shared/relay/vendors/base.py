@@ -26,6 +26,12 @@ class VendorApi(Protocol):
     def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
         """An employee's e-mail address: asked once a day, None where there is none. Raises likewise."""
 
+    def name(self, kind: str, id: str, ask: Callable[[], Mapping[str, str]]) -> str | None:  # noqa: A002
+        """What the vendor calls the thing of a kind with that id; `ask` gives all names by id, once a day.
+
+        None where there is no such id. Raises likewise.
+        """
+
     def setting(self, name: str) -> str:
         """A value of the secret's `api` that belongs into a path; raises `VendorRefused` without one."""
 

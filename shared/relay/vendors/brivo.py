@@ -1,22 +1,23 @@
 """Brivo: access events of an event subscription. Unsigned, so the URL carries a token.
 
 Follows https://apidocs.brivo.com/#api-Event_Subscription-EventSubscription and
-https://apidocs.brivo.com/#api-Events-EventModel. Not confirmed on live traffic: any header of the POST, and
-which `securityActionId`s mean that somebody was let in. The source's `securityActions` says so; without it an
-action counts that is no exception and whose text speaks of no refusal.
+https://apidocs.brivo.com/#api-Events-EventModel. `securityActionId` 2004 is "User Entry"; the source's
+`securityActions` names others that count. Not confirmed on live traffic: any header of the POST.
 """
 
 import re
 from collections.abc import Sequence
 
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
 from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_URL, Text
+from relay.vendors.common import TOKEN_IN_URL, Instant, Text
 
-REFUSED = re.compile("denied|rejected|failed|invalid|unauthorized", re.IGNORECASE)
-ADMINISTRATOR = re.compile("administrator", re.IGNORECASE)
+USER_ENTRY = 2004
+REFUSALS = (5012, 5018)
+"""An unknown card, and a failed access."""
+REFUSED = re.compile("denied|rejected|failed|invalid|unauthorized|unknown", re.IGNORECASE)
 
 
 class _Action(BaseModel):
@@ -42,7 +43,7 @@ class _Object(BaseModel):
 
 class _Access(BaseModel):
     uuid: Text
-    occurred: AwareDatetime
+    occurred: Instant
     door: _Object = Field(alias="eventObject")
     actor: _Named | None = None
 
@@ -56,7 +57,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     try:
         head = _Head.model_validate(payload)
-        if reason := _ignored(head, webhook.security_actions):
+        if reason := _ignored(head.action, head.object_type, webhook.counting.security_actions):
             return [Ignored(event_id=head.uuid, reason=reason)]
         access = _Access.model_validate(payload)
     except ValidationError as error:
@@ -64,16 +65,15 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     return [BadgeEvent(event_id=access.uuid, at=access.occurred, door=access.door.id, person=access.person())]
 
 
-def _ignored(head: _Head, allowed: Sequence[int]) -> str | None:
+def _ignored(action: _Action, object_type: str, counted: Sequence[int]) -> str | None:
     """Why an action counts for nobody's passage, or None."""
-    action = head.action
-    if head.object_type != "ACCESS_POINT":
+    if object_type != "ACCESS_POINT":
         return "other_event"
-    if allowed:
-        return None if action.id in allowed else "other_event"
-    if action.exception or REFUSED.search(action.action):
+    if action.id in counted:
+        return None
+    if action.exception or action.id in REFUSALS or REFUSED.search(action.action):
         return "denied"
-    return "other_event" if ADMINISTRATOR.search(action.action) else None
+    return None if not counted and action.id == USER_ENTRY else "other_event"
 
 
 VENDOR = Vendor(
@@ -82,10 +82,10 @@ VENDOR = Vendor(
     families=("access-control",),
     docs="https://apidocs.brivo.com/#api-Event_Subscription-EventSubscription",
     signature="none: `?token=` in the URL",
-    forwards="access events whose action is in `securityActions`, or by default is no refusal",
-    ignores="exceptions, refusals, administrators' actions, objects that are no access point",
+    forwards="access events whose action is in `securityActions`, by default 2004 (User Entry)",
+    ignores="every other action, exceptions, objects that are no access point",
     direction="door",
-    confidence="low",
+    confidence="medium",
     scheme=TOKEN_IN_URL,
     parse=parse,
     queued_status=200,

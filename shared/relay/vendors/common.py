@@ -1,21 +1,29 @@
-"""What several vendors' modules share: kinds of fields, times, and the address of an employee."""
+"""What several vendors' modules share: kinds of fields, times, words, and the address of an employee.
+
+Vendors are careless about blanks, about numbers as text and about how a time is written: all of that is read.
+A word that nobody documented is not: it is refused with the name of its field.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from email.utils import parsedate_to_datetime
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 from pydantic_core import to_json
 
 from relay.errors import Unparseable
 from relay.events import (
     EARLIEST,
     LATEST,
+    Amount,
+    DayOff,
     Event,
     LeaveChange,
     Notice,
     Unread,
+    iso,
     iso_ms,
     milliseconds,
     unparseable,
@@ -23,13 +31,42 @@ from relay.events import (
 from relay.signatures import AnyOf, Basic, HeaderToken, QueryToken
 from relay.vendors.base import VendorApi
 
-Text = Annotated[str, Field(coerce_numbers_to_str=True, min_length=1, max_length=150)]
-"""An id that may be written as a number."""
-PathId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$", coerce_numbers_to_str=True)]
-"""An id that goes into a path of the vendor's API."""
+M = TypeVar("M", bound=BaseModel)
+V = TypeVar("V")
 
-WHOLE_DAY_HOURS = 6.0
-"""Fewer hours than these on a day are part of a day."""
+
+def without_blanks(value: Any) -> Any:
+    """Text without the blanks around it; anything else as it is."""
+    return value.strip() if isinstance(value, str) else value
+
+
+def _as_iso(value: Any) -> Any:
+    """A time's text as ISO 8601, where it is another one that vendors write; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.upper().endswith((" UTC", " GMT")) and text[:1].isdigit():
+        return text[:-4] + "Z"
+    try:
+        return parsedate_to_datetime(text) if text[:1].isalpha() else text
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return text
+
+
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=150),
+    Field(coerce_numbers_to_str=True),
+]
+"""An id that may be written as a number."""
+PathId = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]{1,64}$"),
+    Field(coerce_numbers_to_str=True),
+]
+"""An id that goes into a path of the vendor's API."""
+Instant = Annotated[AwareDatetime, BeforeValidator(_as_iso)]
+"""A time with its zone: ISO 8601, the same with `UTC` behind it, or as in RFC 1123."""
 
 BEARER, QUERY = HeaderToken("authorization", prefix="Bearer "), QueryToken()
 _OTHERS = (Basic(), HeaderToken("authorization"), HeaderToken("x-api-key"))
@@ -41,8 +78,9 @@ TOKEN_IN_URL = AnyOf((QUERY, BEARER, *_OTHERS))
 
 def instant(text: str | None) -> datetime | None:
     """An aware time, UTC where it names no zone; None where it is no time, or one out of range."""
+    found = _as_iso(text or "")
     try:
-        at = datetime.fromisoformat(text or "")
+        at = found if isinstance(found, datetime) else datetime.fromisoformat(found)
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
@@ -57,7 +95,74 @@ def version(text: str | None) -> str | None:
 
 def day(text: str | None) -> str | None:
     """The calendar day of a date or date-time: its first ten characters, never converted."""
-    return text[:10] if text else None
+    return (text or "").strip()[:10] or None
+
+
+def known(words: Mapping[str, V], word: str | None, field: str) -> V:
+    """What a vendor's word means, in whatever case; `words` has them in lower case.
+
+    Raises `Unparseable`, with the field's name, for a word that is none of them.
+    """
+    try:
+        return words[(word or "").strip().lower()]
+    except KeyError:
+        raise Unparseable(f"{field}: unknown") from None
+
+
+def hours(value: float | None) -> Amount | None:
+    """So many hours; None where none are given."""
+    return None if value is None else Amount(value=value, unit="hours")
+
+
+PART_OF_A_DAY = Amount(value=0.5, unit="days")
+"""Of each day a part, nobody says how much."""
+
+
+UNITS: Mapping[str, Literal["days", "hours"]] = {
+    "": "days",
+    "day": "days",
+    "days": "days",
+    "hour": "hours",
+    "hours": "hours",
+}
+
+
+def day_off(on: str | None, value: float | None, unit: str | None, field: str) -> DayOff:
+    """One day of a leave by the vendor's unit, days where it names none; raises `Unparseable`."""
+    try:
+        return DayOff(on=day(on) or "", value=value or 0, unit=known(UNITS, unit, field))
+    except ValidationError as error:
+        raise unparseable(error) from None
+
+
+def read(model: type[M], found: Any) -> M:
+    """What an API answered as a model; raises `Unparseable`."""
+    try:
+        return model.model_validate(found)
+    except ValidationError as error:
+        raise unparseable(error) from None
+
+
+def unwrapped(found: Any) -> Any:
+    """What an API answers for one thing: by itself, under `data` or `_data`, or alone in a list there."""
+    for name in ("data", "_data"):
+        inner = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(inner, list) and len(inner) == 1:
+            [inner] = inner
+        if isinstance(inner, Mapping):
+            return inner
+    return found
+
+
+def gone(notice: Notice, api: VendorApi) -> LeaveChange:
+    """The leave of a notice as ended, by the time of asking: what it has become where nothing is found."""
+    return LeaveChange(
+        event_id=notice.event_id,
+        leave_id=notice.subject,
+        state="ended",
+        version=iso(api.now()),
+        replaces=notice.replaces,
+    )
 
 
 def segment(text: str) -> str:
@@ -103,11 +208,10 @@ def about(employee: str | None, change: LeaveChange) -> Event:
 
 
 def field(found: Any, *names: str) -> str | None:
-    """The first text under one of these keys, of an object that may be wrapped in `data`."""
-    inner = found.get("data") if isinstance(found, Mapping) else None
-    for node in (found, inner):
+    """The first text under one of these keys, of an object that may be wrapped."""
+    for node in (found, unwrapped(found)):
         for name in names:
             value = node.get(name) if isinstance(node, Mapping) else None
-            if isinstance(value, str) and value:
-                return value
+            if isinstance(value, str) and value.strip():
+                return value.strip()
     return None

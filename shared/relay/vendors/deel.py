@@ -2,10 +2,11 @@
 
 Follows https://developer.deel.com/docs/webhooks-get-started and the pages `webhook-time-off-created`,
 `-reviewed`, `-updated` and `-deleted` of https://developer.deel.com/api. Not confirmed on live traffic: the
-body of `time-off.deleted` beyond its two keys, and whether a delivery may carry several events.
+body of `time-off.deleted` beyond its two keys, whether a delivery may carry several events, and when a
+request stands under the id of its contract, which is read too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
@@ -23,15 +24,15 @@ from relay.events import (
 )
 from relay.signatures import Hmac, Part
 from relay.vendors.base import Vendor
-from relay.vendors.common import Text, version
+from relay.vendors.common import Text, day, known, version
 
 STATES: dict[str, LeaveState] = {
-    "REQUESTED": "requested",
-    "APPROVED": "approved",
-    "USED": "approved",
-    "REJECTED": "ended",
-    "CANCELED": "ended",
-    "CANCELLED": "ended",
+    "requested": "requested",
+    "approved": "approved",
+    "used": "approved",
+    "rejected": "ended",
+    "canceled": "ended",
+    "cancelled": "ended",
 }
 CHANGES = frozenset({"time-off.created", "time-off.reviewed", "time-off.updated"})
 DELETED = "time-off.deleted"
@@ -88,7 +89,7 @@ def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
     elif meta.event_type == DELETED or meta.event_type in CHANGES:
         found = body.data.resource
         if not isinstance(found, list):
-            yield _change(_Resource.model_validate(found), body, webhook)
+            yield _change(_Resource.model_validate(_request(found)), body, webhook)
             return
         for resource in found:
             yield _readable(resource, body, webhook)
@@ -96,10 +97,22 @@ def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
         yield Ignored(event_id=meta.tracking_id or "", reason="other_event")
 
 
+def _request(resource: object) -> object:
+    """The request itself, where it stands alone under the id of its contract."""
+    if not isinstance(resource, Mapping) or _is_request(resource):
+        return resource
+    inner = [value for value in resource.values() if isinstance(value, Mapping) and _is_request(value)]
+    return inner[0] if len(inner) == 1 else resource
+
+
+def _is_request(found: Mapping[str, object]) -> bool:
+    return "id" in found or "time_off_id" in found
+
+
 def _readable(resource: object, body: _Body, webhook: Webhook) -> Event:
     """The change of one resource among several; one that cannot be read as an event of its own."""
     try:
-        return _change(_Resource.model_validate(resource), body, webhook)
+        return _change(_Resource.model_validate(_request(resource)), body, webhook)
     except (ValidationError, Unparseable) as error:
         alone = body.model_copy(update={"data": body.data.model_copy(update={"resource": resource})})
         detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
@@ -108,20 +121,19 @@ def _readable(resource: object, body: _Body, webhook: Webhook) -> Event:
 
 def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
     meta = body.data.meta
-    status = "CANCELED" if meta.event_type == DELETED else (leave.status or "").upper()
-    if status not in STATES:
-        raise Unparseable("data.resource.status: unknown")
+    status = "canceled" if meta.event_type == DELETED else leave.status
+    state = known(STATES, status, "data.resource.status")
     sent = version(body.timestamp) or iso(webhook.received_at)
     changed = version(leave.updated_at) or sent
     return LeaveChange(
         event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
         leave_id=leave.id,
-        state=STATES[status],
-        declined=status == "REJECTED",
+        state=state,
+        declined=(status or "").strip().lower() == "rejected",
         version=f"{sent if meta.event_type == DELETED else changed}/{sent}",
         email=(leave.requester and leave.requester.work_email) or None,
-        start=leave.start_date and leave.start_date[:10],
-        end=leave.end_date and leave.end_date[:10],
+        start=day(leave.start_date),
+        end=day(leave.end_date),
         type_name=leave.type,
         first_day_part=bool(leave.start_date_is_half_day or leave.date_is_half_day),
         last_day_part=bool(leave.end_date_is_half_day or leave.date_is_half_day),

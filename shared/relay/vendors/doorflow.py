@@ -9,13 +9,13 @@ token changes when it is used.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Notice, Webhook, read_json, unparseable
 from relay.signatures import AnyOf, Clock, Hmac, Part
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import PathId, Text, each, segment
+from relay.vendors.common import Instant, PathId, Text, each, read, segment, unwrapped
 
 ADMITTED = frozenset({*range(10, 19), 70})
 REJECTED = frozenset({*range(20, 30), 71, 72, 73})
@@ -31,7 +31,7 @@ class _Notification(BaseModel):
 class _Event(BaseModel):
     id: Text
     event_code: int
-    created_at: AwareDatetime
+    created_at: Instant
     door_controller_id: Text | None = None
     channel_id: Text | None = None
     person_id: Text | None = None
@@ -59,10 +59,7 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     found = api.get(f"/api/3/events/{notice.subject}{query}")
     if found is None:
         return [Ignored(event_id=notice.event_id, reason="gone")]
-    try:
-        event = _Event.model_validate(found)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    event = read(_Event, unwrapped(found))
     if event.event_code not in ADMITTED:
         reason = "denied" if event.event_code in REJECTED else "other_event"
         return [Ignored(event_id=event.id, reason=reason)]

@@ -29,7 +29,7 @@ class _Location(BaseModel):
 
 
 class _Somewhere(BaseModel):
-    id: str | int | None = None
+    id: Text | None = None
 
 
 class _Meta(BaseModel):

@@ -2,23 +2,52 @@
 
 Follows https://apidoc.factorialhr.com/docs/manage-webhooks and
 https://apidoc.factorialhr.com/v2025-07-01/reference/post_webhooks-timeoff-leave-rejects. Subscribe each type
-to a URL of its own: `…/<source>/create`, `/update`, `/approve`, `/reject`, `/delete`. The employee's address
-is asked of Factorial's API. Not confirmed on live traffic: the body of `bulk_delete`, which becomes a dead
-letter.
+to a URL of its own: `…/<source>/create`, `/update`, `/approve`, `/reject`, `/delete` and `/bulk_delete`. The
+employee's address is asked of Factorial's API. Not confirmed on live traffic: whether the body of
+`bulk_delete` is one leave or a list of them (both are read), and whether a webhook's leave names its days.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import Event, LeaveChange, LeaveState, Notice, Webhook, iso, read_json, unparseable
+from relay.events import (
+    Amount,
+    DayOff,
+    Event,
+    LeaveChange,
+    LeaveState,
+    Notice,
+    Webhook,
+    iso,
+    read_json,
+    unparseable,
+)
 from relay.signatures import HeaderToken
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
+from relay.vendors.common import PathId, about, addressed, day, each, version
 
 API_VERSION = "2026-10-01"
-TOPICS = frozenset({"create", "update", "approve", "reject", "delete"})
+TOPICS = frozenset({"create", "update", "approve", "reject", "delete", "bulk_delete"})
+DELETED = ("delete", "bulk_delete")
+MOST_DAYS = 1.5
+"""No more units than these are a day's share; a day of more is counted in hours."""
+
+
+class _ByDay(BaseModel):
+    workable: dict[str, float] = Field(default={}, alias="workable_units_by_day")
+    used: dict[str, float] = Field(default={}, alias="used_units_by_day")
+
+    def days(self) -> list[DayOff]:
+        """What is taken of each day, in hours where the units of a day are that many."""
+        units = [*self.workable.values(), *self.used.values()]
+        unit = "hours" if max(units, default=0) > MOST_DAYS else "days"
+        return [
+            DayOff(on=day(on) or "", value=used, unit=unit, working=self.workable.get(on))
+            for on, used in self.used.items()
+        ]
 
 
 class _Leave(BaseModel):
@@ -33,10 +62,20 @@ class _Leave(BaseModel):
     created_at: str | None = None
     updated_at: str | None = None
     deleted_at: str | None = None
+    by_day: _ByDay | None = Field(default=None, alias="duration_by_day_attributes")
+
+    def is_single(self) -> bool:
+        """Whether it is leave of one day."""
+        return day(self.start_on) == day(self.finish_on)
+
+    def hours(self) -> Amount | None:
+        """The hours of a leave of one day, where it is one of hours."""
+        hundredths = self.hours_amount_in_cents or 0
+        return Amount(value=hundredths / 100, unit="hours") if self.is_single() and hundredths > 0 else None
 
     def state(self, topic: str | None) -> LeaveState:
         """What the topic says, where it decides; else what `approved` says (None is pending)."""
-        if topic in ("reject", "delete") or self.deleted_at or self.approved is False:
+        if topic in ("reject", *DELETED) or self.deleted_at or self.approved is False:
             return "ended"
         return "approved" if topic == "approve" or self.approved else "requested"
 
@@ -44,36 +83,43 @@ class _Leave(BaseModel):
         """Whether this is the end of a leave that was pending, or its rejection."""
         if self.state(topic) != "ended":
             return False
-        return topic == "reject" or self.approved is None or (not self.approved and topic != "delete")
+        return topic == "reject" or self.approved is None or (not self.approved and topic not in DELETED)
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """The leave as it is now: of an employee whose address is still to be asked, unless it is pending."""
+    """Each leave as it is now: of an employee whose address is still to be asked, unless it is pending."""
     payload = read_json(webhook.body)
     topic = webhook.topic
     if topic is not None and topic not in TOPICS:
-        raise Unparseable("the URL's last segment is none of create, update, approve, reject, delete")
+        known_ones = "create, update, approve, reject, delete, bulk_delete"
+        raise Unparseable(f"the URL's last segment is none of {known_ones}")
+    leaves = payload if isinstance(payload, list) else [payload]
     try:
-        leave = _Leave.model_validate(payload)
-        changed = version(leave.deleted_at) or version(leave.updated_at) or iso(webhook.received_at)
-        single = leave.start_on == leave.finish_on
-        change = LeaveChange(
-            event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
-            leave_id=leave.id,
-            state=leave.state(topic),
-            declined=leave.never_approved(topic),
-            version=changed,
-            start=day(leave.start_on),
-            end=day(leave.finish_on),
-            open_ended=leave.finish_on is None,
-            type_name=leave.leave_type_name,
-            first_day_part=bool(leave.half_day) and (single or leave.half_day == "end_of_day"),
-            last_day_part=bool(leave.half_day) and (single or leave.half_day != "end_of_day"),
-            every_day_part=single and 0 < (leave.hours_amount_in_cents or 0) < WHOLE_DAY_HOURS * 100,
-        )
+        return list(each(leaves, lambda entry: _event(entry, webhook), lambda entry: entry))
     except ValidationError as error:
         raise unparseable(error) from None
-    return [about(leave.employee_id, change)]
+
+
+def _event(entry: Any, webhook: Webhook) -> Event:
+    leave, topic = _Leave.model_validate(entry), webhook.topic
+    changed = version(leave.deleted_at) or version(leave.updated_at) or iso(webhook.received_at)
+    half, single = bool(leave.half_day), leave.is_single()
+    change = LeaveChange(
+        event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
+        leave_id=leave.id,
+        state=leave.state(topic),
+        declined=leave.never_approved(topic),
+        version=changed,
+        start=day(leave.start_on),
+        end=day(leave.finish_on),
+        open_ended=leave.finish_on is None,
+        type_name=leave.leave_type_name,
+        first_day_part=half and (single or leave.half_day == "end_of_day"),
+        last_day_part=half and (single or leave.half_day != "end_of_day"),
+        days=tuple(leave.by_day.days()) if leave.by_day else (),
+        total=leave.hours(),
+    )
+    return about(leave.employee_id, change)
 
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:

@@ -1,27 +1,41 @@
 """Genea Access Control (Sequr): access granted.
 
 Follows https://help.getgenea.com/en/articles/1292571-genea-events-webhook and the vendor's sample client
-https://github.com/sequr/genea-webhook-client-sample. Not confirmed on live traffic: where a door is named
-(the vendor's sample names only the controller), and the actions of refused access, which are ignored.
+https://github.com/sequr/genea-webhook-client-sample. A badge at a door that stands unlocked, as lobbies do in
+office hours, has an action of its own. Not confirmed on live traffic: that each event names its `door`; the
+vendor's sample names only the controller.
 """
 
 from collections.abc import Sequence
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
 from relay.signatures import Hmac
 from relay.vendors.base import Vendor
-from relay.vendors.common import Text
+from relay.vendors.common import Instant, Text
 
 GRANTED = "SEQUR_ACCESS_GRANTED"
+COUNTED = frozenset({GRANTED, "SEQUR_ACCESS_GRANTED_ACCESS_POINT_UNLOCKED"})
+DENIED = "SEQUR_ACCESS_DENIED"
 
 
 class _Head(BaseModel):
     event_type: str
     event_action: str | None = None
     uuid: str = ""
+
+    def ignored(self) -> str | None:
+        """Why this is nobody's passage, or None; raises `Unparseable` for a grant that nobody documented."""
+        action = (self.event_action or "").strip().upper()
+        if self.event_type.strip().upper() != "ACCESS":
+            return "other_event"
+        if action.startswith(DENIED):
+            return "denied"
+        if action.startswith(GRANTED) and action not in COUNTED:
+            raise Unparseable("event_action: access granted in an unknown way")
+        return None if action in COUNTED else "other_event"
 
 
 class _Actor(BaseModel):
@@ -36,7 +50,7 @@ class _Named(BaseModel):
 
 class _Access(BaseModel):
     uuid: Text
-    event_time: AwareDatetime
+    event_time: Instant
     actor: _Actor | None = None
     door: _Named | None = None
     event_hw_info: _Named | str | None = None
@@ -55,9 +69,8 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     try:
         head = _Head.model_validate(payload)
-        if head.event_type != "ACCESS" or head.event_action != GRANTED:
-            denied = head.event_type == "ACCESS" and "DENIED" in (head.event_action or "")
-            return [Ignored(event_id=head.uuid, reason="denied" if denied else "other_event")]
+        if reason := head.ignored():
+            return [Ignored(event_id=head.uuid, reason=reason)]
         access = _Access.model_validate(payload)
     except ValidationError as error:
         raise unparseable(error) from None
@@ -71,7 +84,7 @@ VENDOR = Vendor(
     families=("access-control",),
     docs="https://help.getgenea.com/en/articles/1292571-genea-events-webhook",
     signature="`X-Sequr-Signature`, HMAC-SHA1",
-    forwards="`ACCESS` events that were granted",
+    forwards="`ACCESS` events that were granted, at unlocked doors too",
     ignores="refused access, `AUDIT` and other events",
     direction="door",
     confidence="medium",

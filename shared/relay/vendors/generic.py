@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import (
@@ -30,9 +30,10 @@ from relay.events import (
 )
 from relay.signatures import StandardWebhooks
 from relay.vendors.base import Vendor
-from relay.vendors.common import each
+from relay.vendors.common import PART_OF_A_DAY, Instant, each, without_blanks
 
 MOST = 100
+Day = Annotated[date, BeforeValidator(without_blanks)]
 
 
 class _Model(BaseModel):
@@ -44,7 +45,7 @@ class Badge(_Model):
 
     type: Literal["badge"]
     id: Id = Field(description="unique for each event; the same again where the event is sent again")
-    at: AwareDatetime = Field(description="when it happened, with a time zone")
+    at: Instant = Field(description="when it happened, with a time zone")
     door: Id = Field(description="the door's id, as `doors` of relay.yaml has it")
     person: Annotated[str, Field(min_length=1, max_length=320)] | None = Field(
         default=None, description="an e-mail address or any other id; kept as a keyed hash only"
@@ -65,7 +66,7 @@ class Reading(_Model):
 
     type: Literal["reading"]
     id: Id = Field(description="unique for each event; the same again where the event is sent again")
-    at: AwareDatetime = Field(description="when it was taken, with a time zone")
+    at: Instant = Field(description="when it was taken, with a time zone")
     sensor: Id = Field(description="the sensor's id, as `sensors` of relay.yaml has it")
     people: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None
@@ -84,7 +85,7 @@ class Leave(_Model):
     id: Id = Field(description="unique for each event; the same again where the event is sent again")
     leave: Id = Field(description="the leave's own id, the same for all that happens to it")
     state: LeaveState = Field(description="`ended` is declined, cancelled or deleted")
-    changed_at: AwareDatetime = Field(
+    changed_at: Instant = Field(
         ge=EARLIEST,
         lt=LATEST,
         alias="changedAt",
@@ -93,8 +94,8 @@ class Leave(_Model):
     email: Annotated[str, Field(max_length=320)] | None = Field(
         default=None, description="the employee's address; may be left out of the end of a known leave"
     )
-    start: date | None = Field(default=None, description="the first day off, the employee's calendar day")
-    end: date | None = Field(default=None, description="the last day off")
+    start: Day | None = Field(default=None, description="the first day off, the employee's calendar day")
+    end: Day | None = Field(default=None, description="the last day off")
     leave_type: Annotated[str, Field(max_length=200)] | None = Field(
         default=None, alias="leaveType", description="a name for `timeOffTypes` of relay.yaml"
     )
@@ -117,7 +118,7 @@ class Leave(_Model):
             type_name=self.leave_type,
             first_day_part=self.first_day_part,
             last_day_part=self.last_day_part,
-            every_day_part=self.every_day_part,
+            each_day=PART_OF_A_DAY if self.every_day_part else None,
             replaces=self.replaces,
         )
 

@@ -3,29 +3,19 @@
 Follows https://docs.gusto.com/embedded-payroll/docs/webhooks,
 https://docs.gusto.com/embedded-payroll/docs/time-off-request-events and
 https://docs.gusto.com/embedded-payroll/docs/time-off-requests. The first POST hands over the
-`verification_token`, with which all later ones are signed. A request names its days one by one. Not confirmed
-on live traffic: the whole answer of the two GETs.
+`verification_token`, with which all later ones are signed. A request names its days one by one, each with
+its hours, and its type as `policy_type`. Not confirmed on live traffic: the whole answer of the two GETs.
 """
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import (
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    Notice,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, changed, field
+from relay.vendors.common import PathId, changed, day_off, field, gone, known, read, unwrapped
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
@@ -55,7 +45,7 @@ class _Employee(BaseModel):
 class _Request(BaseModel):
     status: str
     days: dict[str, float] = {}
-    request_type: str | None = None
+    type_name: str | None = Field(default=None, validation_alias=AliasChoices("policy_type", "request_type"))
     employee: _Employee | None = None
     employee_uuid: PathId | None = None
 
@@ -94,34 +84,20 @@ def handshake(body: bytes) -> str | None:
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
-    ended = LeaveChange(
-        event_id=notice.event_id, leave_id=notice.subject, state="ended", version=iso(api.now())
-    )
+    ended = gone(notice, api)
     found = api.get(f"/v1/time_off/requests/{notice.subject}")
     if found is None:
         return [ended]
-    try:
-        request = _Request.model_validate(found)
-    except ValidationError as error:
-        raise unparseable(error) from None
-    if (status := request.status.lower()) not in STATES:
-        raise Unparseable("status: unknown")
-    state = STATES[status]
-    days = sorted(day for day, hours in request.days.items() if hours > 0)
-    part = {day for day in days if request.days[day] < WHOLE_DAY_HOURS}
+    request = read(_Request, unwrapped(found))
+    state = known(STATES, request.status, "status")
     return [
         changed(
             ended,
             state=state,
-            declined=status == "declined",
+            declined=request.status.strip().lower() == "declined",
             email=None if state == "requested" else _address(request.employee_id(), api),
-            start=days[0] if days else None,
-            end=days[-1] if days else None,
-            days=days,
-            type_name=request.request_type,
-            first_day_part=bool(days) and days[0] in part,
-            last_day_part=bool(days) and days[-1] in part,
-            every_day_part=len(part) == len(days),
+            days=[day_off(on, hours, "hours", "days") for on, hours in request.days.items()],
+            type_name=request.type_name,
         )
     ]
 

@@ -2,35 +2,26 @@
 
 Follows https://apidocs.hibob.com/reference/time-off-events-v2,
 https://apidocs.hibob.com/reference/time-off-webhook-events (v1) and
-https://apidocs.hibob.com/reference/get_timeoff-employees-id-requests-requestid. Not confirmed on live
-traffic: whether the ping is signed, and the whole answer of the single-request GET.
+https://apidocs.hibob.com/reference/get_timeoff-employees-id-requests-requestid. Every `timeoff.request.*` is
+asked about, since the answer decides. The names of a request's fields differ between that call and
+`/v1/timeoff/requests/changes`: both are read. Not confirmed on live traffic: whether the ping is signed, and
+the fields of `durations`.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import time
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from relay.errors import Unparseable
-from relay.events import (
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    Notice,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, changed
+from relay.vendors.common import PART_OF_A_DAY, PathId, changed, day, day_off, gone, known, read, unwrapped
 
-CHANGES = frozenset(
-    f"timeoff.request.{name}"
-    for name in ("requested", "approved", "declined", "cancelled", "deleted", "updated", "imported")
-)
+CHANGES = "timeoff.request."
 PINGS = (b"Ping test", b'"Ping test"')
 STATES: dict[str, LeaveState] = {
     "requested": "requested",
@@ -43,7 +34,8 @@ STATES: dict[str, LeaveState] = {
     "canceled": "ended",
     "deleted": "ended",
 }
-WHOLE_DAY_TYPES = frozenset({"days", "openEnded"})
+PORTIONS = {"": 1.0, "all_day": 1.0, "morning": 0.5, "afternoon": 0.5, "vacant": 0.0}
+"""How much of a day a portion is."""
 
 
 class _Head(BaseModel):
@@ -62,23 +54,104 @@ class _V2(BaseModel):
     data: _Data
 
 
-class _Request(BaseModel):
+class _Duration(BaseModel):
+    """What is taken of one day: so many hours, from one time to another, or a portion."""
+
+    date: str | None = None
+    hours: float | None = Field(
+        default=None, validation_alias=AliasChoices("hours", "hoursOnDate", "dailyHours", "duration")
+    )
+    minutes: float = Field(default=0, validation_alias=AliasChoices("minutes", "dailyMinutes"))
+    begins: time | None = Field(default=None, alias="localStartTime")
+    ends: time | None = Field(default=None, alias="localEndTime")
+    portion: str | None = Field(default=None, validation_alias=AliasChoices("portion", "dayPortion"))
+    percentage: float | None = Field(default=None, alias="percentageOfDay")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, found: Any) -> Any:
+        """With what is nested beside the other fields, and without those that say nothing."""
+        if not isinstance(found, Mapping):
+            return found
+        flat: dict[str, Any] = {}
+        for node in (found.get("dateRange"), found.get("dayDuration"), found):
+            if isinstance(node, Mapping):
+                flat |= {name: value for name, value in node.items() if value is not None}
+        return flat
+
+    def amount(self) -> Amount:
+        """How much that is of a day; a part where nothing says so. Raises `Unparseable`."""
+        if self.hours is not None:
+            return Amount(value=self.hours + self.minutes / 60, unit="hours")
+        if self.begins is not None and self.ends is not None:
+            minutes = (self.ends.hour - self.begins.hour) * 60 + self.ends.minute - self.begins.minute
+            return Amount(value=max(minutes / 60, 0), unit="hours")
+        if self.percentage is not None:
+            return Amount(value=self.percentage / 100, unit="days")
+        if self.portion is not None:
+            return Amount(value=known(PORTIONS, self.portion, "dayPortion"), unit="days")
+        return PART_OF_A_DAY
+
+
+class _Request(_Duration):
+    """A request. What it says of its days beside their range, it says of each of them."""
+
     status: str | None = None
     approved: bool | None = None
     start_date: str | None = Field(default=None, alias="startDate")
-    start_portion: str | None = Field(default=None, alias="startPortion")
+    start_portion: str | None = Field(
+        default=None, validation_alias=AliasChoices("startDatePortion", "startPortion")
+    )
     end_date: str | None = Field(default=None, alias="endDate")
-    end_portion: str | None = Field(default=None, alias="endPortion")
-    kind: str = Field(default="days", validation_alias=AliasChoices("type", "requestRangeType"))
+    end_portion: str | None = Field(
+        default=None, validation_alias=AliasChoices("endDatePortion", "endPortion")
+    )
+    kind: str | None = Field(default=None, validation_alias=AliasChoices("type", "requestRangeType"))
+    durations: list[_Duration] | None = None
     policy: str | None = Field(default=None, alias="policyTypeDisplayName")
     email: str | None = Field(default=None, alias="employeeEmail")
 
-    def state(self) -> LeaveState:
-        """The state by `status`, else by `approved`; raises `Unparseable` for a status never documented."""
-        status = (self.status or ("approved" if self.approved else "")).lower()
-        if status not in STATES:
-            raise Unparseable("status: unknown")
-        return STATES[status]
+    def word(self) -> str:
+        """The state in HiBob's word: `status`, else by `approved`."""
+        return (self.status or ("approved" if self.approved else "")).strip().lower()
+
+    def dates(self) -> dict[str, Any]:
+        """Its days, and how much is taken of them, as a leave change has it. Raises `Unparseable`."""
+        words = known(KINDS, self.kind, "type")
+        found: dict[str, Any] = {
+            "start": day(self.start_date or self.date),
+            "end": day(self.end_date or self.date),
+            "open_ended": words == "open_ended",
+        }
+        if words in ("range", "open_ended"):
+            first, last = (
+                known(PORTIONS, portion, "startDatePortion, endDatePortion") < 1
+                for portion in (self.start_portion, self.end_portion)
+            )
+            return {**found, "first_day_part": first, "last_day_part": last}
+        if words == "by_day" and self.durations:
+            return {**found, "days": [_day(one) for one in self.durations]}
+        return {**found, "each_day": self.amount()}
+
+
+KINDS = {
+    "": "range",
+    "days": "range",
+    "openended": "open_ended",
+    "hours": "each_day",
+    "hoursonrange": "each_day",
+    "portiononrange": "each_day",
+    "percentageonrange": "each_day",
+    "specifichoursdaydurations": "by_day",
+    "differentdaydurations": "by_day",
+    "differentspecifichoursdaydurations": "by_day",
+}
+"""How each type of request says what is taken of its days."""
+
+
+def _day(one: _Duration) -> DayOff:
+    amount = one.amount()
+    return day_off(one.date, amount.value, amount.unit, "durations")
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -86,7 +159,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     try:
         kind = _Head.model_validate(payload).type
-        if kind not in CHANGES:
+        if not kind.startswith(CHANGES):
             return [Ignored(reason="other_event")]
         v2 = _V2.model_validate(payload if "data" in payload else {"data": payload})
     except ValidationError as error:
@@ -114,35 +187,20 @@ def is_ping(body: bytes) -> bool:
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
-    asked = iso(api.now())
+    ended = gone(notice, api)
     found = api.get(f"/v1/timeoff/employees/{notice.employee}/requests/{notice.subject}")
-    ended = LeaveChange(
-        event_id=notice.event_id,
-        leave_id=notice.subject,
-        state="ended",
-        version=asked,
-        replaces=notice.replaces,
-    )
     if found is None:
         return [ended]
-    try:
-        request = _Request.model_validate(found)
-        state = request.state()
-    except ValidationError as error:
-        raise unparseable(error) from None
+    request = read(_Request, unwrapped(found))
+    state = known(STATES, request.word(), "status")
     return [
         changed(
             ended,
             state=state,
-            declined=(request.status or "").lower() in ("declined", "rejected"),
+            declined=request.word() in ("declined", "rejected"),
             email=None if state == "requested" else request.email or _address(notice, api),
-            start=request.start_date and request.start_date[:10],
-            end=request.end_date and request.end_date[:10],
-            open_ended=request.kind == "openEnded",
             type_name=request.policy,
-            first_day_part=(request.start_portion or "all_day") != "all_day",
-            last_day_part=(request.end_portion or "all_day") != "all_day",
-            every_day_part=request.kind not in WHOLE_DAY_TYPES,
+            **request.dates(),
         )
     ]
 
@@ -157,6 +215,7 @@ def _email(employee_id: str, api: VendorApi) -> str | None:
     found = api.get(path, absent=(404, 405, 410))
     if not isinstance(found, dict):
         found = api.post(path, {"fields": ["root.email"]})
+    found = unwrapped(found)
     email = (found.get("email") or found.get("/root/email")) if isinstance(found, dict) else None
     if isinstance(email, dict):
         email = email.get("value")

@@ -2,19 +2,21 @@
 
 Follows https://support.yourpayroll.com.au/hc/en-au/articles/209986573-Web-Hooks and
 https://api.keypay.com.au/australia/reference/employee. A notification has no time of its own: it counts from
-when it came first, whatever the attempt. The employee's address is asked of the API. Not confirmed on live
-traffic: the words of `Action` (`Status` decides), and whether the URL is tried with a GET.
+when it came first, whatever the attempt. It says in total how much is taken: `TotalHours` in Australia,
+`TotalUnits` of a `LeaveUnitType` in New Zealand and the United Kingdom. The employee's address is asked of
+the API. Not confirmed on live traffic: the words of `Action` (`Status` decides), what leave without a
+`ToDate` is, and whether the URL is tried with a GET.
 """
 
 import base64
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from relay.errors import Unparseable
 from relay.events import (
+    Amount,
     Event,
     Ignored,
     LeaveChange,
@@ -26,7 +28,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, Text, addressed, day, each
+from relay.vendors.common import PathId, Text, addressed, day, each, hours, known
 
 STATES: dict[str, LeaveState] = {
     "pending": "requested",
@@ -37,6 +39,7 @@ STATES: dict[str, LeaveState] = {
     "canceled": "ended",
     "deleted": "ended",
 }
+UNITS: dict[str, Literal["hours", "days", "weeks"]] = {"hours": "hours", "days": "days", "weeks": "weeks"}
 LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
 ENDING_KEYS = frozenset({"EmployeeId", "Status"})
 
@@ -53,6 +56,15 @@ class _Leave(BaseModel):
     start: str | None = Field(default=None, alias="FromDate")
     end: str | None = Field(default=None, alias="ToDate")
     status: str = Field(alias="Status")
+    total_hours: float | None = Field(default=None, alias="TotalHours")
+    total_units: float | None = Field(default=None, alias="TotalUnits")
+    unit: str | None = Field(default=None, alias="LeaveUnitType")
+
+    def total(self) -> Amount | None:
+        """How much is taken in all, where it says so; raises `Unparseable` for a unit that is none."""
+        if self.total_units is not None and self.unit:
+            return Amount(value=self.total_units, unit=known(UNITS, self.unit, "LeaveUnitType"))
+        return hours(self.total_hours)
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -74,18 +86,18 @@ def _notice(entry: Any, delivery: str, place: int) -> Event:
     if not isinstance(entry, dict) or not (LEAVE_KEYS & set(entry) or set(entry) >= ENDING_KEYS):
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)
-    if (status := leave.status.lower()) not in STATES:
-        raise Unparseable("Status: unknown")
+    status, state = leave.status.strip().lower(), known(STATES, leave.status, "Status")
     change = LeaveChange(
         event_id=f"{delivery}:{place}:{leave.id}:{status}"[:200],
         leave_id=leave.id,
-        state=STATES[status],
+        state=state,
         declined=status in ("declined", "rejected"),
         version=f"/{place:04}",
         start=day(leave.start),
         end=day(leave.end),
         open_ended=leave.start is not None and leave.end is None,
         type_name=leave.category,
+        total=leave.total(),
     )
     return Notice(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 

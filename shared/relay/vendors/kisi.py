@@ -8,11 +8,12 @@ Not confirmed on live traffic: that the signature is hexadecimal, that refused u
 
 from collections.abc import Sequence
 
-from pydantic import AwareDatetime, BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
 from relay.signatures import Hmac
 from relay.vendors.base import Vendor
+from relay.vendors.common import Instant
 
 
 class _Head(BaseModel):
@@ -24,7 +25,7 @@ class _Unlock(BaseModel):
     uuid: str
     success: bool
     object_id: int | str
-    created_at: AwareDatetime
+    created_at: Instant
     actor_type: str | None = None
     actor_id: int | str | None = None
 

@@ -2,16 +2,17 @@
 
 Follows https://docs.merge.dev/basics/webhooks/merge-webhooks and the model `TimeOff` of
 https://docs.merge.dev/hris/time-off. `status` and `remote_was_deleted` decide, not the event's suffix. The
-employee's address is asked of Merge's API, unless the employee comes expanded. Not confirmed on live traffic:
-how Merge repeats deliveries, and statuses that it could not map, which become dead letters.
+employee's address is asked of Merge's API, unless the employee comes expanded. A failed delivery is repeated
+twice, and never after a 4xx. Not confirmed on live traffic: statuses that Merge could not map, which become
+dead letters.
 """
 
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from relay.errors import Unparseable
 from relay.events import (
+    Amount,
     Event,
     Ignored,
     LeaveChange,
@@ -24,14 +25,14 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
+from relay.vendors.common import UNITS, PathId, about, addressed, day, known, version
 
 STATES: dict[str, LeaveState] = {
-    "REQUESTED": "requested",
-    "APPROVED": "approved",
-    "DECLINED": "ended",
-    "CANCELLED": "ended",
-    "DELETED": "ended",
+    "requested": "requested",
+    "approved": "approved",
+    "declined": "ended",
+    "cancelled": "ended",
+    "deleted": "ended",
 }
 
 
@@ -69,14 +70,17 @@ class _TimeOff(BaseModel):
         """The state by deletion, else by status; raises `Unparseable` for any other."""
         if self.remote_was_deleted:
             return "ended"
-        if (status := (self.status or "").upper()) not in STATES:
-            raise Unparseable("data.status: unknown")
-        return STATES[status]
+        return known(STATES, self.status, "data.status")
 
-    def is_part_day(self) -> bool:
-        """Whether it is part of one day: less than a day, or too few hours."""
-        whole = WHOLE_DAY_HOURS if (self.units or "").upper() == "HOURS" else 1.0
-        return day(self.start_time) == day(self.end_time) and 0 < (self.amount or 0) < whole
+    def was_never_approved(self) -> bool:
+        """Whether this is the end of a request that nobody had approved."""
+        return self.state() == "ended" and (self.status or "").strip().upper() in ("DECLINED", "REQUESTED")
+
+    def total(self) -> Amount | None:
+        """How much is taken in all, where it says so; raises `Unparseable` for a unit that is none."""
+        if not self.amount or self.amount < 0:
+            return None
+        return Amount(value=self.amount, unit=known(UNITS, self.units, "data.units"))
 
 
 class _Body(_Head):
@@ -99,14 +103,14 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
             leave_id=leave.id,
             state=leave.state(),
-            declined=leave.state() == "ended" and (leave.status or "").upper() in ("DECLINED", "REQUESTED"),
+            declined=leave.was_never_approved(),
             version=changed,
             email=(known and known.work_email) or None,
             start=day(leave.start_time),
             end=day(leave.end_time),
             open_ended=bool(leave.start_time) and leave.end_time is None,
             type_name=leave.request_type,
-            every_day_part=leave.is_part_day(),
+            total=leave.total(),
         )
     except ValidationError as error:
         raise unparseable(error) from None

@@ -9,13 +9,14 @@ live traffic: anything.
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
-from relay.events import Event, LeaveChange, Webhook, iso, read_json, unparseable
+from relay.events import Amount, Event, LeaveChange, Webhook, iso, read_json, unparseable
 from relay.signatures import AnyOf, Basic
 from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_HEADER, WHOLE_DAY_HOURS, Text, day
+from relay.vendors.common import TOKEN_IN_HEADER, Text, day, hours, without_blanks
 
 
 class _Approval(BaseModel):
@@ -25,19 +26,28 @@ class _Approval(BaseModel):
     older_address: str | None = Field(default=None, alias="employeeWorkEmail")
     hours: float | None = Field(default=None, alias="hoursPerDay")
     all_day: bool | None = Field(default=None, alias="isAllDayEvent")
-    start: str = Field(alias="timeOffStartDate")
-    end: str = Field(alias="timeOffEndDate")
+    start: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffStartDate")
+    end: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffEndDate")
 
-    def is_part_day(self) -> bool:
-        """Whether it is part of one day: too few hours, as `hoursPerDay` or the times of day say."""
-        if self.all_day or day(self.start) != day(self.end):
-            return False
+    def each_day(self) -> Amount | None:
+        """The hours that are taken of each day, where it is not whole days; None where nothing says so."""
+        if self.all_day:
+            return None
+        between = self._hours_between()
+        given = self.hours or between
+        # What is said a day is more than what lies between the times only by mistake.
+        return hours(min(given, between) if given and between else given)
+
+    def _hours_between(self) -> float | None:
+        """The hours between the times of one day; None where there are none, or several days."""
+        if day(self.start) != day(self.end):
+            return None
         try:
             start, end = datetime.fromisoformat(self.start), datetime.fromisoformat(self.end)
         except ValueError:
-            return False
-        hours = (end.hour - start.hour) + (end.minute - start.minute) / 60
-        return 0 < min(hours, self.hours or hours) < WHOLE_DAY_HOURS
+            return None
+        between = (end.hour - start.hour) + (end.minute - start.minute) / 60
+        return between if between > 0 else None
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -55,7 +65,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
                 email=found.address or found.older_address or None,
                 start=day(found.start),
                 end=day(found.end),
-                every_day_part=found.is_part_day(),
+                each_day=found.each_day(),
             )
         ]
     except ValidationError as error:

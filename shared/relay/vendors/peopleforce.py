@@ -1,17 +1,17 @@
 """PeopleForce: leave requests.
 
 Follows https://developer.peopleforce.io/docs/starting-with-webhooks and
-https://developer.peopleforce.io/docs/leave-requests. A request can be approved from the start. The employee's
-address is asked of PeopleForce's API. Not confirmed on live traffic: the path of that API, and states beyond
-those of the documented sample.
+https://developer.peopleforce.io/docs/leave-requests. A request can be approved from the start; its entries
+name each day off and how much of it. The employee's address is asked of PeopleForce's API. Not confirmed on
+live traffic: the path of that API, and states beyond those of the documented sample.
 """
 
 from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from relay.errors import Unparseable
 from relay.events import (
+    DayOff,
     Event,
     Ignored,
     LeaveChange,
@@ -24,7 +24,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import WHOLE_DAY_HOURS, PathId, about, addressed, day, version
+from relay.vendors.common import PathId, about, addressed, day, day_off, known, version
 
 ACTIONS: dict[str, LeaveState | None] = {
     "leave_request_create": None,
@@ -75,10 +75,10 @@ class _Data(BaseModel):
     leave_type: _Type | None = None
     meta: _Meta | None = None
 
-    def is_part(self, on: str | None) -> bool:
-        """Whether a day is taken off in part: less than one, or too few hours."""
-        whole = WHOLE_DAY_HOURS if self.attributes.unit == "hours" else 1.0
-        return any(entry.occurs_on == on and entry.amount < whole for entry in self.entries)
+    def days(self) -> tuple[DayOff, ...]:
+        """How much is taken of each day; raises `Unparseable`."""
+        unit, name = self.attributes.unit, "data.attributes.unit"
+        return tuple(day_off(entry.occurs_on, entry.amount, unit, name) for entry in self.entries)
 
 
 class _Body(BaseModel):
@@ -94,9 +94,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             return [Ignored(reason="other_event")]
         data = _Body.model_validate(payload).data
         leave = data.attributes
-        state = ACTIONS[action] or STATES.get((leave.state or "pending").lower())
-        if state is None:
-            raise Unparseable("data.attributes.state: unknown")
+        state = ACTIONS[action] or known(STATES, leave.state or "pending", "data.attributes.state")
         changed = version(data.meta.updated_at if data.meta else None) or iso(webhook.received_at)
         change = LeaveChange(
             event_id=f"{action}:{data.id}:{changed}",
@@ -109,8 +107,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             end=day(leave.ends_on),
             open_ended=leave.ends_on is None,
             type_name=data.leave_type and data.leave_type.name,
-            first_day_part=data.is_part(leave.starts_on),
-            last_day_part=data.is_part(leave.ends_on),
+            days=data.days(),
         )
     except ValidationError as error:
         raise unparseable(error) from None

@@ -3,41 +3,49 @@
 Follows https://developer.personio.de/docs/attendance-and-absence-events,
 https://developer.personio.de/reference/webhooks and
 https://developer.personio.de/reference/get_v2-absence-periods. Both spellings of the payload's key are read
-(`absence_period`, `absence-period`). Not confirmed on live traffic: the whole answer of the two GETs, and how
-it says that the first or last day is half a day (`half_day`, or a `type` of `FIRST_HALF`, `SECOND_HALF`).
+(`absence_period`, `absence-period`). An end at midnight is the end of the day before. What is taken of each
+day is asked of `/breakdowns`; where there is none, the halves of the first and last day and the clock say it.
+A type has a name in `/v2/absence-types` only. Not confirmed on live traffic: a half day, and whether an
+answer is wrapped in `data` or `_data`.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import (
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    Notice,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
 from relay.signatures import AnyOf, HeaderToken
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import PathId, changed, day, field
+from relay.vendors.common import (
+    PathId,
+    changed,
+    day_off,
+    field,
+    gone,
+    known,
+    read,
+    unwrapped,
+    without_blanks,
+)
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")
 )
 STATES: dict[str, LeaveState] = {
-    "PENDING": "requested",
-    "APPROVED": "approved",
-    "REJECTED": "ended",
-    "CANCELED": "ended",
-    "CANCELLED": "ended",
+    "pending": "requested",
+    "approved": "approved",
+    "rejected": "ended",
+    "canceled": "ended",
+    "cancelled": "ended",
 }
+HALVES = {"": None, "first_half": "first", "second_half": "second"}
+NOON = 12
+ONE_DAY = timedelta(days=1)
+MOST_PAGES = 20
 
 
 class _Head(BaseModel):
@@ -58,10 +66,22 @@ class _Body(BaseModel):
     payload: _Payload
 
 
+Local = Annotated[datetime, BeforeValidator(without_blanks)]
+"""The employee's own time of day; a zone behind it is not applied."""
+
+
 class _Moment(BaseModel):
-    date_time: str | None = None
+    date_time: Local | None = None
     type: str | None = None
-    half_day: bool | None = False
+
+    def half(self, where: str) -> str | None:
+        """Which half of its day it names, if any; raises `Unparseable`."""
+        return known(HALVES, self.type, f"{where}.type")
+
+    def is_midnight(self) -> bool:
+        """Whether it names no time of day."""
+        at = self.date_time
+        return at is not None and (at.hour, at.minute, at.second) == (0, 0, 0)
 
 
 class _Id(BaseModel):
@@ -69,7 +89,7 @@ class _Id(BaseModel):
 
 
 class _Type(BaseModel):
-    id: str | int | None = None
+    id: PathId | None = None
     name: str | None = None
 
 
@@ -83,6 +103,44 @@ class _Absence(BaseModel):
     starts_from: _Moment
     ends_at: _Moment | None = None
     approval: _Approval
+
+    def dates(self) -> dict[str, Any]:
+        """Its first and last day, and what is taken of them, as a leave change has it."""
+        first, last = self.starts_from, self.ends_at or _Moment()
+        if first.date_time is None or last.date_time is None:
+            return {"start": _date(first.date_time), "end": None, "open_ended": last.date_time is None}
+        start, end = first.date_time.replace(tzinfo=None), last.date_time.replace(tzinfo=None)
+        final = end - ONE_DAY if last.is_midnight() and end > start else end
+        found: dict[str, Any] = {"start": _date(start), "end": _date(final)}
+        by_the_clock = not first.is_midnight() and not last.is_midnight()
+        if by_the_clock and start.date() == final.date():
+            hours = (end - start).total_seconds() / 3600
+            return {**found, "each_day": Amount(value=max(hours, 0), unit="hours")}
+        begins_late = start.hour >= NOON
+        ends_early = not last.is_midnight() and end.hour <= NOON
+        return {
+            **found,
+            "first_day_part": begins_late or first.half("starts_from") == "second",
+            "last_day_part": ends_early or last.half("ends_at") == "first",
+        }
+
+
+class _Effective(BaseModel):
+    unit: str | None = None
+    value: float | None = None
+
+
+class _Share(BaseModel):
+    date: str
+    effective_duration: _Effective | None = None
+
+
+class _Shares(BaseModel):
+    shares: list[_Share] = Field(validation_alias=AliasChoices("_data", "data"))
+
+
+class _Types(BaseModel):
+    types: list[_Type] = Field(validation_alias=AliasChoices("_data", "data"))
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -100,44 +158,83 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     """Ask what the period is now. The version is the time of asking; a period that is gone has ended."""
-    ended = LeaveChange(
-        event_id=notice.event_id, leave_id=notice.subject, state="ended", version=iso(api.now())
-    )
-    found = api.get(f"/v2/absence-periods/{notice.subject}")
+    ended = gone(notice, api)
+    path = f"/v2/absence-periods/{notice.subject}"
+    found = api.get(path)
     if found is None:
         return [ended]
-    try:
-        absence = _Absence.model_validate(_unwrapped(found))
-    except ValidationError as error:
-        raise unparseable(error) from None
-    status = absence.approval.status.upper()
-    if status not in STATES:
-        raise Unparseable("approval.status: unknown")
-    state, first, last = STATES[status], absence.starts_from, absence.ends_at
-    kind = absence.absence_type
+    absence = read(_Absence, unwrapped(found))
+    status = absence.approval.status
+    state = known(STATES, status, "approval.status")
+    dates = absence.dates()
     return [
         changed(
             ended,
             state=state,
-            declined=status == "REJECTED",
+            declined=status.strip().upper() == "REJECTED",
             email=None if state == "requested" else _address(absence.person.id, api),
-            start=day(first.date_time),
-            end=day(last.date_time) if last else None,
-            open_ended=last is None or last.date_time is None,
-            type_name=kind and (kind.name or (str(kind.id) if kind.id else None)),
-            first_day_part=bool(first.half_day) or first.type == "SECOND_HALF",
-            last_day_part=bool(last and (last.half_day or last.type == "FIRST_HALF")),
+            type_name=_type_name(absence.absence_type, api),
+            days=_breakdown(path, api) if state == "approved" and dates["end"] else (),
+            **dates,
         )
     ]
 
 
+def _breakdown(path: str, api: VendorApi) -> list[DayOff]:
+    """How much of each day is taken, as Personio counts it; nothing where it does not say."""
+    days = []
+    for page in _pages(f"{path}/breakdowns", api):
+        for share in read(_Shares, page).shares:
+            taken = share.effective_duration or _Effective()
+            days.append(day_off(share.date, taken.value, taken.unit, "effective_duration.unit"))
+    return days
+
+
+def _type_name(kind: _Type | None, api: VendorApi) -> str | None:
+    """The name of an absence type, its id where there is no name for it."""
+    if kind is None:
+        return None
+    if kind.name or kind.id is None:
+        return kind.name
+    return api.name("absence-types", kind.id, lambda: _type_names(api)) or kind.id
+
+
+def _type_names(api: VendorApi) -> dict[str, str]:
+    pages = _pages("/v2/absence-types", api)
+    types = [kind for page in pages for kind in read(_Types, page).types]
+    return {kind.id: kind.name for kind in types if kind.id and kind.name}
+
+
+def _pages(path: str, api: VendorApi) -> Iterator[Any]:
+    """The pages of a list. Of the address of the next one only the path is taken: the host stays ours."""
+    for _ in range(MOST_PAGES):
+        page = api.get(path)
+        if page is None:
+            return
+        yield page
+        following = _next(page)
+        if following is None:
+            return
+        path = following
+    raise Unparseable("_meta.links.next: too many pages")
+
+
+def _next(page: Any) -> str | None:
+    node = page
+    for name in ("_meta", "links", "next", "href"):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    if not isinstance(node, str) or not node:
+        return None
+    parts = urlsplit(node)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _date(at: datetime | None) -> str | None:
+    return at.date().isoformat() if at else None
+
+
 def _address(person: str, api: VendorApi) -> str | None:
     return api.email(person, lambda: field(api.get(f"/v2/persons/{person}"), "email"))
-
-
-def _unwrapped(found: Any) -> Any:
-    inner = found.get("data") if isinstance(found, Mapping) else None
-    return inner if isinstance(inner, Mapping) else found
 
 
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:

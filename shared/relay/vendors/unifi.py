@@ -1,8 +1,9 @@
 """UniFi Access: doors unlocked, by the developer API's webhook (not Alarm Manager's, which is unsigned).
 
 Follows https://unifi-access-api-openapi.pages.dev/api/notification, a copy of the PDF that the console
-offers. The body has no time: the signature's is taken. Not confirmed on live traffic: whether refused unlocks
-are announced, and under which results.
+offers. The body has no time: that of the first signature under its `event_object_id` is taken. A door that
+somebody opened from elsewhere (`CALL` answers the bell, `REMOTE_THROUGH_UAH` is the app) is nobody's passage.
+Not confirmed on live traffic: whether refused unlocks are announced, and under which results.
 """
 
 import re
@@ -17,10 +18,13 @@ from relay.vendors.base import Vendor
 from relay.vendors.common import Text
 
 SIGNED_AT = "signed-at"
+REMOTE = ("CALL", "REMOTE")
+"""How the kinds of authentication begin with which a door is opened from elsewhere."""
 
 
 class _Head(BaseModel):
     event: str
+    event_object_id: Text | None = None
 
 
 class _Location(BaseModel):
@@ -33,6 +37,16 @@ class _Actor(BaseModel):
 
 class _Object(BaseModel):
     result: str
+    authentication_type: str | None = None
+
+    def is_granted(self) -> bool:
+        """Whether somebody was let in."""
+        result = self.result.strip()
+        return result.startswith("Access Granted") or result == "ACCESS"
+
+    def is_remote(self) -> bool:
+        """Whether the door was opened by somebody who is elsewhere."""
+        return (self.authentication_type or "").strip().upper().startswith(REMOTE)
 
 
 class _Data(BaseModel):
@@ -49,22 +63,25 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """`access.door.unlock` with "Access Granted" is a badge event; all else is ignored."""
     payload = read_json(webhook.body)
     signed_at = webhook.headers.get(SIGNED_AT, "")
-    event_id = sha256(signed_at.encode() + b"." + webhook.body).hexdigest()
     try:
-        if _Head.model_validate(payload).event != "access.door.unlock":
+        head = _Head.model_validate(payload)
+        event_id = head.event_object_id or sha256(signed_at.encode() + b"." + webhook.body).hexdigest()
+        if head.event != "access.door.unlock":
             return [Ignored(event_id=event_id, reason="other_event")]
         unlock = _Unlock.model_validate(payload).data
     except ValidationError as error:
         raise unparseable(error) from None
-    result = unlock.object.result
-    if not (result.startswith("Access Granted") or result == "ACCESS"):
+    if not unlock.object.is_granted():
         return [Ignored(event_id=event_id, reason="denied")]
+    person = None if unlock.object.is_remote() else unlock.actor and unlock.actor.id
     return [
         BadgeEvent(
             event_id=event_id,
             at=utc(int(signed_at) if signed_at else webhook.received_at),
             door=unlock.location.id,
-            person=(unlock.actor and unlock.actor.id) or None,
+            person=person or None,
+            # Signed anew, the same event would be a later one.
+            undated=True if head.event_object_id else None,
         )
     ]
 
@@ -82,7 +99,7 @@ VENDOR = Vendor(
     docs="https://unifi-access-api-openapi.pages.dev/api/notification",
     signature="`Signature`, HMAC-SHA256 with timestamp",
     forwards='`access.door.unlock` with "Access Granted"',
-    ignores="other results, doorbells, door positions, every other event",
+    ignores="other results, remote unlocks, doorbells, door positions, every other event",
     direction="door",
     confidence="medium",
     scheme=Hmac(

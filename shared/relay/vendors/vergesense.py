@@ -1,64 +1,81 @@
 """VergeSense: how many people a space holds, or whether anybody is there.
 
-Follows https://vergesense.readme.io/reference/events. Unsigned: a token in a header of the webhook's
-settings. Not confirmed on live traffic: the word for a space that is free; whatever is not `occupied` is.
+Follows https://vergesense.readme.io/reference/events. A report is an object; availability and motion come as
+arrays, of which each entry is a space. Unsigned: a token in a header of the webhook's settings.
 """
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable
 from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_HEADER
+from relay.vendors.common import TOKEN_IN_HEADER, Instant, Text, each, known, without_blanks
+
+STATES = {"occupied": True, "available": False, "free": False}
+"""Whether anybody is there; `free` is the help page's word for `available`."""
 
 
 class _Head(BaseModel):
     event_type: str
 
 
+def _or_none(value: Any) -> Any:
+    """Text without blanks, None where nothing is left."""
+    return without_blanks(value) or None
+
+
 class _Report(BaseModel):
     event_type: str
-    space_ref_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    timestamp: AwareDatetime
+    reference: Annotated[Text | None, BeforeValidator(_or_none)] = Field(default=None, alias="space_ref_id")
+    space: Annotated[Text | None, BeforeValidator(_or_none)] = Field(default=None, alias="space_id")
+    timestamp: Instant
     person_count: int | None = None
     signs_of_life: bool | None = None
     state: str | None = None
 
-    def occupied(self) -> bool | None:
-        """Whether anybody is there, by state or by count or signs of life; None where nothing says so."""
+    def sensor(self) -> str:
+        """The customer's name for the space, else VergeSense's id; raises `Unparseable` without both."""
+        found = self.reference or self.space
+        if found is None:
+            raise Unparseable("space_id: missing")
+        return found
+
+    def occupied(self) -> bool:
+        """Whether anybody is there, by state or by count or signs of life; raises `Unparseable`."""
         if self.state is not None:
-            return self.state.lower() == "occupied"
-        if self.person_count is None:
-            return self.signs_of_life
-        return self.person_count > 0 or bool(self.signs_of_life)
+            return known(STATES, self.state, "state")
+        if self.person_count is None and self.signs_of_life is None:
+            raise Unparseable("person_count, signs_of_life, state: none of them")
+        return (self.person_count or 0) > 0 or bool(self.signs_of_life)
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Reports and availability of a space are readings; a motion sensor's trigger alone is ignored."""
     payload = read_json(webhook.body)
+    entries = payload if isinstance(payload, list) else [payload]
     try:
-        head = _Head.model_validate(payload)
-        if head.event_type not in ("space_report", "space_availability"):
-            return [Ignored(reason="other_event")]
-        report = _Report.model_validate(payload)
-        if report.occupied() is None:
-            raise Unparseable("person_count, signs_of_life, state: none of them")
-        said = (report.event_type, report.space_ref_id, report.timestamp, report.person_count)
-        return [
-            SensorReading(
-                event_id=sha256("|".join(map(str, (*said, report.occupied()))).encode()).hexdigest(),
-                at=report.timestamp,
-                sensor=report.space_ref_id,
-                people=report.person_count,
-                occupied=report.occupied(),
-            )
-        ]
+        return list(each(entries, _event, lambda entry: [entry]))
     except ValidationError as error:
         raise unparseable(error) from None
+
+
+def _event(entry: Any) -> Event:
+    if _Head.model_validate(entry).event_type not in ("space_report", "space_availability"):
+        return Ignored(reason="other_event")
+    report = _Report.model_validate(entry)
+    occupied = report.occupied()
+    said = (report.event_type, report.sensor(), report.timestamp, report.person_count, occupied)
+    return SensorReading(
+        event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
+        at=report.timestamp,
+        sensor=report.sensor(),
+        people=report.person_count,
+        occupied=occupied,
+    )
 
 
 VENDOR = Vendor(
@@ -68,7 +85,7 @@ VENDOR = Vendor(
     docs="https://vergesense.readme.io/reference/events",
     signature="none: a token in a header (Bearer, Basic, `X-Api-Key`)",
     forwards="`space_report` and `space_availability`, as counts or occupied states",
-    ignores="`pir_triggered`, other events",
+    ignores="`pir_triggered`, `motion_detected`, other events",
     direction="-",
     confidence="high",
     scheme=TOKEN_IN_HEADER,

@@ -30,12 +30,13 @@ GRANTED = frozenset(
         "door_code_entered_accepted",
         "door_mobile_nfc_scan_accepted",
         "door_ble_unlock_attempt_accepted",
-        "door_remote_unlock_accepted",
         "door_face_presented_accepted",
         "door_lp_presented_accepted",
     }
 )
-DENIED = frozenset(name.replace("_accepted", "_rejected") for name in GRANTED) | {
+REMOTE = "door_remote_unlock_accepted"
+"""Unlocked from Command or the API: nobody passed, unless `remoteUnlocks` says so."""
+DENIED = frozenset(name.replace("_accepted", "_rejected") for name in (*GRANTED, REMOTE)) | {
     "door_deactivated_credential_used"
 }
 DOOR_STATES = frozenset(
@@ -102,9 +103,11 @@ class _Head(BaseModel):
 class _Notification(BaseModel):
     data: dict[str, object] = {}
 
-    def ignored(self) -> str | None:
+    def ignored(self, *, remote_counts: bool) -> str | None:
         """Why this one is none of Calven's business, or None for an accepted credential."""
         name = str(self.data.get("notification_type"))
+        if name == REMOTE:
+            return None if remote_counts else "remote"
         if name == "door_press_to_exit_accepted":
             return "anonymous"
         if name in DENIED:
@@ -123,7 +126,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         if _Head.model_validate(payload).webhook_type != "notification":
             return [Ignored(reason="other_event")]
         notification = _Notification.model_validate(payload)
-        if reason := notification.ignored():
+        if reason := notification.ignored(remote_counts=webhook.counting.remote_unlocks):
             return [Ignored(event_id=str(notification.data.get("event_id") or ""), reason=reason)]
         access = _Access.model_validate(notification.data)
     except ValidationError as error:
@@ -147,7 +150,7 @@ VENDOR = Vendor(
     docs="https://apidocs.verkada.com/reference/access-events-webhooks",
     signature="`Verkada-Signature`, HMAC-SHA256 with timestamp",
     forwards="accepted credentials",
-    ignores="rejected ones, door states, request to exit, other webhook types",
+    ignores="rejected ones, remote unlocks, door states, request to exit, other webhook types",
     direction="event or door",
     confidence="high",
     scheme=Hmac(
