@@ -342,3 +342,36 @@ def test_config_of_a_file(loads: Loads) -> None:
     assert (config.sources, config.places) == (found.sources, found.places)
     assert type(config) is Config
     assert Config.model_validate_json(config.model_dump_json(by_alias=True)) == config
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ("{vendor: kisi, partDays: whole}", "partDays does nothing for Kisi"),
+        ("{vendor: kisi, timeOffTypes: {}}", "timeOffTypes does nothing for Kisi"),
+        ("{vendor: kisi, wholeDayHours: 4}", "wholeDayHours does nothing for Kisi"),
+        ("{vendor: deel, wholeDayHours: 4}", "wholeDayHours does nothing for Deel"),
+        ("{vendor: deel, unmappedDoors: ignore}", "unmappedDoors does nothing for Deel"),
+        ("{vendor: deel, calvenSourceId: x}", "calvenSourceId does nothing for Deel"),
+        ("{vendor: paylocity, timeOffTypes: {}}", "timeOffTypes does nothing for Paylocity"),
+        ("{vendor: kisi, securityActions: [1]}", "securityActions does nothing for Kisi"),
+        ("{vendor: brivo, remoteUnlocks: count}", "remoteUnlocks does nothing for Brivo"),
+    ],
+)
+def test_keys_that_do_nothing(loads: Callable[[str | bytes], RelayYaml], source: str, key: str) -> None:
+    """A key that has no effect for a vendor is an error, with its line: whoever wrote it expects one."""
+    assert problems(loads, f"sources:\n  one: {source}\n") == [f"relay.yaml:2: {key}"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{vendor: verkada, remoteUnlocks: count, calvenSourceId: x, unmappedDoors: ignore}",
+        "{vendor: brivo, securityActions: [2004, 2005]}",
+        "{vendor: hibob, wholeDayHours: 7.5, partDays: whole, timeOffTypes: {}, silentAfterHours: 0}",
+        "{vendor: generic, calvenSourceId: x, partDays: whole}",
+    ],
+)
+def test_keys_that_do_something(loads: Callable[[str | bytes], RelayYaml], source: str) -> None:
+    """Each key is taken where it has an effect."""
+    assert list(loads(f"sources:\n  one: {source}\n").sources) == ["one"]

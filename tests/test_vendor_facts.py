@@ -96,13 +96,12 @@ def period(start: str, end: str | None, first: str | None = None, last: str | No
     }
 
 
-def personio(found: Any, breakdown: Mapping[str, tuple[str, float]] | None = None, **more: Any) -> Answers:
+def personio(found: Any, breakdown: Mapping[str, tuple[str, float]] | None = None) -> Answers:
     """What Personio's API answers about one period."""
     answers: Answers = {
         PERIODS: found,
         "/v2/persons/801": {"_data": {"id": "801", "email": "alex@example.com"}},
         "/v2/absence-types": {"_data": [{"id": "t1", "name": "Vacation"}], "_meta": {}},
-        **more,
     }
     if breakdown is not None:
         shares = [
@@ -176,7 +175,7 @@ def test_personio_pages(rig: Rig, played: tuple[Played, str]) -> None:
         f"{PERIODS}/breakdowns": {"_data": [day], "_meta": following},
         "/v2/more": {"_data": [{**day, "date": "2027-06-22"}], "_meta": {"links": {}}},
     }
-    ask_there(rig, "personio", played, personio(found, **pages))
+    ask_there(rig, "personio", played, personio(found) | pages)
     rig.post("personio", "approved")
     assert away(rig, "alex@example.com") == ["2027-06-21", "2027-06-22"]
 

@@ -1,10 +1,11 @@
 """`relay.yaml`, whole, as an operator writes it, and what can be wrong in it. Functions hold a part of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
-from relay.config import Config, Door, Place, Sensor, SourceName
+from relay.config import Config, Door, Place, Sensor, Source, SourceName
+from relay.vendors.base import Vendor
 
 
 class RelayYaml(Config):
@@ -22,23 +23,33 @@ Problem = tuple[tuple[str, ...], str]
 """Where in `relay.yaml` (keys from the top), and what is wrong there."""
 
 
-def problems(relay: RelayYaml, families: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    """What a valid shape can still get wrong. `families` maps each known vendor to its families."""
+def problems(relay: RelayYaml, vendors: Mapping[str, Vendor]) -> Iterator[Problem]:
+    """What a valid shape can still get wrong, with the vendors that there are."""
     for name, source in relay.sources.items():
-        if source.vendor not in families:
-            yield ("sources", name, "vendor"), f"unknown vendor {source.vendor!r}"
+        yield from _source_problems(name, source, vendors.get(source.vendor))
     yield from _tree_problems(relay)
     for section, entries in (("doors", relay.doors), ("sensors", relay.sensors)):
         for source_name, of_source in entries.items():
             known = relay.sources.get(source_name)
             if known is None:
                 yield (section, source_name), f"unknown source {source_name!r}"
-            elif families.get(known.vendor) == ("hris",):
+            elif known.vendor in vendors and vendors[known.vendor].families == ("hris",):
                 yield (section, source_name), f"{source_name!r} is an HR system: it has no {section}"
             for entry, where in of_source.items():
                 if where.place not in relay.places:
                     yield (section, source_name, entry, "place"), f"unknown place {where.place!r}"
     yield from _feed_problems(relay)
+
+
+def _source_problems(name: str, source: Source, vendor: Vendor | None) -> Iterator[Problem]:
+    if vendor is None:
+        yield ("sources", name, "vendor"), f"unknown vendor {source.vendor!r}"
+        return
+    fields = type(source).model_fields
+    given = [fields[field].alias or field for field in fields if field in source.model_fields_set]
+    for key in given:
+        if key not in vendor.keys:
+            yield ("sources", name, key), f"{key} does nothing for {vendor.title}"
 
 
 def _tree_problems(relay: RelayYaml) -> Iterator[Problem]:

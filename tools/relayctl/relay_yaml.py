@@ -43,7 +43,7 @@ def load(path: Path) -> RelayYaml:
 
 def mistakes(relay: RelayYaml) -> Iterator[Problem]:
     """What a configuration of the right shape still gets wrong."""
-    return problems(relay, {name: vendors.load(name).families for name in vendors.NAMES})
+    return problems(relay, {name: vendors.load(name) for name in vendors.NAMES})
 
 
 def dump(relay: RelayYaml) -> str:

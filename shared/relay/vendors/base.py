@@ -14,6 +14,13 @@ Confidence = Literal["high", "medium", "low"]
 says so, or only part of it is known. None has been confirmed on live traffic."""
 
 
+COMMON_KEYS = frozenset({"vendor", "enabled", "silentAfterHours"})
+FAMILY_KEYS: Mapping[Family, frozenset[str]] = {
+    "access-control": frozenset({"calvenSourceId", "unmappedDoors"}),
+    "hris": frozenset({"partDays", "timeOffTypes"}),
+}
+
+
 class VendorApi(Protocol):
     """The vendor's API as a thin vendor's module sees it, bound to one source's credentials."""
 
@@ -77,6 +84,9 @@ class Vendor:
     the parser needs, without credentials. `fresh` names the fields (dotted) of a sample that
     `relayctl send` renews, so that it is a new event each time.
 
+    `settings` are the keys of a source in `relay.yaml` that do something for this vendor and not for its
+    whole family, `unused` those of its family that do nothing for it.
+
     The texts are for people: `title`, `signature`, `forwards`, `ignores`, and `direction`, which says who
     tells in from out (the event, the door's configuration, or nobody where there is none).
     """
@@ -101,8 +111,16 @@ class Vendor:
     api: Api | None = None
     fetch: Callable[[Notice, VendorApi], Sequence[Event]] | None = None
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
+    settings: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
 
     @property
     def family(self) -> Family:
         """The family of its sources; of one that may be either, the first."""
         return self.families[0]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of a source in `relay.yaml` that do something."""
+        of_families = [FAMILY_KEYS[family] for family in self.families]
+        return COMMON_KEYS.union(*of_families, self.settings) - self.unused

@@ -88,6 +88,7 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=TOKEN_IN_URL,
     parse=parse,
+    settings=frozenset({"securityActions"}),
     queued_status=200,
     fresh={"uuid": "id", "occurred": "iso"},
 )

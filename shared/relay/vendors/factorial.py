@@ -144,6 +144,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=HeaderToken("x-factorial-wh-challenge"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     topics=TOPICS,
     api=Api(host="https://api.factorialhr.com", fields=("apiKey",), headers=_headers),
     fetch=fetch,

@@ -123,6 +123,7 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=Hmac(header="x-gusto-signature"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     ack_seconds=10.0,
     handshake=handshake,
     api=Api(host="https://api.gusto.com", fields=("accessToken",), headers=_headers),

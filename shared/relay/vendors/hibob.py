@@ -239,6 +239,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="bob-signature", algorithm="sha512", encoding="base64"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     is_ping=is_ping,
     api=Api(
         host="https://api.hibob.com",

@@ -127,6 +127,7 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=Hmac(header="ms-signature", form="sha256={signature}"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.yourpayroll.com.au", fields=("apiKey", "businessId"), headers=_headers),
     fetch=fetch,
     fresh={"Id": "id"},

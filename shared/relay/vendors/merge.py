@@ -141,6 +141,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="x-merge-webhook-signature", encoding="base64url"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.merge.dev", fields=("apiKey", "accountToken"), headers=_headers),
     fetch=fetch,
     fresh={"data.modified_at": "iso"},

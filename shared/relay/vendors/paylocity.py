@@ -84,4 +84,6 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=AnyOf((Basic(), TOKEN_IN_HEADER)),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
+    unused=frozenset({"timeOffTypes"}),
 )

@@ -135,6 +135,7 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="x-peopleforce-signature", form="sha256={signature}"),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://app.peopleforce.io", fields=("apiKey",), headers=_headers),
     fetch=fetch,
     fresh={"data.meta.updated_at": "iso"},

@@ -264,6 +264,7 @@ VENDOR = Vendor(
         )
     ),
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
     ack_seconds=3.0,
     api=Api(
         host="https://api.personio.de",

@@ -92,4 +92,5 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=TOKEN_IN_URL,
     parse=parse,
+    settings=frozenset({"wholeDayHours"}),
 )

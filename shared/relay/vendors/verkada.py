@@ -157,6 +157,7 @@ VENDOR = Vendor(
         header="verkada-signature", layout=(Part.BODY, b"|", Part.TIMESTAMP), form="{timestamp}|{signature}"
     ),
     parse=parse,
+    settings=frozenset({"remoteUnlocks"}),
     ack_seconds=2.0,
     fresh={"data.event_id": "id", "data.created": "seconds", "created_at": "seconds"},
 )
