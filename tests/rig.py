@@ -132,7 +132,8 @@ class Rig:
         """What the vendor would add to the request."""
         record = vendors.load(vendor)
         of_source = self.secrets[self.source(vendor)]
-        return record.scheme.sign(body, secret or of_source[record.scheme.credentials][0], self.clock())
+        scheme = next(scheme for scheme in record.schemes if secret or of_source.get(scheme.credentials))
+        return scheme.sign(body, secret or of_source[scheme.credentials][0], self.clock())
 
     def post(
         self,

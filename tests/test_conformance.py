@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from localrun.template import STACK
 from relay import vendors
 from relay.errors import Unparseable
 from relay.events import Event, Notice, Unread
 from relay.inbound import RawRequest, verify
+from relay.signatures import Credentials
 from relay.vendors.base import Vendor
 from relayctl import samples
 from tests.recorded import Api, asked, every, webhook
@@ -28,6 +30,9 @@ DEAD = {"unmapped_door", "unparseable", "open_ended", "unknown_leave"}
 """Why a sample may end as a dead letter: it shows just that."""
 
 each_vendor = pytest.mark.parametrize("vendor", ALL, ids=lambda vendor: vendor.name)
+each_of_two_proofs = pytest.mark.parametrize(
+    "vendor", [vendor for vendor in ALL if vendor.second_scheme], ids=lambda vendor: vendor.name
+)
 each_signing = pytest.mark.parametrize("vendor", SIGNING, ids=lambda vendor: vendor.name)
 
 
@@ -88,16 +93,42 @@ def test_stale(rig: Rig, vendor: Vendor) -> None:
             assert rig.post(vendor.name, body, headers=stale.headers, **topic(vendor)) == REFUSED
 
 
+@each_of_two_proofs
+@pytest.mark.parametrize("kept", ["signingSecrets", "tokens"])
+def test_two_proofs(rig: Rig, vendor: Vendor, kept: Credentials) -> None:
+    """A source whose secret has only one list takes the proof of that list alone, with its own values."""
+    values = {"signingSecrets": "whsec_c2lnbmluZyBzZWNyZXQ=", "tokens": "whsec_YSB0b2tlbiBvZiBvdXJz"}
+    name = f"{STACK}/{vendor.family}/{rig.source(vendor.name)}"
+    rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps({kept: [values[kept]]}))
+    for scheme in vendor.schemes:
+        for kind, value in values.items():
+            proof = scheme.sign(first(vendor), value, rig.clock())
+            status, _ = rig.post(vendor.name, first(vendor), headers=proof.headers, query=proof.query)
+            assert status == (200 if kind == kept == scheme.credentials else 401)
+
+
+@each_of_two_proofs
+def test_no_list(rig: Rig, vendor: Vendor) -> None:
+    """A secret without either list is the operator's to mend; an empty one proves nothing."""
+    source, proof = rig.source(vendor.name), rig.signature(vendor.name, first(vendor))
+    for secret, expected in (({}, 503), ({"tokens": []}, 401), ({"signingSecrets": [""]}, 401)):
+        name = f"{STACK}/{vendor.family}/{source}"
+        rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(secret))
+        relay = rig.built()
+        assert rig.post(vendor.name, first(vendor), headers=proof.headers, relay=relay)[0] == expected
+
+
 @each_signing
 def test_every_byte_counts(vendor: Vendor) -> None:
     """A body of which any byte is another one is not the body that was signed; nor is one cut short."""
     body, secret = first(vendor), "whsec_c2VjcmV0"
+    secrets: dict[Credentials, list[str]] = {"signingSecrets": [secret]}
     headers = vendor.scheme.sign(body, secret, NOON).headers
     changed = [body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :] for at in range(len(body))]
     for other in [*changed, body[: len(body) // 2], b""]:
         request = RawRequest("POST", "source", other, NOON, headers=headers)
-        assert verify(request, vendor, [secret], NOON) is None
-    assert verify(RawRequest("POST", "source", body, NOON, headers=headers), vendor, [secret], NOON)
+        assert verify(request, vendor, secrets, NOON) is None
+    assert verify(RawRequest("POST", "source", body, NOON, headers=headers), vendor, secrets, NOON)
 
 
 @each_vendor

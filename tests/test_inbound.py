@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay import vendors
 from relay.inbound import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
-from relay.signatures import HeaderToken, Hmac, QueryToken
+from relay.signatures import Credentials, HeaderToken, Hmac, QueryToken
 from relay.vendors.base import Vendor
 from tests.rig import NOON
 
@@ -139,7 +139,9 @@ def vendor(scheme: Hmac | HeaderToken | QueryToken) -> Vendor:
 @pytest.mark.parametrize("scheme", [Hmac("x-signature"), HeaderToken("authorization"), QueryToken()])
 def test_verified(scheme: Hmac | HeaderToken | QueryToken) -> None:
     """A proven request becomes a webhook, without the headers that carried the proof."""
-    webhook = verify(signed(scheme, "s3cret"), vendor(scheme), ["other", "s3cret"], NOON)
+    webhook = verify(
+        signed(scheme, "s3cret"), vendor(scheme), {scheme.credentials: ["other", "s3cret"]}, NOON
+    )
     assert webhook is not None
     assert (webhook.body, webhook.topic, webhook.received_at) == (b"{}", "approve", NOON)
     assert webhook.headers == {"content-type": "application/json"}
@@ -150,7 +152,23 @@ def test_verified(scheme: Hmac | HeaderToken | QueryToken) -> None:
 @pytest.mark.parametrize("secrets", [["other"], [], [""]])
 def test_not_verified(scheme: Hmac | HeaderToken | QueryToken, secrets: list[str]) -> None:
     """A request that no secret proves becomes nothing."""
-    assert verify(signed(scheme, "s3cret"), vendor(scheme), secrets, NOON) is None
+    assert verify(signed(scheme, "s3cret"), vendor(scheme), {scheme.credentials: secrets}, NOON) is None
+
+
+LISTS = ("signingSecrets", "tokens")
+values = st.lists(st.sampled_from(("", "one", "two", "three")), max_size=3)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys(LISTS, values)), st.sampled_from(("one", "two", "")))
+def test_each_proof_has_its_own_list(secrets: dict[Credentials, list[str]], used: str) -> None:
+    """Of a vendor with two proofs each is taken with its own list's values, and with the other's never."""
+    signature, token = Hmac("x-signature"), HeaderToken("authorization")
+    both = replace(vendor(signature), second_scheme=token)
+    for scheme in (signature, token):
+        proven = used != "" and used in secrets.get(scheme.credentials, ())
+        assert (verify(signed(scheme, used), both, secrets, NOON) is not None) is proven
+        alone = replace(both, scheme=scheme, second_scheme=None)
+        assert (verify(signed(scheme, used), alone, secrets, NOON) is not None) is proven
 
 
 def test_repr() -> None:

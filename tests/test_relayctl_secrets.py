@@ -97,7 +97,7 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if vendor.api else {}
     assert stored(rig, f"{vendor.family}/{source}") == {vendor.scheme.credentials: [VALUE], **api}
     secret = SourceSecret.model_validate(stored(rig, f"{vendor.family}/{source}"))
-    assert secret.accepted(vendor.scheme.credentials) == [VALUE]
+    assert secret.lists[vendor.scheme.credentials] == [VALUE]
 
 
 def test_rotation(rig: Rig, command: Command) -> None:
@@ -148,23 +148,29 @@ def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
     ("source", "content", "said"),
     [
         ("deel", f'{{"signingSecrets": "{VALUE}"}}', "wrong or missing: signingSecrets"),
-        ("deel", f'{{"tokens": ["{VALUE}"]}}', "signingSecrets is missing or empty"),
+        ("deel", f'{{"tokens": ["{VALUE}"]}}', "unknown: 'tokens' (there may be: signingSecrets)"),
         ("deel", '{"signingSecrets": []}', "signingSecrets is missing or empty"),
         ("deel", f'{{"signingSecrets": ["{VALUE}", ""]}}', "signingSecrets is missing or empty"),
-        ("brivo", f'{{"signingSecrets": ["{VALUE}"]}}', "tokens is missing or empty"),
+        ("brivo", f'{{"signingSecrets": ["{VALUE}"]}}', "unknown: 'signingSecrets' (there may be: tokens)"),
+        ("brivo", "{}", "tokens is missing or empty"),
+        ("envoy", "{}", "signingSecrets or tokens is missing or empty"),
+        ("envoy", '{"signingSecrets": ["long-enough"], "tokens": ["short"]}', "tokens has a value of fewer than 8"),
+        ("kisi-sydney", f'{{"signingSecrets": ["{VALUE}"], "api": {{}}}}', "unknown: 'api'"),
+        ("generic", '{"signingSecrets": ["whsec_c2hvcnQ="]}', "of 16 bytes or more"),
+        ("calven", f'{{"apiKey": "k", "apiSecret": "{VALUE}", "secret": "x"}}', "unknown: 'secret'"),
         ("deel", f'"{VALUE}"', "no JSON object"),
         ("deel", f"{VALUE}{{", "no JSON object"),
         ("hibob", f'{{"signingSecrets": ["{VALUE}"]}}', "empty: api.serviceUserId, api.serviceUserToken"),
-        ("gusto", f'{{"signingSecrets": ["s"], "api": {{"accessToken": "{VALUE}", "x": ""}}}}', ": api.x"),
-        ("gusto", f'{{"signingSecrets": ["s"], "api": {{"accessToken": ["{VALUE}"]}}}}', ": api.accessToken"),
+        ("gusto", f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "{VALUE}", "x": ""}}}}', ": api.x"),
+        ("gusto", f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": ["{VALUE}"]}}}}', ": api.accessToken"),
         (
             "gusto",
-            f'{{"signingSecrets": ["s"], "api": {{"accessToken": "t", "baseUrl": "{VALUE}"}}}}',
+            f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "t", "baseUrl": "{VALUE}"}}}}',
             "api.baseUrl is no URL",
         ),
         (
             "gusto",
-            f'{{"signingSecrets": ["s"], "api": {{"accessToken": "t", "baseUrl": "http://[{VALUE}"}}}}',
+            f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "t", "baseUrl": "http://[{VALUE}"}}}}',
             "api.baseUrl is no URL",
         ),
         ("generic", f'{{"signingSecrets": ["{VALUE}"]}}', "base64 after whsec_"),
@@ -216,11 +222,40 @@ def test_both_families(rig: Rig, command: Command) -> None:
     assert stored(rig, "access-control/generic") == stored(rig, "hris/generic")
     made = json.loads(command("put", "generic", "--family", "hris", "--generate", "--json").stdout)
     assert made["secrets"] == names[1:]
-    assert stored(rig, "hris/generic") == {"signingSecrets": [made["generated"]]}
-    assert stored(rig, "access-control/generic") == {"signingSecrets": [secret]}
+    assert stored(rig, "hris/generic")["signingSecrets"] == [made["generated"]]
+    assert stored(rig, "access-control/generic")["signingSecrets"] == [secret]
     added = json.loads(command("put", "generic", "--add", "--generate", "--json").stdout)["generated"]
     assert stored(rig, "hris/generic")["signingSecrets"] == [added, made["generated"]]
     assert stored(rig, "access-control/generic")["signingSecrets"] == [added, secret]
+
+
+def test_two_lists(rig: Rig, command: Command) -> None:
+    """Of a vendor with two proofs one list is put and the other kept; a token is asked for or made by name."""
+    before = stored(rig, "access-control/envoy")
+    made = json.loads(command("put", "envoy", "--token", "--generate", "--json").stdout)["generated"]
+    assert stored(rig, "access-control/envoy") == {**before, "tokens": [made]}
+    command("put", "envoy", answers=["another-signing-secret"])
+    assert stored(rig, "access-control/envoy") == {
+        "signingSecrets": ["another-signing-secret"],
+        "tokens": [made],
+    }
+    command("put", "envoy", "--token", "--add", answers=["one-more-token"])
+    assert stored(rig, "access-control/envoy")["tokens"] == ["one-more-token", made]
+    command("put", "envoy", "--from-file", "-", answers=[json.dumps({"tokens": [" only-this-token\n"]})])
+    assert stored(rig, "access-control/envoy") == {"tokens": ["only-this-token"]}
+    refused = command("put", "kisi-sydney", "--token")
+    assert refused.exit_code == 2
+    assert "signs its webhooks: it has no token" in refused.stderr
+
+
+def test_values_are_stripped(rig: Rig, command: Command) -> None:
+    """A blank or a line end around a value is not part of it, wherever it stands."""
+    content = {"signingSecrets": [f" {VALUE}\n"], "api": {"serviceUserId": "u\n", "serviceUserToken": "\tt"}}
+    command("put", "hibob", "--from-file", "-", answers=[json.dumps(content)])
+    assert stored(rig, "hris/hibob") == {
+        "signingSecrets": [VALUE],
+        "api": {"serviceUserId": "u", "serviceUserToken": "t"},
+    }
 
 
 def test_generated(rig: Rig, command: Command) -> None:
@@ -230,10 +265,10 @@ def test_generated(rig: Rig, command: Command) -> None:
     assert shown.count(token) == 1
     assert len(token) > 40
     generic = vendors.load("generic")
-    made = secret_store.generated(generic)
+    made = secret_store.generated(generic.scheme)
     assert made.startswith("whsec_")
     secret_store.checked_source(generic, {"signingSecrets": [made]})
-    assert made != secret_store.generated(generic)
+    assert made != secret_store.generated(generic.scheme)
 
 
 def test_calven(rig: Rig, command: Command) -> None:
@@ -280,7 +315,7 @@ def test_check_finds(rig: Rig, command: Command) -> None:
     delete(rig, "access-control/generic")
     rig.aws.secrets.delete_secret(SecretId=f"{STACK}/hris/gusto")
     for name, text in (
-        ("hris/hibob", '{"signingSecrets": ["s"], "api": {"serviceUserId": "x"}}'),
+        ("hris/hibob", '{"signingSecrets": ["long-enough"], "api": {"serviceUserId": "x"}}'),
         ("access-control/brivo", VALUE),
         ("calven", f'{{"apiKey": "{VALUE}"}}'),
     ):
@@ -327,7 +362,7 @@ def test_check_unknown(rig: Rig, command: Command) -> None:
 def test_base_url_is_scheme_host_and_port(base_url: str) -> None:
     """A base URL with more than scheme, host and port is refused: credentials go wherever it says."""
     vendor = vendors.load("gusto")
-    content = {"signingSecrets": ["x"], "api": {"accessToken": "a", "baseUrl": base_url}}
+    content = {"signingSecrets": ["long-enough"], "api": {"accessToken": "a", "baseUrl": base_url}}
     with pytest.raises(secret_store.BadSecret, match=r"api\.baseUrl"):
         secret_store.checked_source(vendor, content)
     content["api"] = {"accessToken": "a", "baseUrl": "https://example.com:8443/"}
@@ -337,4 +372,4 @@ def test_base_url_is_scheme_host_and_port(base_url: str) -> None:
 def test_secret_that_is_no_text() -> None:
     """Bytes that are no UTF-8, as a terminal may pass them on, are refused and not stored."""
     with pytest.raises(secret_store.BadSecret, match="UTF-8"):
-        secret_store.checked_source(vendors.load("kisi"), {"signingSecrets": ["a\udcff"]})
+        secret_store.checked_source(vendors.load("kisi"), {"signingSecrets": ["long-enough\udcff"]})

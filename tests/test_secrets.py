@@ -42,7 +42,7 @@ class Stack:
 
     def signing(self) -> list[str] | None:
         """The source's signing secrets, as they are read now."""
-        found = self.secrets.source(FAMILY, SOURCE).accepted("signingSecrets")
+        found = self.secrets.source(FAMILY, SOURCE).lists.get("signingSecrets")
         return None if found is None else list(found)
 
     @property
@@ -76,8 +76,8 @@ def test_source(stack: Stack) -> None:
     """A source's secret has lists that overlap old and new, and credentials for its vendor's API."""
     stack.put(NAME, {"signingSecrets": ["new", "old"], "api": {"baseUrl": "http://x"}})
     found = stack.secrets.source(FAMILY, SOURCE)
-    assert found.accepted("signingSecrets") == ["new", "old"]
-    assert found.accepted("tokens") is None
+    assert found.lists.get("signingSecrets") == ["new", "old"]
+    assert found.lists.get("tokens") is None
     assert found.api is not None
     assert found.api["baseUrl"].get_secret_value() == "http://x"
 
@@ -85,7 +85,7 @@ def test_source(stack: Stack) -> None:
 def test_families_are_apart(stack: Stack) -> None:
     """A source of one family is not found in the other one's secrets."""
     stack.put(NAME, {"tokens": ["t"]})
-    assert stack.secrets.source(FAMILY, SOURCE).accepted("tokens") == ["t"]
+    assert stack.secrets.source(FAMILY, SOURCE).lists.get("tokens") == ["t"]
     with pytest.raises(SecretUnreadable, match=f"stack/hris/{SOURCE}: ResourceNotFound"):
         stack.secrets.source("hris", SOURCE)
 
@@ -114,7 +114,7 @@ def test_refetch(stack: Stack) -> None:
     stack.put(NAME, {"signingSecrets": ["new"]})
     found = stack.secrets.refetch_source(FAMILY, SOURCE)
     assert found is not None
-    assert found.accepted("signingSecrets") == stack.signing() == ["new"]
+    assert found.lists.get("signingSecrets") == stack.signing() == ["new"]
     stack.clock.advance(29.9)
     assert stack.secrets.refetch_source(FAMILY, SOURCE) is None
     assert stack.fetches == 2
@@ -162,7 +162,7 @@ def test_outage(stack: Stack, outage: Exception) -> None:
     assert stack.signing() == stack.signing() == ["old"]
     refetched = stack.secrets.refetch_source(FAMILY, SOURCE)
     assert refetched is not None
-    assert refetched.accepted("signingSecrets") == ["old"]
+    assert refetched.lists.get("signingSecrets") == ["old"]
     assert stack.fetches == 2
     stack.aws.error = None
     stack.clock.advance(5.1)

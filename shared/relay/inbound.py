@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events import Webhook
+from relay.signatures import Credentials
 from relay.vendors.base import Vendor
 
 MAX_BODY_BYTES = 256 * 1024
@@ -70,9 +71,14 @@ def _body(event: Mapping[str, Any]) -> bytes:
         raise Unacceptable(400, "the body is not base64") from None
 
 
-def verify(request: RawRequest, vendor: Vendor, secrets: Sequence[str], now: float) -> Webhook | None:
-    """The request as a webhook when its signature holds, else None. Credentials stay behind."""
-    if not vendor.scheme.verify(request, secrets, now):
+def verify(
+    request: RawRequest, vendor: Vendor, secrets: Mapping[Credentials, Sequence[str]], now: float
+) -> Webhook | None:
+    """The request as a webhook when one of its vendor's proofs holds, else None. Credentials stay behind.
+
+    `secrets` are the source's, by list: each scheme is given its own list and no other.
+    """
+    if not any(scheme.verify(request, secrets.get(scheme.credentials, ()), now) for scheme in vendor.schemes):
         return None
     return Webhook(
         body=request.body,

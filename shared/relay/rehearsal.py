@@ -24,7 +24,8 @@ def answer(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
         relay.config.current()
         _may_read_secrets(relay)
         request = inbound.read(event)
-        webhook = inbound.verify(request, vendor, [event["rehearsal"]["secret"]], relay.clock())
+        secrets = {vendor.scheme.credentials: [event["rehearsal"]["secret"]]}
+        webhook = inbound.verify(request, vendor, secrets, relay.clock())
         if webhook is None or family not in vendor.families:
             return _said(401, "failed", "signature")
         return _said(200, "rehearsed", str(len(vendor.parse(webhook))))

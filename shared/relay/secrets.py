@@ -4,13 +4,13 @@ While Secrets Manager is down, what was read last goes on being used; a secret t
 """
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from relay.errors import SecretUnreadable
+from relay.signatures import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -28,6 +28,14 @@ FAILURE_SECONDS = 5.0
 Region = Literal["usce1", "ause1"]
 
 
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+Value = Annotated[SecretStr, BeforeValidator(_stripped)]
+"""A secret value, without the blanks and line ends that pasting or a file may put around it."""
+
+
 class _Secret(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -35,8 +43,8 @@ class _Secret(BaseModel):
 class CalvenSecret(_Secret):
     """The `calven` secret: an API key and how to authenticate with it."""
 
-    api_key: str = Field(alias="apiKey", min_length=1)
-    api_secret: SecretStr = Field(alias="apiSecret", min_length=1)
+    api_key: Annotated[str, BeforeValidator(_stripped)] = Field(alias="apiKey", min_length=1)
+    api_secret: Value = Field(alias="apiSecret", min_length=1)
     region: Region = "usce1"
     auth: Literal["hmac", "client_credentials"] = "hmac"
 
@@ -44,14 +52,19 @@ class CalvenSecret(_Secret):
 class SourceSecret(_Secret):
     """A source's secret: what its vendor signs with, or sends, and what its API is called with."""
 
-    signing_secrets: list[SecretStr] | None = Field(default=None, alias="signingSecrets")
-    tokens: list[SecretStr] | None = None
-    api: dict[str, SecretStr] | None = None
+    signing_secrets: list[Value] | None = Field(default=None, alias="signingSecrets")
+    tokens: list[Value] | None = None
+    api: dict[str, Value] | None = None
 
-    def accepted(self, kind: Literal["signingSecrets", "tokens"]) -> Sequence[str] | None:
-        """The values of one list, or None where the secret does not have that list."""
-        found = self.signing_secrets if kind == "signingSecrets" else self.tokens
-        return None if found is None else [secret.get_secret_value() for secret in found]
+    @property
+    def lists(self) -> dict[Credentials, list[str]]:
+        """The values of each list that the secret has. One never stands in for the other."""
+        found: dict[Credentials, list[str]] = {}
+        if self.signing_secrets is not None:
+            found["signingSecrets"] = [value.get_secret_value() for value in self.signing_secrets]
+        if self.tokens is not None:
+            found["tokens"] = [value.get_secret_value() for value in self.tokens]
+        return found
 
 
 M = TypeVar("M", bound=_Secret)

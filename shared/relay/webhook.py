@@ -104,11 +104,11 @@ def _verified(relay: Relay, family: Family, vendor: Vendor, request: RawRequest)
     """The verified webhook; on a mismatch once more with the secret as it is now."""
     secret: SourceSecret | None = relay.secrets.source(family, request.source)
     while secret is not None:
-        accepted = secret.accepted(vendor.scheme.credentials)
-        if accepted is None:
-            name = f"{family}/{request.source}"
-            raise SecretUnreadable(f"{name}: has no {vendor.scheme.credentials}")
-        webhook = inbound.verify(request, vendor, accepted, relay.clock())
+        lists = secret.lists
+        wanted = [scheme.credentials for scheme in vendor.schemes]
+        if not any(name in lists for name in wanted):
+            raise SecretUnreadable(f"{family}/{request.source}: has no {' and no '.join(wanted)}")
+        webhook = inbound.verify(request, vendor, lists, relay.clock())
         if webhook is not None:
             return webhook
         secret = relay.secrets.refetch_source(family, request.source)

@@ -83,10 +83,11 @@ def _fresh(kind: Fresh, now: datetime) -> str | int:
 
 def signed(vendor: Vendor, content: bytes, secret: Mapping[str, Any], now: float) -> Signature:
     """What the vendor would add to the request; raises `ValueError` where the secret has nothing for it."""
-    accepted = secret.get(vendor.scheme.credentials) or []
-    if not accepted:
-        raise ValueError(f"the source's secret has no {vendor.scheme.credentials}")
-    return vendor.scheme.sign(content, accepted[0], now)
+    for scheme in vendor.schemes:
+        if accepted := secret.get(scheme.credentials):
+            return scheme.sign(content, accepted[0], now)
+    wanted = " and no ".join(scheme.credentials for scheme in vendor.schemes)
+    raise ValueError(f"the source's secret has no {wanted}")
 
 
 def vendor_named(name: str) -> Vendor:

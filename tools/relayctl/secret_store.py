@@ -7,7 +7,7 @@ import base64
 import json
 import secrets as random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from relay import vendors
 from relay.config import Config
 from relay.config_store import ConfigStore
 from relay.secrets import CalvenSecret, SourceSecret
-from relay.signatures import StandardWebhooks
+from relay.signatures import Credentials, Scheme, StandardWebhooks
 from relay.vendors.base import Family, Vendor
 from relayctl.checks import Finding
 from relayctl.target import Target
@@ -28,6 +28,9 @@ from relayctl.target import Target
 CALVEN = "calven"
 """The name of the secret with Calven's API key."""
 ABSENT = "there is none"
+CALVEN_KEYS = ("apiKey", "apiSecret", "region", "auth")
+LEAST_CHARACTERS = 8
+LEAST_KEY_BYTES = 16
 BASE_URL = "baseUrl"
 """The field of `api` that every vendor may have."""
 
@@ -60,18 +63,32 @@ def _vendor(name: str) -> Vendor:
 
 
 def parsed(text: str) -> Content:
-    """A secret's JSON object; raises `BadSecret`."""
+    """A secret's JSON object, its values without the blanks around them; raises `BadSecret`."""
     try:
         content = json.loads(text)
     except ValueError:
         content = None
     if not isinstance(content, dict):
         raise BadSecret("it is no JSON object")
+    stripped: Content = without_blanks(content)
+    return stripped
+
+
+def without_blanks(content: Any) -> Any:
+    """The same with every text stripped: a line end or a blank that came with it would never match."""
+    match content:
+        case str():
+            return content.strip()
+        case list():
+            return [without_blanks(value) for value in content]
+        case dict():
+            return {name: without_blanks(value) for name, value in content.items()}
     return content
 
 
 def checked_calven(content: Content) -> Content:
     """The `calven` secret, if it is one; raises `BadSecret`."""
+    _check_keys(content, CALVEN_KEYS)
     try:
         CalvenSecret.model_validate(content)
     except ValidationError as error:
@@ -81,12 +98,14 @@ def checked_calven(content: Content) -> Content:
 
 def checked_source(vendor: Vendor, content: Content) -> Content:
     """A source's secret, if its vendor's webhooks can be verified and its API asked; raises `BadSecret`."""
+    schemes: dict[str, Scheme] = {scheme.credentials: scheme for scheme in vendor.schemes}
+    _check_keys(content, (*schemes, *(["api"] if vendor.api else [])))
     secret = _shaped(content)
-    accepted = secret.accepted(vendor.scheme.credentials)
-    if not accepted or not all(accepted):
-        raise BadSecret(f"{vendor.scheme.credentials} is missing or empty")
-    for value in accepted:
-        _check_credential(vendor, value)
+    if not any(secret.lists.values()):
+        raise BadSecret(f"{' or '.join(schemes)} is missing or empty")
+    for name, values in secret.lists.items():
+        for value in values:
+            _check_credential(schemes[name], name, value)
     _check_api(vendor, {name: value.get_secret_value() for name, value in (secret.api or {}).items()})
     return content
 
@@ -109,14 +128,37 @@ def _is_text(content: Content) -> bool:
     return True
 
 
-def _check_credential(vendor: Vendor, value: str) -> None:
-    """Whether the scheme can use a value; raises `BadSecret`."""
-    if isinstance(vendor.scheme, StandardWebhooks) and not value.startswith("whsec_"):
-        raise BadSecret("a signing secret of this vendor is base64 after whsec_; --generate makes one")
+def _check_keys(content: Content, known: Collection[str]) -> None:
+    if unknown := [name for name in content if name not in known]:
+        names = ", ".join(map(repr, sorted(unknown)))
+        raise BadSecret(f"unknown: {names} (there may be: {', '.join(known)})")
+
+
+def _check_credential(scheme: Scheme, name: str, value: str) -> None:
+    """Whether the scheme can use a value of a list; raises `BadSecret`."""
+    if not value:
+        raise BadSecret(f"{name} is missing or empty")
+    if isinstance(scheme, StandardWebhooks):
+        _check_whsec(value)
+    if len(value) < LEAST_CHARACTERS:
+        raise BadSecret(f"{name} has a value of fewer than {LEAST_CHARACTERS} characters")
     try:
-        vendor.scheme.sign(b"", value, time.time())
+        scheme.sign(b"", value, time.time())
     except ValueError as error:
         raise BadSecret(str(error)) from None
+
+
+def _check_whsec(value: str) -> None:
+    text = value.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if text == value or len(key) < LEAST_KEY_BYTES:
+        raise BadSecret(
+            "a signing secret of this vendor is base64 after whsec_, "
+            f"of {LEAST_KEY_BYTES} bytes or more; --generate makes one"
+        )
 
 
 def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
@@ -143,9 +185,9 @@ def _fields(error: ValidationError) -> str:
     return f"wrong or missing: {', '.join(found)}"
 
 
-def generated(vendor: Vendor) -> str:
-    """A new random secret such as the customer may choose for this vendor."""
-    if isinstance(vendor.scheme, StandardWebhooks):
+def generated(scheme: Scheme) -> str:
+    """A new random secret such as the customer may choose for this proof."""
+    if isinstance(scheme, StandardWebhooks):
         return "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
     return random.token_urlsafe(32)
 
@@ -177,9 +219,22 @@ def api(target: Target, family: Family, source: str) -> dict[str, str]:
 
 def with_first(vendor: Vendor, old: Content, new: Content) -> Content:
     """The secret there is, with the new one's values before its own; all else stays unless it is new too."""
-    kind = vendor.scheme.credentials
-    before, first = (_shaped(secret).accepted(kind) or () for secret in (old, new))
-    return {**old, **new, kind: list(dict.fromkeys([*first, *before]))}
+    before, first = _shaped(old).lists, _shaped(new).lists
+    merged: Content = {**old, **new}
+    for scheme in vendor.schemes:
+        kind = scheme.credentials
+        if kind in first or kind in before:
+            merged[kind] = list(dict.fromkeys([*first.get(kind, ()), *before.get(kind, ())]))
+    return merged
+
+
+def other_lists(target: Target, vendor: Vendor, family: Family, source: str, kind: Credentials) -> Content:
+    """The lists of a source's secret beside the one that is put; nothing where it cannot be read."""
+    with suppress(BadSecret):
+        lists = _shaped(stored(target, source_name(family, source)) or {}).lists
+        names = [scheme.credentials for scheme in vendor.schemes if scheme.credentials != kind]
+        return {name: lists[name] for name in names if name in lists}
+    return {}
 
 
 def put(target: Target, name: str, content: Content) -> str:
@@ -246,5 +301,5 @@ def accepted(target: Target, vendor: Vendor, source: str) -> list[str]:
     for family in vendor.families:
         with suppress(BadSecret):
             content = stored(target, source_name(family, source)) or {}
-            found += _shaped(content).accepted(vendor.scheme.credentials) or ()
+            found += [value for values in _shaped(content).lists.values() for value in values]
     return found

@@ -8,6 +8,7 @@ import click
 
 from relay.config_store import ConfigStore
 from relay.secrets import CalvenSecret, Region
+from relay.signatures import Scheme
 from relay.vendors.base import Api, Family, Vendor
 from relayctl import secret_store
 from relayctl.checks import report
@@ -29,32 +30,48 @@ def secrets() -> None:
     "--family", type=click.Choice(get_args(Family)), help="Only this route's, for a vendor of both."
 )
 @click.option("--add", is_flag=True, help="Put the new value before those that are there: to rotate.")
+@click.option("--token", is_flag=True, help="A token instead of a signing secret, where the vendor has both.")
 @click.option("--generate", is_flag=True, help="Make a random value, and print it once.")
 @click.option("--from-file", "file", help="Read the secret's JSON from this file, or from - for stdin.")
 @common_options
 @pass_common
 def put_secret(
-    common: Common, source: str, family: Family | None, add: bool, generate: bool, file: str | None
+    common: Common,
+    source: str,
+    family: Family | None,
+    add: bool,
+    token: bool,
+    generate: bool,
+    file: str | None,
 ) -> None:
-    """Ask for the secret of SOURCE, or of `calven`, check it and store it."""
-    if generate and file:
-        raise click.UsageError("--generate and --from-file exclude each other")
+    """Ask for the secret of SOURCE, or of `calven`, check it and store it.
+
+    A vendor with two proofs has two lists, of which this puts one and keeps the other; --from-file puts the
+    whole secret.
+    """
+    if file and (generate or token):
+        raise click.UsageError("--from-file excludes --generate and --token")
     target, made = common.target(), None
     try:
         if source == CALVEN and family is None:
-            if add or generate:
-                raise click.UsageError("the secret of calven has one key: no --add, no --generate")
+            if add or generate or token:
+                raise click.UsageError("the secret of calven has one key: no --add, --generate or --token")
             content = secret_store.checked_calven(_from_file(file) if file else _asked_calven())
             names = [secret_store.put(target, CALVEN, content)]
         else:
             vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
-            made = secret_store.generated(vendor) if generate else None
+            scheme = _scheme(vendor, token)
+            made = secret_store.generated(scheme) if generate else None
             families = _families(vendor, family)
             old = _old(target, source, families) if add else {}
             if file:
                 new = _from_file(file)
             else:
-                new = _asked(vendor, made, None if add else secret_store.api(target, families[0], source))
+                kept = {} if add else secret_store.api(target, families[0], source)
+                new = _asked(vendor, scheme, made, None if add else kept)
+                if not add:
+                    kind = scheme.credentials
+                    new = secret_store.other_lists(target, vendor, families[0], source, kind) | new
             names = _put(target, vendor, source, new, old, families)
     except BadSecret as error:
         raise click.ClickException(f"the secret of {source}: {error}") from None
@@ -117,12 +134,22 @@ def _from_file(file: str) -> Content:
         raise BadSecret("it is not UTF-8") from None
 
 
-def _asked(vendor: Vendor, made: str | None, api: dict[str, str] | None) -> Content:
+def _scheme(vendor: Vendor, token: bool) -> Scheme:
+    """The proof that a value is put for: the first, or the one that takes a token."""
+    if not token:
+        return vendor.scheme
+    for scheme in vendor.schemes:
+        if scheme.credentials == "tokens":
+            return scheme
+    raise click.UsageError(f"{vendor.title} signs its webhooks: it has no token")
+
+
+def _asked(vendor: Vendor, scheme: Scheme, made: str | None, api: dict[str, str] | None) -> Content:
     """The answers for a source of this vendor; the prompts are on standard error.
 
     `api` is what its API is called with so far; None where that is not to be asked for.
     """
-    kind = vendor.scheme.credentials
+    kind = scheme.credentials
     what = "signing secret" if kind == "signingSecrets" else "token"
     content: dict[str, Any] = {kind: [made or _ask(f"{vendor.title}: {what}")]}
     if vendor.api and api is not None:

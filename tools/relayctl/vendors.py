@@ -38,7 +38,7 @@ def summary(vendor: Vendor) -> dict[str, object]:
         "title": vendor.title,
         "families": list(vendor.families),
         "signature": vendor.signature.replace("`", ""),
-        "secret": vendor.scheme.credentials,
+        "secret": " or ".join(scheme.credentials for scheme in vendor.schemes),
         "api": vendor.api is not None,
         "direction": vendor.direction,
         "ack_seconds": vendor.ack_seconds,

@@ -76,6 +76,7 @@ class Api:
 class Vendor:
     """One vendor: where its facts come from, how it signs, and how its payloads become events.
 
+    `scheme` is how it proves itself, `second_scheme` another way beside it, with the secret's other list.
     `parse` is pure; it raises `Unparseable`. `fetch` turns a `Notice` into what the API says. `topics` are
     the last segments of the URL for a vendor whose bodies do not name their event.
     `ack_seconds` is how long the vendor waits for an answer, `queued_status` what it is answered when an
@@ -101,6 +102,7 @@ class Vendor:
     direction: Literal["event", "door", "event or door", "-"]
     confidence: Confidence
     scheme: Scheme
+    second_scheme: Scheme | None = None
     parse: Callable[[Webhook], Sequence[Event]]
     topics: frozenset[str] = frozenset()
     ack_seconds: float = 5.0
@@ -118,6 +120,11 @@ class Vendor:
     def family(self) -> Family:
         """The family of its sources; of one that may be either, the first."""
         return self.families[0]
+
+    @property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """All ways to prove itself, each with a list of its own in the secret."""
+        return (self.scheme, self.second_scheme) if self.second_scheme else (self.scheme,)
 
     @property
     def keys(self) -> frozenset[str]:

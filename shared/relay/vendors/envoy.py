@@ -2,7 +2,8 @@
 
 Follows https://developers.envoy.com/hub/reference/events and
 https://developers.envoy.com/hub/docs/create-webhooks. Both shapes of the body are read: the dashboard's
-(`event`, `payload`) and an app's (`meta.event`, `payload`). Not confirmed on live traffic: the payload of
+(`event`, `payload`) and an app's (`meta.event`, `payload`). An app signs; the dashboard's Webhooks app has
+one URL an event and sends a token in `Authorization`. Not confirmed on live traffic: the payload of
 `employee_entry_*`, which is read as that of an entry.
 """
 
@@ -12,9 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, unparseable
-from relay.signatures import Hmac
+from relay.signatures import AnyOf, HeaderToken, Hmac
 from relay.vendors.base import Vendor
-from relay.vendors.common import Text, instant
+from relay.vendors.common import BEARER, Text, instant
 
 DIRECTIONS: dict[str, Direction] = {
     "entry_sign_in": "in",
@@ -106,12 +107,13 @@ VENDOR = Vendor(
     title="Envoy",
     families=("access-control",),
     docs="https://developers.envoy.com/hub/reference/events",
-    signature="`X-Envoy-Signature`, HMAC-SHA256, base64",
+    signature="`X-Envoy-Signature`, HMAC-SHA256, base64; or a token in `Authorization`",
     forwards="sign-ins and sign-outs of visitors and employees",
     ignores="invites, screenings, every other event",
     direction="event",
     confidence="high",
     scheme=Hmac(header="x-envoy-signature", encoding="base64"),
+    second_scheme=AnyOf((HeaderToken("authorization"), BEARER)),
     parse=parse,
     fresh={
         "payload.id": "number",

@@ -1,8 +1,9 @@
 """Any system that can post JSON: this project's own format, signed by Standard Webhooks.
 
 The format is `docs/schema/generic.json`, made from the models below; the signature is that of
-https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md. Badges and
-readings go to a source on the access-control route, leave to one on the HR route.
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, or a token for a
+system that can set a header or call a URL and cannot sign. Badges and readings go to a source on the
+access-control route, leave to one on the HR route.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from relay.events import (
 )
 from relay.signatures import StandardWebhooks
 from relay.vendors.base import Vendor
-from relay.vendors.common import PART_OF_A_DAY, Instant, each, without_blanks
+from relay.vendors.common import PART_OF_A_DAY, TOKEN_IN_HEADER, Instant, each, without_blanks
 
 MOST = 100
 Day = Annotated[date, BeforeValidator(without_blanks)]
@@ -149,12 +150,13 @@ VENDOR = Vendor(
     title="Anything else",
     families=("access-control", "hris"),
     docs="https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
-    signature="`webhook-signature`, Standard Webhooks",
+    signature="`webhook-signature`, Standard Webhooks; or a token in a header or `?token=`",
     forwards="badges, readings and leave in [our own JSON format](docs/vendors/generic.md)",
     ignores="requested leave",
     direction="event or door",
     confidence="high",
     scheme=StandardWebhooks(),
+    second_scheme=TOKEN_IN_HEADER,
     parse=parse,
     fresh={"id": "id", "at": "iso", "changedAt": "iso"},
 )

@@ -94,8 +94,8 @@ VENDOR = vendors.load("kisi")
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Read, verify, parse, map, settle and forward one badge."""
     request = inbound.read(event)
-    accepted = RELAY.secrets.source("access-control", request.source).accepted(VENDOR.scheme.credentials)
-    found = inbound.verify(request, VENDOR, accepted or (), RELAY.clock())
+    secrets = RELAY.secrets.source("access-control", request.source).lists
+    found = inbound.verify(request, VENDOR, secrets, RELAY.clock())
     if found is None:
         return {"statusCode": 401}
     envelope = Envelope(
