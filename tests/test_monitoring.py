@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from localrun.template import STACK
+from localrun.vendor_api import SPENT
 from tests.rig import Rig, sample
 from tests.test_template import deployed, of_type
 
@@ -72,6 +74,11 @@ def said(rig: Rig, printed: Callable[[], str]) -> set[Figure]:
     rig.fail("503")
     rig.post("kisi", sample("kisi", "badge-out"))
     rig.recover()
+    secret = rig.secrets["doorflow"]
+    spent = {**secret, "api": {**secret["api"], "refreshToken": SPENT}}
+    name = f"{STACK}/access-control/doorflow"
+    rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(spent))
+    rig.post("doorflow", "admitted")
     rig.reset()
     return emitted(printed())
 

@@ -5,7 +5,7 @@ knows some under other names: a transaction is its updates and checks, a batch i
 source mapping calls in the retry function's name is added by hand.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import boto3
@@ -55,6 +55,9 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
             name = params["SecretId"].removeprefix(f"{STACK}/")
             known = {"calven": "CalvenSecret", "person-key": "PersonKeySecret"}
             yield known.get(name, f"{name.partition('/')[0]}/*"), "secretsmanager:GetSecretValue"
+        case "PutSecretValue" | "CreateSecret":
+            name = params.get("SecretId") or params["Name"]
+            yield f"{name.removeprefix(f'{STACK}/').partition('/')[0]}/*", f"secretsmanager:{operation}"
         case "SendMessageBatch" | "ChangeMessageVisibility":
             queue = "DeadLetterQueue" if "dead-letter" in params["QueueUrl"] else "UnprocessedQueue"
             yield queue, f"sqs:{operation.removesuffix('Batch')}"
@@ -68,6 +71,7 @@ def occupancy(rig: Rig, relay: Relay) -> None:
     rig.post("kisi", "unmapped-door", relay=relay)
     rig.post("vergesense", "space-report", relay=relay)
     rig.post("doorflow", "admitted", relay=relay)
+    tokens(rig, relay, lambda one: rig.post("doorflow", "admitted", relay=one))
     rig.fail("503")
     rig.post("kisi", sample("kisi", "badge-out"), relay=relay)
     rig.recover()
@@ -80,10 +84,21 @@ def leave(rig: Rig, relay: Relay) -> None:
     rig.post("deel", "approved", relay=relay)
     rig.post("hibob", "approved", relay=relay)
     rig.post("keypay", "approved", relay=relay)
+    tokens(rig, relay, lambda one: rig.post("gusto", "approved", relay=one))
     rig.post("deel", sample("deel", "deleted", data__resource__id="never seen"), relay=relay)
     rig.fail("503")
     rig.post("deel", "rescheduled", relay=relay)
     rig.recover()
+
+
+def tokens(rig: Rig, relay: Relay, deliver: Callable[[Relay], object]) -> None:
+    """A pair of tokens is stored for the first time, read as another stored it, and stored again."""
+    deliver(relay)
+    rig.clock.advance(4000)
+    deliver(rig.relay)
+    deliver(relay)
+    rig.clock.advance(4000)
+    deliver(relay)
 
 
 def queue(rig: Rig, relay: Relay) -> None:
@@ -97,6 +112,12 @@ def queue(rig: Rig, relay: Relay) -> None:
     ):
         rig.post(vendor, event, relay=stored)
     rig.post("deel", sample("deel", "approved", data__resource=[1] * 101), relay=stored)
+
+    def later(one: Relay) -> None:
+        rig.post("gusto", "approved", relay=stored)
+        rig.retry(one)
+
+    tokens(rig, relay, later)
     rig.clock.now = NEXT_MORNING - 1
     late = sample("kisi", "badge-in", uuid="late", created_at="2026-11-04T16:59:58Z", actor_id=5)
     rig.post("kisi", late, relay=stored)

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from localrun.serve import Served
 from localrun.template import STACK
+from localrun.vendor_api import SPENT
 from relay import webhook
 from relay.config import Source
 from relay.config_file import RelayYaml
@@ -244,6 +245,35 @@ def test_problems(rig: Rig) -> None:
     assert "calven" in dict(wrong)
     assert all(one["next"] for one in json.loads(result.stdout) if not one["ok"])
     assert {one["check"]: one["detail"] for one in json.loads(result.stdout)}["unprocessed"] == "1 waiting"
+
+
+def token_findings() -> dict[str, str]:
+    """What is said of the tokens of each source."""
+    found = json.loads(command("doctor", "--json").stdout)
+    return {one["check"]: one["detail"] for one in found if one["check"].startswith("tokens")}
+
+
+@pytest.mark.usefixtures("front_door")
+def test_tokens(rig: Rig) -> None:
+    """Refresh tokens that are refused or lost, and an access token that nothing renews, are problems."""
+    now(rig)
+    fine = {"tokens doorflow": "renewed in time", "tokens gusto": "renewed in time"}
+    assert token_findings() == fine
+    rig.post("doorflow", "admitted")
+    assert token_findings() == fine
+    rig.aws.secrets.delete_secret(SecretId=f"{STACK}/tokens/doorflow", ForceDeleteWithoutRecovery=True)
+    assert "lacks the newest tokens" in token_findings()["tokens doorflow"]
+    spent = {**rig.secrets["doorflow"]["api"], "refreshToken": SPENT}
+    put(rig, "access-control/doorflow", {**rig.secrets["doorflow"], "api": spent})
+    rig.post("doorflow", "admitted", relay=rig.built())
+    assert "has refused the refresh token for" in token_findings()["tokens doorflow"]
+    put(rig, "hris/gusto", {**rig.secrets["gusto"], "api": {"accessToken": "an-access-token"}})
+    assert "is not renewed" in token_findings()["tokens gusto"]
+
+
+def put(rig: Rig, name: str, secret: Any) -> None:
+    """Store a secret."""
+    rig.aws.secrets.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=json.dumps(secret))
 
 
 def test_backlog(rig: Rig) -> None:

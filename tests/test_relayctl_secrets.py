@@ -24,6 +24,7 @@ Command = Callable[..., Result]
 
 WITH_API = [name for name in vendors.NAMES if vendors.load(name).api]
 VALUE = "example-value-of-a-secret"
+SIGNING = '"signingSecrets": ["long-enough"]'
 
 
 @pytest.fixture
@@ -75,9 +76,10 @@ def test_fields_of_an_api(rig: Rig, name: str) -> None:
     api.headers(asked)
     if api.oauth:
         api.oauth.form(asked)
-    assert asked.names <= {*api.fields, *api.optional}
+    assert asked.names <= {*api.fields, *api.optional, *api.instead}
     demo = rig.secrets[rig.source(name)]["api"]
     assert set(api.fields) <= demo.keys() <= {*api.fields, *api.optional, "baseUrl"}
+    assert all(api.headers(dict.fromkeys(api.instead, "x")) for _ in api.instead)
     page = (Path(__file__).parents[1] / "docs" / "vendors" / f"{name}.md").read_text("utf-8")
     assert all(field in page for field in (*api.fields, *api.optional))
 
@@ -154,23 +156,23 @@ def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
         ("brivo", f'{{"signingSecrets": ["{VALUE}"]}}', "unknown: 'signingSecrets' (there may be: tokens)"),
         ("brivo", "{}", "tokens is missing or empty"),
         ("envoy", "{}", "signingSecrets or tokens is missing or empty"),
-        ("envoy", '{"signingSecrets": ["long-enough"], "tokens": ["short"]}', "tokens has a value of fewer than 8"),
+        ("envoy", '{"signingSecrets": ["long-enough"], "tokens": ["short"]}', "tokens has a value of fewer"),
         ("kisi-sydney", f'{{"signingSecrets": ["{VALUE}"], "api": {{}}}}', "unknown: 'api'"),
         ("generic", '{"signingSecrets": ["whsec_c2hvcnQ="]}', "of 16 bytes or more"),
         ("calven", f'{{"apiKey": "k", "apiSecret": "{VALUE}", "secret": "x"}}', "unknown: 'secret'"),
         ("deel", f'"{VALUE}"', "no JSON object"),
         ("deel", f"{VALUE}{{", "no JSON object"),
         ("hibob", f'{{"signingSecrets": ["{VALUE}"]}}', "empty: api.serviceUserId, api.serviceUserToken"),
-        ("gusto", f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "{VALUE}", "x": ""}}}}', ": api.x"),
-        ("gusto", f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": ["{VALUE}"]}}}}', ": api.accessToken"),
+        ("gusto", f'{{{SIGNING}, "api": {{"accessToken": "{VALUE}", "x": ""}}}}', ": api.x"),
+        ("gusto", f'{{{SIGNING}, "api": {{"accessToken": ["{VALUE}"]}}}}', ": api.accessToken"),
         (
             "gusto",
-            f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "t", "baseUrl": "{VALUE}"}}}}',
+            f'{{"signingSecrets": ["long-one"], "api": {{"accessToken": "t", "baseUrl": "{VALUE}"}}}}',
             "api.baseUrl is no URL",
         ),
         (
             "gusto",
-            f'{{"signingSecrets": ["long-enough"], "api": {{"accessToken": "t", "baseUrl": "http://[{VALUE}"}}}}',
+            f'{{"signingSecrets": ["long-one"], "api": {{"accessToken": "t", "baseUrl": "http://[{VALUE}"}}}}',
             "api.baseUrl is no URL",
         ),
         ("generic", f'{{"signingSecrets": ["{VALUE}"]}}', "base64 after whsec_"),
@@ -230,7 +232,7 @@ def test_both_families(rig: Rig, command: Command) -> None:
 
 
 def test_two_lists(rig: Rig, command: Command) -> None:
-    """Of a vendor with two proofs one list is put and the other kept; a token is asked for or made by name."""
+    """Of a vendor with two proofs one list is put and the other kept; a token is put by name."""
     before = stored(rig, "access-control/envoy")
     made = json.loads(command("put", "envoy", "--token", "--generate", "--json").stdout)["generated"]
     assert stored(rig, "access-control/envoy") == {**before, "tokens": [made]}

@@ -31,6 +31,7 @@ CHECK = {"dynamodb:ConditionCheckItem"}
 
 DEPLOYMENT_GROUPS = "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*"
 READ = {"secretsmanager:GetSecretValue"}
+KEEP = READ | {"secretsmanager:PutSecretValue", "secretsmanager:CreateSecret"}
 SEND = {"sqs:SendMessage"}
 TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"}
 
@@ -40,6 +41,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("CalvenSecret", READ),
         ("PersonKeySecret", READ),
         ("access-control/*", READ),
+        ("tokens/*", KEEP),
         ("LedgerTable", LEDGER_CALLS | CHECK),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
@@ -47,6 +49,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
     "HrisFunction": [
         ("CalvenSecret", READ),
         ("hris/*", READ),
+        ("tokens/*", KEEP),
         ("LedgerTable", LEDGER_CALLS),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
@@ -56,6 +59,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("PersonKeySecret", READ),
         ("access-control/*", READ),
         ("hris/*", READ),
+        ("tokens/*", KEEP),
         ("LedgerTable", LEDGER_CALLS | CHECK),
         ("UnprocessedQueue", TAKE),
         ("UnprocessedQueue", SEND),

@@ -22,6 +22,7 @@ from relay.dynamo import Table
 from relay.errors import VendorRefused, VendorUnavailable
 from relay.http import MAX_ANSWER_BYTES, Http
 from relay.secrets import SourceSecret
+from relay.tokens import RotatingTokens
 from relay.vendor_api import VendorApis, VendorClient
 from relay.vendor_memory import VendorMemory
 from relay.vendors.base import Api
@@ -45,11 +46,18 @@ def secret(**api: str) -> SourceSecret:
     return SourceSecret(api={name: SecretStr(value) for name, value in (CREDENTIALS | api).items()})
 
 
+def no_rotation() -> RotatingTokens:
+    """None of these has a refresh token."""
+    raise AssertionError
+
+
 def asking(
     api: Api, credentials: SourceSecret, http: Http, deadline: Deadline, clock: Callable[[], float]
 ) -> VendorClient:
     """A client that needs no memory."""
-    apis = VendorApis(http, VendorMemory(Table(SESSION.client("dynamodb"), "none"), clock), clock)
+    apis = VendorApis(
+        http, VendorMemory(Table(SESSION.client("dynamodb"), "none"), clock), no_rotation, clock
+    )
     return VendorClient(apis, api, credentials, deadline, "source-1")
 
 
@@ -258,7 +266,7 @@ class Ask:
         known = {"clientId": "c", "clientSecret": "s3cret"}
         with http_of(self.answer) as http:
             memory = VendorMemory(Table(SESSION.client("dynamodb"), "none"), self.clock)
-            apis = VendorApis(http, memory, self.clock)
+            apis = VendorApis(http, memory, no_rotation, self.clock)
             yield lambda **credentials: VendorClient(
                 apis,
                 api,
@@ -287,18 +295,18 @@ def test_token() -> None:
 
 
 def test_token_of_other_credentials() -> None:
-    """Other credentials get a token of their own, by refresh token where the secret has one."""
+    """Other credentials get a token of their own."""
     ask = Ask()
     with ask.clients() as client:
         client().get("/x")
-        client(refreshToken="r").get("/x")
+        client(clientId="other").get("/x")
         client().get("/x")
     assert [sent for path, sent, _ in ask.asked if path == "/x"] == [
         "Bearer token-0",
         "Bearer token-1",
         "Bearer token-0",
     ]
-    assert ask.asked[2][2].endswith("grant_type=refresh_token&refresh_token=r")
+    assert ask.asked[2][2].startswith("client_id=other&")
 
 
 def test_token_refused() -> None:

@@ -7,7 +7,9 @@
     │   ├── VendorRefused    a vendor's API refuses the question for good
     │   └── InvalidLeave     leave that Calven cannot be told about
     └── NotNow               to the Unprocessed queue
-        ├── VendorUnavailable, SecretUnreadable, TableUnavailable
+        ├── VendorUnavailable
+        │   └── TokenRefused     a vendor's token endpoint does not take the refresh token any more
+        ├── SecretUnreadable, TableUnavailable
         └── Contended        others kept writing the same items
 
 A message names fields, codes and rules; never a value of a payload, a person or a secret.
@@ -62,6 +64,14 @@ class VendorUnavailable(NotNow):
     """A vendor's API did not answer, or asked to be tried later."""
 
     default_reason = "vendor_unavailable"
+
+
+class TokenRefused(VendorUnavailable):
+    """A vendor's token endpoint refuses the refresh token, and has been doing so for so many `seconds`."""
+
+    def __init__(self, detail: str, *, seconds: float) -> None:
+        super().__init__(f"the vendor refuses the refresh token: {detail}")
+        self.seconds = seconds
 
 
 class SecretUnreadable(NotNow):

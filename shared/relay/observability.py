@@ -67,6 +67,13 @@ class Telemetry:
             logger.warning("source silent", source=source, hours=round(hours), request_id=self.request_id)
         self._add(TOTAL, "SilentSources", MetricUnit.Count, len(sources))
 
+    def token_refused(self, seconds: float, *, source: str, vendor: str) -> None:
+        """Log and note for how long a vendor's token endpoint has been refusing the refresh token."""
+        logger.error("refresh token refused", source=source, vendor=vendor, request_id=self.request_id)
+        self._add(
+            {"Source": source, "Vendor": vendor}, "TokenRefusedSeconds", MetricUnit.Seconds, round(seconds)
+        )
+
     def problem(self, message: str, **fields: Any) -> None:
         """Log something that an operator has to look at. `message` holds no payload."""
         logger.error(message, request_id=self.request_id, **fields)

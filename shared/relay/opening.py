@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from relay import occupancy, vendors
 from relay.deadline import Deadline, Pace
-from relay.errors import NotNow, Unparseable, VendorRefused, VendorUnavailable
+from relay.errors import NotNow, TokenRefused, Unparseable, VendorRefused, VendorUnavailable
 from relay.events import (
     BadgeEvent,
     Counting,
@@ -121,11 +121,13 @@ class Opening:
         secret = self._relay.secrets.source(family, envelope.source)
         try:
             return vendor.fetch(event, self._client(vendor.api, secret, envelope))
-        except VendorRefused:
+        except (VendorRefused, TokenRefused) as refusal:
             renewed = self._relay.secrets.refetch_source(family, envelope.source)
-            if renewed is None or renewed == secret:
-                raise
-            return vendor.fetch(event, self._client(vendor.api, renewed, envelope))
+            if renewed is not None and renewed != secret:
+                return vendor.fetch(event, self._client(vendor.api, renewed, envelope))
+            if isinstance(refusal, TokenRefused):
+                self._silent.add(envelope.source)
+            raise
         except VendorUnavailable:
             self._silent.add(envelope.source)
             raise

@@ -24,6 +24,7 @@ from relay.errors import (
     NotNow,
     Stop,
     TableUnavailable,
+    TokenRefused,
     Unparseable,
 )
 from relay.events import (
@@ -163,6 +164,10 @@ class Pipeline:
                 self._dead_letter(step.origin, step.asked or step.envelope, stop.reason, str(stop))
         except NotNow as stop:
             for step in steps:
+                if isinstance(stop, TokenRefused):
+                    self.telemetry.token_refused(
+                        stop.seconds, source=step.envelope.source, vendor=step.envelope.vendor
+                    )
                 self._queue(step.origin, step.envelope, stop.reason, str(stop), stop.retry_after)
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event, nor hold up others
             for step in steps:

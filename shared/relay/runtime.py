@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.headcount import Headcount
     from relay.leave import Leaves
     from relay.readings import Readings
+    from relay.tokens import RotatingTokens
 
 
 class Relay:
@@ -40,7 +41,7 @@ class Relay:
         self.config = ConfigStore(table, clock)
         self.reports = Reports(table)
         self.vendor_memory = VendorMemory(table, clock)
-        self.vendor_apis = VendorApis(self.http, self.vendor_memory, clock)
+        self.vendor_apis = VendorApis(self.http, self.vendor_memory, lambda: self.rotating_tokens, clock)
 
     # Each of these serves one kind of event, and a function that gets none of it does not load it.
 
@@ -64,6 +65,13 @@ class Relay:
         from relay.leave import Leaves  # noqa: PLC0415
 
         return Leaves(self._table, self.clock)
+
+    @cached_property
+    def rotating_tokens(self) -> "RotatingTokens":
+        """The tokens of vendors whose refresh token changes with each use."""
+        from relay.tokens import RotatingTokens  # noqa: PLC0415
+
+        return RotatingTokens(self._table, self.secrets, self.clock)
 
     @cached_property
     def queues(self) -> Queues:

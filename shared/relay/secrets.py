@@ -106,6 +106,27 @@ class Secrets:
         if self._may_refetch(name):
             self._expire(name)
 
+    def read_version(self, name: str, version: str) -> str | None:
+        """One version of a secret, never cached; None where that version is not there (yet)."""
+        try:
+            answer = self._client.get_secret_value(SecretId=f"{self._stack}/{name}", VersionId=version)
+            return answer["SecretString"]
+        except (ClientError, BotoCoreError, KeyError) as error:
+            if (code := _code(error)) in GONE:
+                return None
+            raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
+
+    def write_version(self, name: str, version: str, text: str) -> None:
+        """Store a value under a version's id (32 to 64 characters); a secret that is missing is made."""
+        whole, client = f"{self._stack}/{name}", self._client
+        try:
+            try:
+                client.put_secret_value(SecretId=whole, ClientRequestToken=version, SecretString=text)
+            except client.exceptions.ResourceNotFoundException:
+                client.create_secret(Name=whole, ClientRequestToken=version, SecretString=text)
+        except (ClientError, BotoCoreError) as error:
+            raise SecretUnreadable(f"{whole} cannot be stored: {_code(error)}") from None
+
     def _may_refetch(self, name: str) -> bool:
         now = self._clock()
         if now - self._refetched.get(name, float("-inf")) < REFETCH_SECONDS:
@@ -140,7 +161,7 @@ class Secrets:
         try:
             text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
         except (ClientError, BotoCoreError, KeyError) as error:
-            code = error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+            code = _code(error)
             if text and code not in GONE:
                 self._failed_at = now
                 return text
@@ -148,3 +169,7 @@ class Secrets:
             raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
         self._cache[name] = (self._clock(), text)
         return text
+
+
+def _code(error: Exception) -> str:
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

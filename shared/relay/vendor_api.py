@@ -5,6 +5,8 @@ The host is the vendor module's, or the secret's `api.baseUrl`; never one that a
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -18,16 +20,34 @@ from relay.vendors.base import Api, OAuth
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
+    from relay.tokens import RotatingTokens
 
 GONE = frozenset({404})
 LONGEST_ADDRESS = 320
 EARLY_SECONDS = 60.0
-"""So long before its end a token is not used any more."""
 MOST_SECONDS = 10**9
 UNSAID_SECONDS = 300.0
 """How long a token is used whose answer does not say when it ends."""
 
 _Credentials = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token endpoint gave: an access token for so many seconds, and maybe the next refresh token."""
+
+    access_token: str = field(repr=False)
+    seconds: float
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+class GrantRefused(Exception):
+    """The token endpoint answered that the refresh token is not good."""
+
+
+def early(seconds: float) -> float:
+    """How long before its end a token is not used any more."""
+    return min(EARLY_SECONDS, seconds / 4)
 
 
 class Tokens:
@@ -44,7 +64,7 @@ class Tokens:
 
     def keep(self, host: str, credentials: _Credentials, token: str, seconds: float) -> None:
         """Keep a token that is good for so long."""
-        self._kept[host, credentials] = token, self._clock() + seconds - EARLY_SECONDS
+        self._kept[host, credentials] = token, self._clock() + seconds - early(seconds)
 
     def drop(self, host: str, credentials: _Credentials) -> None:
         """Forget a token that was refused."""
@@ -52,13 +72,20 @@ class Tokens:
 
 
 class VendorApis:
-    """What a container's questions to vendors' APIs share."""
+    """What a container's questions to vendors' APIs share. `rotating` are its refresh tokens, once needed."""
 
-    def __init__(self, http: Http, memory: VendorMemory, clock: "Clock" = time.time) -> None:
+    def __init__(
+        self,
+        http: Http,
+        memory: VendorMemory,
+        rotating: Callable[[], "RotatingTokens"],
+        clock: "Clock" = time.time,
+    ) -> None:
         self.http = http
         self.memory = memory
         self.clock = clock
         self.tokens = Tokens(clock)
+        self.rotating = rotating
 
 
 class VendorClient:
@@ -78,14 +105,15 @@ class VendorClient:
         credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
         self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
         self._credentials = credentials
-        self._oauth = api.oauth
         try:
             self._headers = {"accept": "application/json", **api.headers(credentials)}
-            self._form = api.oauth.form(credentials) if api.oauth else {}
+            self._oauth = None if "authorization" in self._headers else api.oauth
+            self._form = self._oauth.form(credentials) if self._oauth else {}
         except KeyError as missing:
             raise VendorRefused(f"the source's secret has no api.{missing.args[0]}") from None
         self._http = shared.http
         self._tokens = shared.tokens
+        self._rotating = shared.rotating
         self._memory = shared.memory
         self._clock = shared.clock
         self._deadline = deadline
@@ -130,31 +158,53 @@ class VendorClient:
     def _asked(
         self, method: str, path: str, absent: Collection[int], body: Mapping[str, Any] | None = None
     ) -> Any:
-        answer = self._send(method, path, {**self._headers, **self._authorization()}, json=body)
-        if answer.status == 401 and self._oauth is not None:
-            self._tokens.drop(self._base_url, self._key())
-            answer = self._send(method, path, {**self._headers, **self._authorization()}, json=body)
+        if self._oauth is None:
+            answer = self._send(method, path, self._headers, json=body)
+        else:
+            token = self._token(self._oauth)
+            answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
+            if answer.status == 401:
+                token = self._token(self._oauth, refused=token)
+                answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
         return None if answer.status in absent else self._json(answer)
 
-    def _authorization(self) -> Mapping[str, str]:
-        if self._oauth is None:
-            return {}
-        token = self._tokens.get(self._base_url, self._key()) or self._new_token(self._oauth)
-        return {"authorization": f"Bearer {token}"}
+    def _token(self, oauth: OAuth, refused: str | None = None) -> str:
+        """An access token that is good, and not the one that was refused."""
+        if "refreshToken" in self._credentials:
+            refresh = partial(self._refreshed, oauth)
+            return self._rotating().access_token(
+                self._source, self._base_url, self._credentials, refresh, self._deadline, refused
+            )
+        if refused:
+            self._tokens.drop(self._base_url, self._key())
+        known = self._tokens.get(self._base_url, self._key())
+        return known or self._new_token(oauth)
 
     def _new_token(self, oauth: OAuth) -> str:
         answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=self._form)
         if answer.status == 400:
             raise VendorRefused("the vendor's API gave no token: 400")
+        grant = self._granted(answer)
+        self._tokens.keep(self._base_url, self._key(), grant.access_token, grant.seconds)
+        return grant.access_token
+
+    def _refreshed(self, oauth: OAuth, refresh_token: str) -> Grant:
+        """What the token endpoint gives for a refresh token; raises `GrantRefused` where it is not good."""
+        form = oauth.form({**self._credentials, "refreshToken": refresh_token})
+        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form)
+        if answer.status in (400, 401, 403):
+            raise GrantRefused
+        return self._granted(answer)
+
+    def _granted(self, answer: Answer) -> Grant:
         found = self._json(answer)
         token = found.get("access_token") if isinstance(found, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise VendorUnavailable("the vendor's API gave no token")
-        seconds = found.get("expires_in")
+        seconds, following = found.get("expires_in"), found.get("refresh_token")
         usable = isinstance(seconds, int | float) and 0 < seconds < MOST_SECONDS
         good = float(seconds) if usable else UNSAID_SECONDS
-        self._tokens.keep(self._base_url, self._key(), token, good)
-        return token
+        return Grant(token, good, following if isinstance(following, str) and following else None)
 
     def _key(self) -> _Credentials:
         return tuple(sorted(self._credentials.items()))
@@ -184,3 +234,7 @@ class VendorClient:
             return read_json(answer.body)
         except Unparseable:
             raise VendorUnavailable("the vendor's API answered no JSON") from None
+
+
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {token}"}

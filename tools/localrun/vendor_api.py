@@ -3,9 +3,12 @@
 The answers are `events/<vendor>/api/*.json`; what has none is 404.
 """
 
-from collections.abc import Callable
+import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qs
+from uuid import uuid4
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,17 +19,24 @@ EVENTS = Path(__file__).parents[2] / "events"
 
 
 BEARER = "authorization: Bearer"
+ISSUED = "demo-refresh-"
+SPENT = ISSUED + "that-was-used"
+"""A refresh token that is refused from the start."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """A call of a vendor's API: its route, the file that holds its answer, and how it is authenticated."""
+    """A call of a vendor's API: its route, the file that holds its answer, and how it is authenticated.
+
+    One that `rotates` is a token endpoint: each answer has the next refresh token, which is good for one use.
+    """
 
     vendor: str
     path: str
     file: str
     auth: str = "authorization: Basic"
     method: str = "GET"
+    rotates: bool = False
 
 
 CALLS = (
@@ -61,7 +71,8 @@ CALLS = (
         "employee-{employee}.json",
     ),
     # https://github.com/doorflow/doorflow-sdk-typescript
-    Call("doorflow", "/oauth/token", "token.json", auth="", method="POST"),
+    # https://docs.gusto.com/embedded-payroll has the same path for its tokens.
+    Call("doorflow", "/oauth/token", "token.json", auth="", method="POST", rotates=True),
     Call("doorflow", "/api/3/events/{event}", "event-{event}.json", BEARER),
 )
 
@@ -84,14 +95,25 @@ def answer_file(vendor: str, path: str, events: Path = EVENTS) -> Path | None:
     return None
 
 
-def _endpoint(call: Call, events: Path) -> Callable[[Request], Response]:
-    def answer(request: Request) -> Response:
+def _endpoint(call: Call, events: Path) -> Callable[[Request], Awaitable[Response]]:
+    used = {SPENT}
+
+    async def answer(request: Request) -> Response:
         if call.auth and not _authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
         file = events / call.vendor / "api" / call.file.format(**request.path_params)
         if not file.is_file():
             return JSONResponse({"error": "not found"}, 404)
-        return Response(file.read_bytes(), media_type="application/json")
+        if not call.rotates:
+            return Response(file.read_bytes(), media_type="application/json")
+        form = parse_qs((await request.body()).decode())
+        [given] = form.get("refresh_token", [""])
+        if given in used:
+            return JSONResponse({"error": "invalid_grant"}, 400)
+        if given.startswith(ISSUED):  # the one that the demo begins with is good for each new relay
+            used.add(given)
+        following = {"refresh_token": ISSUED + uuid4().hex} if given else {}
+        return JSONResponse({**json.loads(file.read_bytes()), **following})
 
     return answer
 

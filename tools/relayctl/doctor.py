@@ -13,7 +13,7 @@ from relay import vendors
 from relay.config_store import POINTER, ConfigStore
 from relay.config_versions import UnknownVersion, pull
 from relay.vendor_memory import VendorMemory
-from relayctl import calven, dead_letters, relay_yaml, secret_store
+from relayctl import calven, dead_letters, relay_yaml, secret_store, token_checks
 from relayctl.checks import Finding, guarded, report
 from relayctl.options import Common, common_options, pass_common
 from relayctl.target import Target
@@ -162,6 +162,26 @@ def _handshakes(target: Target) -> Iterator[Finding]:
         yield Finding(check="handshakes", ok=True, detail="none waiting")
 
 
+def _tokens(target: Target) -> Iterator[Finding]:
+    """The refresh tokens of sources whose vendor changes them with each use."""
+    config = ConfigStore(target.ledger()).current()
+    rotating = {
+        source: problem
+        for source, configured in config.sources.items()
+        if configured.vendor in vendors.NAMES
+        if (problem := token_checks.problem(target, source, vendors.load(configured.vendor))) is not None
+    }
+    for source, problem in rotating.items():
+        todo = (
+            f"relayctl secrets put {source}, with a new api.refreshToken of the vendor's" if problem else ""
+        )
+        yield Finding(
+            check=f"tokens {source}", ok=not problem, detail=problem or "renewed in time", next=todo
+        )
+    if not rotating:
+        yield Finding(check="tokens", ok=True, detail="no source has tokens that are renewed")
+
+
 CHECKS: tuple[tuple[str, Callable[[Target], Iterator[Finding]]], ...] = (
     ("target", _target),
     ("configuration", _configuration),
@@ -171,4 +191,5 @@ CHECKS: tuple[tuple[str, Callable[[Target], Iterator[Finding]]], ...] = (
     ("dead letters", _dead),
     ("front door", _front_door),
     ("handshakes", _handshakes),
+    ("tokens", _tokens),
 )

@@ -164,9 +164,12 @@ def _check_whsec(value: str) -> None:
 def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
     if vendor.api is None:
         return
-    if missing := [f"api.{name}" for name in vendor.api.fields if not given.get(name)]:
+    instead = vendor.api.instead
+    alone = bool(instead) and all(given.get(name) for name in instead)
+    missing = [f"api.{name}" for name in vendor.api.fields if not given.get(name)]
+    if missing and not alone:
         raise BadSecret(f"missing or empty: {', '.join(missing)}")
-    if unknown := given.keys() - {*vendor.api.fields, *vendor.api.optional, BASE_URL}:
+    if unknown := given.keys() - {*vendor.api.fields, *vendor.api.optional, *instead, BASE_URL}:
         raise BadSecret(f"unknown: {', '.join(f'api.{name}' for name in sorted(unknown))}")
     if url := given.get(BASE_URL):
         try:

@@ -50,7 +50,8 @@ class VendorApi(Protocol):
 class OAuth:
     """Where an API's access token comes from: a path, and the form made of the secret's `api`.
 
-    The answer is RFC 6749's: `access_token`, and `expires_in` in seconds.
+    The answer is RFC 6749's: `access_token`, and `expires_in` in seconds. Where the secret has a
+    `refreshToken` the answer may hold the next one, which is asked with from then on.
     """
 
     path: str
@@ -61,13 +62,15 @@ class OAuth:
 class Api:
     """How a vendor's API is reached: its public host, and the headers made of the secret's `api`.
 
-    With `oauth` each request carries its token as well. `fields` and `optional` are all that the secret's
-    `api` may hold, beside the `baseUrl` that every vendor's may.
+    With `oauth` each request carries its token as well, unless the headers authorize it already. `fields` and
+    `optional` are all that the secret's `api` may hold, beside the `baseUrl` that every vendor's may.
+    `instead` are fields that may stand there in place of `fields`.
     """
 
     host: str
     fields: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
     oauth: OAuth | None = None
 

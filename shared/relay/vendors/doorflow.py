@@ -1,9 +1,9 @@
 """DoorFlow: people admitted at doors. Its webhook is thin: the event is fetched, which acknowledges it.
 
 Follows https://developer.doorflow.com/guides/webhooks/understanding-webhooks and the vendor's SDK
-https://github.com/doorflow/doorflow-sdk-typescript (signature, `Event`, event codes, OAuth). Not confirmed on
-live traffic: the unit of `Timestamp`, so seconds, milliseconds and ISO 8601 are read, and whether a refresh
-token changes when it is used.
+https://github.com/doorflow/doorflow-sdk-typescript (signature, `Event`, event codes, OAuth). A refresh token
+is good for one use, which gives the next one. `Timestamp` is Unix seconds in the SDK; milliseconds and ISO
+8601 are read too.
 """
 
 from collections.abc import Mapping, Sequence

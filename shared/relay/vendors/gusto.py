@@ -3,8 +3,10 @@
 Follows https://docs.gusto.com/embedded-payroll/docs/webhooks,
 https://docs.gusto.com/embedded-payroll/docs/time-off-request-events and
 https://docs.gusto.com/embedded-payroll/docs/time-off-requests. The first POST hands over the
-`verification_token`, with which all later ones are signed. A request names its days one by one, each with
-its hours, and its type as `policy_type`. Not confirmed on live traffic: the whole answer of the two GETs.
+`verification_token`, with which all later ones are signed. An access token ends after two hours and a refresh
+token with the first use of the access token that came with the next one. A request names its days one by one,
+each with its hours, and its type as `policy_type`. Not confirmed on live traffic: the whole answer of the two
+GETs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
 from relay.signatures import Hmac
-from relay.vendors.base import Api, Vendor, VendorApi
+from relay.vendors.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.common import PathId, changed, day_off, field, gone, known, read, unwrapped
 
 EVENTS = frozenset(
@@ -108,7 +110,19 @@ def _address(employee: str, api: VendorApi) -> str | None:
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    """An access token that stands alone; it ends after two hours."""
+    if "refreshToken" in credentials or "accessToken" not in credentials:
+        return {}
     return {"authorization": f"Bearer {credentials['accessToken']}"}
+
+
+def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "client_id": credentials["clientId"],
+        "client_secret": credentials["clientSecret"],
+        "refresh_token": credentials["refreshToken"],
+        "grant_type": "refresh_token",
+    }
 
 
 VENDOR = Vendor(
@@ -126,7 +140,13 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     ack_seconds=10.0,
     handshake=handshake,
-    api=Api(host="https://api.gusto.com", fields=("accessToken",), headers=_headers),
+    api=Api(
+        host="https://api.gusto.com",
+        fields=("clientId", "clientSecret", "refreshToken"),
+        instead=("accessToken",),
+        headers=_headers,
+        oauth=OAuth(path="/oauth/token", form=_form),
+    ),
     fetch=fetch,
     fresh={"uuid": "id", "timestamp": "seconds"},
 )
