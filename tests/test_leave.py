@@ -266,21 +266,27 @@ def test_requested_of_nobody(book: Book) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "reason"),
+    ("bad", "reason", "left"),
     [
-        (change(2, "approved", 1, None, open_ended=True), "open_ended"),
-        (change(2, "approved", 5, 1), "invalid_dates"),
-        (change(2, "approved", 1, 401), "invalid_dates"),
+        (change(2, "approved", 1, None, open_ended=True), "open_ended", days(1, 5)),
+        (change(2, "approved", 4, None, open_ended=True), "open_ended", days(4, 5)),
+        (change(2, "approved", 9, None, open_ended=True), "open_ended", {}),
+        (change(2, "approved", 5, 1), "invalid_dates", {}),
+        (change(2, "approved", 3, 403), "invalid_dates", days(3, 5)),
+        (change(2, "approved", None, None), "invalid_dates", {}),
     ],
 )
-def test_invalid(book: Book, bad: LeaveChange, reason: str) -> None:
-    """A change that cannot be sent changes nothing."""
+def test_invalid(book: Book, bad: LeaveChange, reason: str, left: dict[int, TimeOffType]) -> None:
+    """What a change that cannot be told does not cover is given back; it says why it is refused."""
     book.deliver(APPROVED)
-    with pytest.raises(InvalidLeave) as invalid:
-        book.deliver(bad)
-    assert invalid.value.reason == reason
-    assert book.away() == days(1, 5)
-    assert sent(book.deliver(change(2, "ended", 1, 5))) == [(1, 5, None)]
+    for _ in range(2):
+        recorded = book.deliver(bad)
+        assert recorded.refused
+        assert recorded.refused.reason == reason
+        assert book.away() == left
+    assert book.deliver(APPROVED).reason == "superseded"
+    book.deliver(change(3, "ended", 1, 5))
+    assert book.away() == {}
 
 
 def test_longest(book: Book) -> None:

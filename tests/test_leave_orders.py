@@ -281,7 +281,7 @@ class Stage:
         """What the ledger says that Calven holds, all of it confirmed."""
         found: Days = {}
         for key, item in self.table.get([(f"employee#{email.lower()}", "leave") for email in PEOPLE]).items():
-            for start, end, kind, confirmed in item["held"]:
+            for start, end, kind, confirmed, _ in item["held"]:
                 assert confirmed
                 days = dict.fromkeys(span(date.fromisoformat(start), date.fromisoformat(end)), kind)
                 found.setdefault(key[0].partition("#")[2], {}).update(days)

@@ -17,7 +17,7 @@ from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
 from relay.errors import Contended
 from relay.events import SensorReading
 from relay.occupancy import Fact
-from relay.readings import KEPT_SECONDS, MAX_IDS, Last, Readings, taken
+from relay.readings import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
 from relay.reports import Reports
 from relay.unprocessed import Envelope
 from tests.building import CONFIG, NOON_MS
@@ -47,6 +47,11 @@ def reading(
     return SensorReading(event_id=event_id, at=at, sensor=sensor, people=people, occupied=occupied)
 
 
+def anywhere(source: str, sensor: str) -> bool:
+    """Each sensor is configured for the place."""
+    return bool(source and sensor)
+
+
 class Watched(Ledger):
     """A ledger of one place, `l1-a`, and all that Calven was told of it."""
 
@@ -57,7 +62,7 @@ class Watched(Ledger):
     def read(self, one: SensorReading, *, tell: bool = True) -> tuple[list[Fact], str]:
         """Settle a reading in a new container, and tell Calven."""
         readings = Readings(self.table, self.clock)
-        facts, reason = readings.settle(one, "vergesense", "l1-a", RECEIVED, CONFIG, LATE)
+        facts, reason = readings.settle(one, "vergesense", "l1-a", RECEIVED, CONFIG, anywhere, LATE)
         if tell:
             self.tell(facts)
         return facts, reason
@@ -87,7 +92,8 @@ def shown(facts: Sequence[Fact]) -> list[tuple[int | None, bool | None, int]]:
         (0, None, {"occupied": False, "occupancy": 0}),
         (None, True, {"occupied": True}),
         (None, False, {"occupied": False}),
-        (0, True, {"occupied": True, "occupancy": 0}),
+        (0, True, {"occupied": False, "occupancy": 0}),
+        (5, False, {"occupied": True, "occupancy": 5}),
     ],
 )
 def test_as_it_is(ledger: Watched, people: int | None, occupied: bool | None, said: dict[str, Any]) -> None:
@@ -193,14 +199,69 @@ def test_item_expires(ledger: Watched) -> None:
     item = ledger.item(("readings#hq", "place#l1-a"))
     assert item
     assert item["expires_at"] == NOON + MAX_IDS + 1 + KEPT_SECONDS
-    assert len(item["ids"]) == MAX_IDS
+    [(_, _, _, ids)] = item["sensors"].values()
+    assert len(ids) == MAX_IDS
+
+
+def test_several_sensors(ledger: Watched) -> None:
+    """A place is told the sum of its sensors' counts, and is occupied while any of them is."""
+    ledger.read(reading("a1", 0, 5, sensor="a"))
+    ledger.read(reading("b1", 1, 3, sensor="b"))
+    ledger.read(reading("a2", 2, 0, sensor="a"))
+    assert ledger.read(reading("a1", 0, 5, sensor="a")) == ([], "duplicate")
+    ledger.read(reading("b2", 3, None, occupied=False, sensor="b"))
+    ledger.read(reading("c1", 4, None, occupied=True, sensor="c"))
+    ledger.read(reading("b3", 5, 0, sensor="b"))
+    said = [(people, occupied) for people, occupied, _ in shown(ledger.told)]
+    assert said == [(5, True), (8, True), (3, True), (None, False), (None, True), (None, True)]
+
+
+def test_silent_sensor(ledger: Watched) -> None:
+    """Of several sensors one that has been silent for a day counts no more; a single one does."""
+    day = SILENT_AFTER_MS / 1000
+    ledger.read(reading("a1", 3600 - day - 1, 5, sensor="a"))
+    ledger.read(reading("b1", 0, 3, sensor="b"))
+    ledger.read(reading("c1", 1, 1, sensor="c"))
+    assert [people for people, _, _ in shown(ledger.told)] == [5, 3, 4]
+
+
+def test_sensor_that_left(ledger: Watched) -> None:
+    """A sensor that is not configured for the place any more does not count."""
+    ledger.read(reading("a1", 0, 5, sensor="a"))
+    readings = Readings(ledger.table, ledger.clock)
+    only_b = {"b"}
+    facts, _ = readings.settle(
+        reading("b1", 1, 3, sensor="b"),
+        "vergesense",
+        "l1-a",
+        RECEIVED,
+        CONFIG,
+        lambda _, sensor: sensor in only_b,
+        LATE,
+    )
+    assert shown(facts) == [(3, True, 1000)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9)), max_size=9))
+def test_sum_in_any_order(found: list[tuple[str, int, int]]) -> None:
+    """In whatever order readings arrive, the place ends with the sum of each sensor's newest one."""
+    last, newest = Last(), dict[str, tuple[int, int]]()
+    for number, (sensor, second, people) in enumerate(found):
+        one = reading(f"e{number}", second, people, sensor=sensor)
+        last, _ = taken(last, one, "vergesense", "l1-a", RECEIVED)
+        if second >= newest.get(sensor, (0, 0))[0]:
+            newest[sensor] = second, people
+    if found:
+        assert last.people == sum(people for _, people in newest.values())
 
 
 def test_conflict(ledger: Watched) -> None:
     """A reading that a newer one overtakes between reading and writing is superseded."""
     other = Readings(ledger.other, ledger.clock)
     newer = reading("e2", 1)
-    ledger.before("UpdateItem", lambda: other.settle(newer, "vergesense", "l1-a", RECEIVED, CONFIG, LATE))
+    ledger.before(
+        "UpdateItem", lambda: other.settle(newer, "vergesense", "l1-a", RECEIVED, CONFIG, anywhere, LATE)
+    )
     facts, reason = ledger.read(reading("e1"))
     assert reason == "superseded"
     assert [fact.at for fact in facts] == [NOON_MS + 1000]
@@ -212,7 +273,7 @@ def test_contended(ledger: Watched) -> None:
     ledger.fail("UpdateItem", {"Error": {"Code": "ConditionalCheckFailedException"}})
     with pytest.raises(Contended):
         Readings(ledger.table, ledger.clock).settle(
-            reading("e1"), "vergesense", "l1-a", RECEIVED, CONFIG, soon
+            reading("e1"), "vergesense", "l1-a", RECEIVED, CONFIG, anywhere, soon
         )
 
 
@@ -318,7 +379,7 @@ def test_sweep(watched: Rig) -> None:
     """A reading that was recorded and never told is told by the schedule."""
     relay = watched.relay
     config = relay.config.current()
-    settle = partial(relay.readings.settle, config=config, deadline=LATE)
+    settle = partial(relay.readings.settle, config=config, watches=anywhere, deadline=LATE)
     settle(reading("e1"), "vergesense", "boardroom", received_at=NOON)
     watched.clock.advance(61)
     assert watched.reset() == {"facts": 1}

@@ -1,6 +1,7 @@
 """Leave: what is wanted, what Calven may hold, and the difference to send."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -140,14 +141,31 @@ def test_types(name: str | None, kind: str) -> None:
         (leave(1, 5, version="1"), leave(1, 2, version="2")),
         (leave(1, 5), leave(1, 5, state="ended")),
         (leave(1, 5, version="1", state="ended"), leave(1, 5, version="2")),
-        (leave(1, 5), leave(2, 3)),
-        (leave(1, 5), leave(1, 6)),
-        (leave(1, 5, "holiday"), leave(1, 5, "leave")),
+        (replace(leave(1, 5), content="a"), replace(leave(2, 3), content="b")),
     ],
 )
 def test_rank(older: Leave, newer: Leave) -> None:
     """The later version wins, at equal versions an ending, and else the content, always the same way."""
-    assert newer.rank() > older.rank()
+    assert newer.takes_over(older)
+    assert not older.takes_over(newer)
+
+
+@pytest.mark.parametrize(
+    "read_anew",
+    [
+        leave(1, 5, "holiday"),
+        leave(2, 5),
+        replace(leave(1, 5), email="a@example.com"),
+        replace(leave(1, 5), gaps=frozenset({day(3)})),
+    ],
+)
+def test_same_content(read_anew: Leave) -> None:
+    """The same content is read with what is configured by now, never with what was configured before."""
+    known = leave(1, 5)
+    assert replace(read_anew, config=1).takes_over(known)
+    assert replace(read_anew, config=1).takes_over(replace(known, config=1))
+    assert not read_anew.takes_over(replace(known, config=1))
+    assert not replace(known, config=2).takes_over(known)
 
 
 def test_wanted() -> None:

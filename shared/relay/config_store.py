@@ -36,6 +36,8 @@ class ConfigStore:
         self._lock = Lock()
         self._read_at = self._failed_at = float("-inf")
         self._current: tuple[int, Config, dict[Key, Any]] = (0, Config(), {})
+        self.order = 0
+        """Tells the configuration from earlier ones: when it was made the current one, Unix seconds."""
 
     def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
         """The configuration, at most that many seconds old.
@@ -92,6 +94,7 @@ class ConfigStore:
         if version != self._current[0]:
             key = main_key(version)
             self._current = (version, read(Config, self._table.get([key]).get(key)), {})
+            self.order = int(pointer.get("pushed_at", 0)) if pointer else 0
         self._read_at = self._clock()
 
 

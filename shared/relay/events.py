@@ -1,14 +1,18 @@
 """The domain: what happened at a door or in an HR system, in no vendor's words."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Annotated, Any, Literal
+from unicodedata import normalize
 from uuid import UUID
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -19,7 +23,8 @@ from pydantic_core import from_json
 
 from relay.errors import Unparseable
 
-Id = Annotated[str, Field(min_length=1, max_length=200)]
+MOST_ID_CHARACTERS = 200
+Id = Annotated[str, Field(min_length=1, max_length=MOST_ID_CHARACTERS)]
 """A vendor's id of something. None that is longer fits into a key of the ledger."""
 Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
@@ -75,7 +80,7 @@ class BadgeEvent(_Event):
 
     form: Literal["badge"] = "badge"
     event_id: Id
-    at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+    at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
     door: Id
     person: str | None = None
     direction: Direction | None = None
@@ -87,7 +92,7 @@ class SensorReading(_Event):
 
     form: Literal["reading"] = "reading"
     event_id: Id
-    at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+    at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
     sensor: Id
     people: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None
@@ -119,7 +124,8 @@ class LeaveChange(_Event):
     `version` orders the changes of one leave: a text that sorts as time does. Where it begins with `/` the
     vendor gives no time, and the one when the event first came is put before it. `start` and `end` are the
     first ten characters of the vendor's dates (`YYYY-MM-DD`, both inclusive), the employee's calendar days.
-    `replaces` names the leave of the same source that this one takes the place of.
+    `replaces` names the leave of the same source that this one takes the place of. `early` is the version
+    that it counts as where its own is ahead of its receipt.
 
     How much of each day is taken is said in the vendor's way: `days` name each day; else `each_day` is taken
     of every one, `total` of all together, and `first_day_part` and `last_day_part` say that only a part of
@@ -131,6 +137,7 @@ class LeaveChange(_Event):
     leave_id: Id
     state: LeaveState
     version: str
+    early: str | None = None
     declined: bool = False
     email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=320)] | None = None
     start: str | None = None
@@ -143,6 +150,12 @@ class LeaveChange(_Event):
     each_day: Amount | None = None
     total: Amount | None = None
     replaces: Id | None = None
+
+    @property
+    def content(self) -> str:
+        """A digest of what it says, in the vendor's words: the same however it is read."""
+        said = self.model_dump_json(exclude={"event_id", "version", "early", "email"})
+        return sha256(said.encode()).hexdigest()[:16]
 
 
 class Notice(_Event):
@@ -161,11 +174,19 @@ class Notice(_Event):
     change: LeaveChange | None = None
 
 
+def _loggable(value: object) -> str:
+    """An id that may be logged: a short text or number; whatever else stands there is data."""
+    return str(value)[:MOST_ID_CHARACTERS] if isinstance(value, str | int) else ""
+
+
+LoggedId = Annotated[str, BeforeValidator(_loggable)]
+
+
 class Ignored(_Event):
     """Something that a vendor announces and Calven has no use for. `reason` goes into the answer."""
 
     form: Literal["ignored"] = "ignored"
-    event_id: str = ""
+    event_id: LoggedId = ""
     reason: str
 
 
@@ -173,7 +194,7 @@ class Unread(_Event):
     """One of several events in a body that cannot be read, as JSON, and why; the others can."""
 
     form: Literal["unread"] = "unread"
-    event_id: str = ""
+    event_id: LoggedId = ""
     body: str
     detail: str
 
@@ -181,6 +202,11 @@ class Unread(_Event):
 Event = Annotated[
     BadgeEvent | SensorReading | LeaveChange | Notice | Ignored | Unread, Field(discriminator="form")
 ]
+
+
+def same_person(text: str) -> str:
+    """What two spellings of one address have in common: composed characters, no blanks around, one case."""
+    return normalize("NFC", normalize("NFC", text.strip()).casefold())
 
 
 def utc(seconds: float) -> datetime:
@@ -208,11 +234,22 @@ def iso_ms(milliseconds: int) -> str:
 
 
 def read_json(body: bytes) -> Any:
-    """The value of a JSON body; raises `Unparseable` for anything that is not strict JSON."""
+    """The value of a JSON body; raises `Unparseable` for anything that is not strict JSON.
+
+    Half a surrogate pair is read, as JSON allows it: in a field that nobody looks at it does no harm.
+    """
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError:
+        pass
+    try:
+        return json.loads(body.decode(), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         raise Unparseable("body: not JSON") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)
 
 
 def unparseable(error: ValidationError) -> Unparseable:

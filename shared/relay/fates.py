@@ -71,6 +71,7 @@ def log(relay: Relay, telemetry: Telemetry, fate: Fate) -> None:
         known=known,
         correlation_id=envelope.correlation_id or None,
         reason=fate.reason or None,
+        detail=envelope.detail or None if fate.outcome in ("queued", "dead-lettered") else None,
         event_id=envelope.event_id or None,
         envelope_id=envelope.id if fate.outcome in ("queued", "dead-lettered") else None,
         events=fate.events or None,

@@ -1,7 +1,8 @@
 """The ledger of leave: reads and conditional writes around `relay.time_off`.
 
-`leave#<source>#<id>` / `leave` is one leave, found by its id alone; `employee#<e-mail, lower case>` / `leave`
-holds the employee's approved leaves, the days that Calven may hold, and the lease of whoever is submitting.
+`leave#<source>#<id>` / `leave` is one leave, found by its id alone; `employee#<e-mail, as people are told
+apart>` / `leave` holds the employee's approved leaves, the days that Calven may hold, and the lease of
+whoever is submitting.
 """
 
 import random
@@ -15,8 +16,9 @@ from uuid import uuid4
 from relay.config import Source
 from relay.days_off import span
 from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.early import counted_as, marked, marker_key
 from relay.errors import Contended, InvalidLeave
-from relay.events import LeaveChange
+from relay.events import LeaveChange, same_person
 from relay.time_off import (
     KEPT,
     Held,
@@ -27,11 +29,13 @@ from relay.time_off import (
     leave_of,
     recent,
     recent_days,
-    refused,
     runs,
+    still_covered,
     to_send,
     wanted,
+    without_days,
 )
+from relay.time_off import refused as after_refusal
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -88,12 +92,14 @@ class Recorded:
     """What a change came to: turns to submit, else the reason why there is nothing to send.
 
     `busy` says that somebody else is submitting for the employee: the change is recorded, and what it
-    means has yet to be sent.
+    means has yet to be sent. `refused` is why the change itself cannot be told: what is left to send then
+    gives back days that it does not cover.
     """
 
     turns: tuple[Turn, ...]
     reason: str
     busy: bool = False
+    refused: InvalidLeave | None = None
 
 
 class Leaves:
@@ -103,36 +109,52 @@ class Leaves:
         self._table = table
         self._clock = clock
 
-    def record(self, change: LeaveChange, source_name: str, source: Source, seconds: float) -> Recorded:
+    def record(
+        self, change: LeaveChange, source_name: str, source: Source, seconds: float, config: int = 0
+    ) -> Recorded:
         """Record a change and take the employee's lease, in one write, where there is something to send.
 
-        The caller has that many seconds to submit it.
+        The caller has that many seconds to submit it. `config` says which configuration `source` is of: the
+        later one is the greater.
         """
-        leave = leave_of(change, source, self._today())
+        refused = None
+        try:
+            leave = leave_of(change, source, self._today(), config)
+        except InvalidLeave as error:
+            refused = error
+            leave = without_days(change, source, self._today(), config)
         for _ in range(ATTEMPTS):
             try:
-                return self._attempt(change, leave, source_name, seconds)
+                return self._attempt(change, leave, source_name, seconds, refused)
             except Conflict:
                 time.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - spreads retries, guards nothing
         raise Contended
 
-    def _attempt(self, change: LeaveChange, leave: Leave, source: str, seconds: float) -> Recorded:
+    def _attempt(
+        self, change: LeaveChange, leave: Leave, source: str, seconds: float, refused: InvalidLeave | None
+    ) -> Recorded:
         where, former = _leave_key(source, change.leave_id), _former_key(source, change)
+        marker = marker_key(source, f"leave#{change.leave_id}", change.version)
         employee_key = _employee_key(leave.email) if leave.email else None
-        asked = [key for key in (where, former, employee_key) if key]
+        asked = [key for key in (where, former, employee_key, marker) if key]
         found = self._table.get(asked)
         known, replaced = _leave(found.get(where)), _leave(found.get(former)) if former else None
+        leave = replace(leave, version=counted_as(found.get(marker)) or change.early or change.version)
+        if refused:
+            leave = leave.with_days(still_covered(known, change))
         leave = replace(leave, email=next((e.email for e in (leave, known, replaced) if e and e.email), ""))
         leave = replace(leave, former=_former_emails(leave, known))
-        fresh = known is None or leave.rank() > replace(known, email=known.email or leave.email).rank()
+        fresh = leave.takes_over(known)
         # A tombstone of this very change says nothing: its dead letter may not have been stored.
         new = known is None or (known.unseen and known.version == leave.version)
         unseen = new and replaced is None and leave.state == "ended" and not change.declined
         leave = replace(leave, unseen=unseen and not (leave.email and leave.dated))
         updates = [_leave_update(where, leave, known)] if fresh else []
+        if change.early and marker not in found:
+            updates.append(marked(marker, change.early, self._clock()))
         if former and (replaced is None or replaced.version != REPLACED):
             updates.append(_leave_update(former, _replaced(replaced or leave), replaced))
-        if not leave.email and leave.state == "approved" and fresh:
+        if not leave.email and leave.state == "approved" and fresh and not refused:
             raise InvalidLeave("the employee has no e-mail address", reason="no_email")
         if not leave.email or leave.unseen:
             self._table.write(updates)
@@ -152,7 +174,8 @@ class Leaves:
             updates += [_employee_update(after[k], self._today()) for k in keys if after[k] != before[k]]
             self._table.write(updates)
         saved = tuple(replace(turn, employee=_saved(turn.employee)) for turn in turns)
-        return Recorded(saved, _reason(change, leave, fresh=fresh), busy)
+        superseded = not fresh and known is not None and leave.rank() < known.rank()
+        return Recorded(saved, _reason(change, leave, fresh=fresh), busy, None if superseded else refused)
 
     def _applied(
         self,
@@ -191,7 +214,7 @@ class Leaves:
         if employee.lease and employee.lease[1] > now:
             return None, True
         until = now + seconds
-        held = attempted(employee.held, sending)
+        held = attempted(employee.held, sending, employee.email)
         number = employee.round + (held != employee.held)
         leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS), round=number)
         by_id = {t.event_id(cause[0], f"{cause[1]}#{number}", employee.email): t for t in sending}
@@ -214,7 +237,10 @@ class Leaves:
             held = dict(employee.held)
             for event_id, ok in outcome.items():
                 sent = turn.sending[event_id]
-                held = accepted(held, sent) if ok else refused(held, sent, turn.before)
+                if ok:
+                    held = accepted(held, sent, turn.employee.email)
+                else:
+                    held = after_refusal(held, sent, turn.before)
             done = replace(employee, held=held, lease=mine if uncertain else None)
             again = None
             if employee.revision != turn.employee.revision and len(outcome) == len(turn.sending):
@@ -271,8 +297,8 @@ def _leave_key(source: str, leave_id: str) -> Key:
 
 def _former_emails(leave: Leave, known: Leave | None) -> tuple[str, ...]:
     """Whose the leave was before its address changed: those employees' days are to be given back."""
-    before = (*known.former, known.email.lower()) if known else ()
-    return tuple(dict.fromkeys(email for email in before if email and email != leave.email.lower()))
+    before = (*known.former, same_person(known.email)) if known else ()
+    return tuple(dict.fromkeys(email for email in before if email and email != same_person(leave.email)))
 
 
 def _replaced(leave: Leave) -> Leave:
@@ -287,7 +313,7 @@ def _former_key(source: str, change: LeaveChange) -> Key | None:
 
 
 def _employee_key(email: str) -> Key:
-    return f"employee#{email.lower()}", "leave"
+    return f"employee#{same_person(email)}", "leave"
 
 
 def _expires_at(today: date, *days: date | None) -> int:
@@ -307,7 +333,7 @@ def _employee_update(employee: Employee, today: date) -> Update:
         "email": employee.email,
         "leaves": {name: _leave_values(leave) for name, leave in employee.leaves.items()},
         "held": [
-            [start.isoformat(), end.isoformat(), held.type or "", held.confirmed]
+            [start.isoformat(), end.isoformat(), held.type or "", held.confirmed, held.email]
             for start, end, held in runs(employee.held)
         ],
         "lease": [employee.lease[0], int(employee.lease[1] * 1000)] if employee.lease else [],
@@ -326,9 +352,9 @@ def _employee(item: Item | None, email: str) -> Employee:
     if item is None:
         return Employee(email)
     held: dict[date, Held] = {}
-    for start, end, kind, confirmed in item["held"]:
+    for start, end, kind, confirmed, spelling in item["held"]:
         days = span(date.fromisoformat(start), date.fromisoformat(end))
-        held |= dict.fromkeys(days, Held(kind or None, confirmed))
+        held |= dict.fromkeys(days, Held(kind or None, confirmed, spelling))
     return Employee(
         email=item["email"],
         leaves={name: _stored(leave) for name, leave in item["leaves"].items()},
@@ -356,6 +382,8 @@ def _stored(item: Item) -> Leave:
         type=item["type"],
         recorded=date.fromisoformat(item["recorded"]),
         unseen=item.get("unseen", False),
+        content=item["content"],
+        config=item["config"],
     )
 
 
@@ -371,4 +399,6 @@ def _leave_values(leave: Leave) -> dict[str, Any]:
         "type": leave.type,
         "recorded": leave.recorded.isoformat(),
         "unseen": leave.unseen,
+        "content": leave.content,
+        "config": leave.config,
     }

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict
 
 from relay.config import Config, Door, Place
-from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds
+from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds, same_person
 
 MAX_EARLY = 50
 
@@ -171,7 +171,7 @@ class Badge:
 def anonymous(badge: BadgeEvent, source: str, key: bytes) -> BadgeEvent:
     """The badge with its person as a keyed hash: of the e-mail address, else of source and vendor's id."""
     person = badge.person or ""
-    identity = person.lower() if "@" in person else f"{source}|{person}"
+    identity = same_person(person) if "@" in person else f"{source}|{person.strip()}"
     digest = hmac.new(key, identity.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
     return badge.model_copy(update={"person": digest[:32]})
 

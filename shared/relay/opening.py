@@ -108,7 +108,8 @@ class Opening:
         if version.startswith("/"):
             seen = self._relay.vendor_memory.first_seen(envelope.source, event.event_id, received_at)
             version = iso(seen) + version
-        return event.model_copy(update={"version": min(version, iso(received_at + AHEAD_SECONDS))})
+        latest = iso(received_at + AHEAD_SECONDS)
+        return event.model_copy(update={"version": version, "early": latest if version > latest else None})
 
     def _fetched(self, event: Notice, envelope: Envelope) -> Sequence[Event]:
         vendor = vendors.load(envelope.vendor)
@@ -131,10 +132,14 @@ class Opening:
         except VendorUnavailable:
             self._silent.add(envelope.source)
             raise
+        except ValidationError as error:
+            raise unparseable(error) from None
 
     def _client(self, api: Api, secret: SourceSecret, envelope: Envelope) -> VendorClient:
         limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
-        return VendorClient(self._relay.vendor_apis, api, secret, limit, envelope.source)
+        # Calven did not know the address that was remembered: it may have been mended since.
+        anew = envelope.reason == "unknown_user"
+        return VendorClient(self._relay.vendor_apis, api, secret, limit, envelope.source, anew=anew)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
         """An envelope for each event, under an id of its own where there are several; nobody is named."""

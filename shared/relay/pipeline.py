@@ -8,7 +8,7 @@ be forwarded is the caller's: the webhook functions send it to a queue, the retr
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
+OLDEST = timedelta(days=15)
+"""The ledger's days last that long: what happened before changes no count that anybody would zero."""
 TOGETHER = 50
 """So many badges are settled in one transaction, where the places that they touch leave room for it."""
 
@@ -62,7 +64,8 @@ class _Step:
     `origin` is the place of the envelope that it came from among those that are being processed. `passage` is
     a badge with its door, `within` the ids of the facts that tell it where it has none of its own. `again`
     says that it was recorded before, and found a submission under way. `asked` is the announcement that the
-    vendor's API was asked about: it becomes the dead letter, so that a redrive asks anew.
+    vendor's API was asked about: it becomes the dead letter, so that a redrive asks anew. `refused` is why a
+    leave cannot be told although there are days of it to give back.
     """
 
     envelope: Envelope
@@ -76,6 +79,7 @@ class _Step:
     busy: bool = False
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
+    refused: Never | None = None
 
 
 class Pipeline:
@@ -200,6 +204,7 @@ class Pipeline:
             case BadgeEvent() as badge if envelope.kind == "occupancy":
                 step.passage = badge, self._door(badge, envelope)
             case SensorReading() as reading if envelope.kind == "occupancy":
+                self._check_age(reading.at)
                 step.facts = self._settled_reading(reading, envelope)
             case LeaveChange() as change if envelope.kind == "time_off":
                 self._settle_leave(change, step)
@@ -216,10 +221,16 @@ class Pipeline:
     def _door(self, badge: BadgeEvent, envelope: Envelope) -> Door:
         if badge.person is None:
             raise Ignore(reason="anonymous")
+        self._check_age(badge.at)
         door = self._relay.config.door(envelope.source, badge.door)
         if door is None:
             raise self._unmapped(f"door {badge.door}", envelope)
         return door
+
+    def _check_age(self, at: datetime) -> None:
+        """Refuse what is older than the ledger's days: nobody would ever correct what it says."""
+        if self._now() - at > OLDEST:
+            raise Never("its time is over 15 days ago: look at the device's clock", reason="stale_time")
 
     def _unmapped(self, what: str, envelope: Envelope) -> Stop:
         """What becomes of an event whose door, sensor or place is not in the configuration."""
@@ -274,19 +285,33 @@ class Pipeline:
             raise self._unmapped(f"sensor {reading.sensor}", envelope)
         received_at = envelope.received_at.timestamp()
         facts, reason = self._relay.readings.settle(
-            reading, envelope.source, sensor.place, received_at, config, self._deadline
+            reading,
+            envelope.source,
+            sensor.place,
+            received_at,
+            config,
+            partial(self._watches, sensor.place),
+            self._deadline,
         )
         if not facts:
             raise Ignore(reason=reason)
         return facts
 
+    def _watches(self, place: str, source: str, sensor: str) -> bool:
+        """Whether a sensor is configured for a place."""
+        found = self._relay.config.sensor(source, sensor)
+        return found is not None and found.place == place
+
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
         seconds = min(self._deadline.left_for_work(), 2 * self._pace.call_seconds)
         source = self._source(step.envelope)
-        recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds)
+        order = self._relay.config.order
+        recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds, order)
         if not recorded.turns and not recorded.busy:
+            if recorded.refused:
+                raise recorded.refused
             raise Ignore(reason="merged" if step.again else recorded.reason)
-        step.turns, step.busy = list(recorded.turns), recorded.busy
+        step.turns, step.busy, step.refused = list(recorded.turns), recorded.busy, recorded.refused
 
     def _source(self, envelope: Envelope) -> Source:
         source = self._relay.config.current().sources.get(envelope.source)
@@ -370,6 +395,10 @@ class Pipeline:
         elif step.failed:
             refused = step.failed[0]
             self._dead_letter(step.origin, step.asked or step.envelope, refused.reason, refused.detail)
+        elif step.refused:
+            self._dead_letter(
+                step.origin, step.asked or step.envelope, step.refused.reason, str(step.refused)
+            )
 
     def _end_occupancy(self, step: _Step, results: Mapping[str, Result]) -> None:
         """Each fact's fate by itself: what is left of the envelope holds only the facts at fault.

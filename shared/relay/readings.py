@@ -1,19 +1,21 @@
 """Sensor readings: passed on as they are, each once, none after a newer one of its place.
 
-`readings#<site>` / `place#<place>` is what Calven was last told of a place that sensors watch. It expires 16
-days after. A place has one sensor; where it has several, the newest reading of any of them counts.
+`readings#<site>` / `place#<place>` is what the sensors of a place last said, and what Calven was told. It
+expires 16 days after. A place with several sensors is told the sum of their counts.
 https://apidocs.calven.com describes the occupancy event.
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from relay.config import Config
 from relay.contention import until_written
 from relay.deadline import Deadline
 from relay.dynamo import Item, Key, Table, Update
-from relay.events import SensorReading, milliseconds
+from relay.early import marked, marker_key
+from relay.events import SensorReading, iso, milliseconds
 from relay.occupancy import Fact, event_id
 from relay.reports import reading_key
 
@@ -23,29 +25,41 @@ if TYPE_CHECKING:
 KEPT_SECONDS = 16 * 24 * 3600
 SWEEP_AFTER_MS = 60_000
 MAX_IDS = 10
+SILENT_AFTER_MS = 24 * 3600 * 1000
+"""So long after its last reading one of several sensors counts no more."""
+FIELDS = ("told", "people", "occupied", "event_id", "source", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The newest reading of one sensor: when it was taken (ms), what it said, and the ids of the latest."""
+
+    at: int = 0
+    people: int | None = None
+    occupied: bool = False
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """The newest reading of a place: when it was taken (`at`) and the instant that Calven was told (ms).
+    """What is known of a place that sensors watch, and what Calven was last told of it (`told`, ms).
 
-    The two differ where another reading of the same instant was told before. `ids` are those of the latest
-    readings, `version` counts them, `reported` is the newest that Calven has accepted or is safe in a queue.
+    `sensors` holds the newest reading of each, by `<source>|<sensor>`. `version` counts what there was to
+    tell, `reported` is the newest of it that Calven has accepted or is safe in a queue.
     """
 
-    at: int = 0
     told: int = 0
     people: int | None = None
     occupied: bool = False
     event_id: str = ""
     source: str = ""
-    ids: tuple[str, ...] = ()
+    sensors: Mapping[str, Seen] = field(default_factory=dict)
     version: int = 0
     reported: int = 0
     revision: int = 0
 
     def untold(self, site: str, place: str) -> list[Fact]:
-        """What Calven is still to be told: the newest reading, or nothing."""
+        """What Calven is still to be told: what the sensors say together, or nothing."""
         if self.reported >= self.version:
             return []
         return [
@@ -61,35 +75,66 @@ class Last:
         ]
 
 
-def taken(
-    last: Last, reading: SensorReading, source: str, place: str, received_at: float
-) -> tuple[Last, str]:
-    """The place's newest reading once this one has been seen, or why it is not this one.
+def together(sensors: Mapping[str, Seen], now: int) -> tuple[int | None, bool]:
+    """What the sensors of a place say: their sum where all of them count, and whether any is occupied.
 
-    Of two readings of one instant the one that was received last counts: some vendors recompute what they
-    said. A time later than the receipt counts as the receipt.
+    Of several, one that has said nothing for a day says nothing about now (ms).
     """
-    reading_id = f"{source}|{reading.event_id}"
-    at = min(milliseconds(reading.at), round(received_at * 1000))
-    if reading_id in last.ids:
+    counted = list(sensors.values())
+    if len(counted) > 1:
+        counted = [seen for seen in counted if now - seen.at <= SILENT_AFTER_MS]
+    numbers = [seen.people for seen in counted if seen.people is not None]
+    occupied = any(seen.occupied for seen in counted)
+    return (sum(numbers) if len(numbers) == len(counted) else None), occupied
+
+
+def taken(
+    last: Last,
+    reading: SensorReading,
+    source: str,
+    place: str,
+    received_at: float,
+    configured: Collection[str] | None = None,
+) -> tuple[Last, str]:
+    """What is known of a place once this reading has been seen, or why it changes nothing.
+
+    Of two readings of one sensor and instant the one that was received last counts: some vendors recompute
+    what they said. A time later than the receipt counts as the receipt. `configured` are the sensors of the
+    place; None for all that are known.
+    """
+    received, name = round(received_at * 1000), sensor_name(source, reading.sensor)
+    at = min(milliseconds(reading.at), received)
+    before = last.sensors.get(name, Seen())
+    if reading.event_id in before.ids:
         return last, "duplicate"
-    if at < last.at:
+    if at < before.at:
         return last, "superseded"
-    occupied = bool(reading.people) if reading.occupied is None else reading.occupied
+    # Of a count and a state that contradict each other the count decides.
+    occupied = bool(reading.occupied) if reading.people is None else reading.people > 0
+    seen = Seen(at, reading.people, occupied, (*before.ids, reading.event_id)[-MAX_IDS:])
+    others = dict(last.sensors)
+    if configured is not None:
+        others = {known: others[known] for known in others if known in configured}
+    sensors = {**others, name: seen}
+    people, occupied = together(sensors, received)
     told = max(at, last.told + 1)
-    said = "?" if reading.people is None else reading.people
+    said = "?" if people is None else people
     newest = replace(
         last,
-        at=at,
         told=told,
-        people=reading.people,
+        people=people,
         occupied=occupied,
         event_id=event_id(source, f"{reading.event_id}|{occupied}", place, told, said),
         source=source,
-        ids=(*last.ids, reading_id)[-MAX_IDS:],
+        sensors=sensors,
         version=last.version + 1,
     )
     return newest, ""
+
+
+def sensor_name(source: str, sensor: str) -> str:
+    """A sensor among those of every source."""
+    return f"{source}|{sensor}"
 
 
 class Readings:
@@ -106,17 +151,31 @@ class Readings:
         place: str,
         received_at: float,
         config: Config,
+        watches: Callable[[str, str], bool],
         deadline: Deadline,
     ) -> tuple[list[Fact], str]:
-        """Record a reading: what is to be told for it, else why nothing is. One read and one write."""
+        """Record a reading: what is to be told for it, else why nothing is. One read and one write.
+
+        `watches` says whether a source's sensor is configured for the place.
+        """
         site = config.site(place)
         key = reading_key(site, place)
+        own = f"{milliseconds(reading.at)}|{reading.event_id}"
+        marker = marker_key(source, f"sensor#{reading.sensor}", own)
+        early = milliseconds(reading.at) > received_at * 1000
 
         def attempt() -> tuple[list[Fact], str]:
-            last = _last(self._table.get([key]).get(key))
-            newest, reason = taken(last, reading, source, place, received_at)
+            found = self._table.get([key, marker])
+            last = _last(found.get(key))
+            if marker in found:
+                return last.untold(site, place), "duplicate"
+            configured = [name for name in last.sensors if watches(*name.split("|", 1))]
+            newest, reason = taken(last, reading, source, place, received_at, configured)
             if newest != last:
-                self._table.write([_update(key, newest)])
+                updates = [_update(key, newest)]
+                if early:
+                    updates.append(marked(marker, iso(received_at), self._clock()))
+                self._table.write(updates)
             return newest.untold(site, place), reason
 
         return until_written(attempt, deadline)
@@ -140,16 +199,20 @@ class Readings:
 
 
 def _update(key: Key, newest: Last) -> Update:
-    values: dict[str, Any] = asdict(newest)
-    del values["reported"]
-    values |= {"ids": list(newest.ids), "revision": newest.revision + 1}
-    values["expires_at"] = newest.told // 1000 + KEPT_SECONDS
+    values: dict[str, Any] = {name: getattr(newest, name) for name in FIELDS}
+    values["sensors"] = {
+        name: [seen.at, seen.people, seen.occupied, list(seen.ids)] for name, seen in newest.sensors.items()
+    }
+    values |= {"revision": newest.revision + 1, "expires_at": newest.told // 1000 + KEPT_SECONDS}
     return Update(key=key, set=values, expect={"revision": newest.revision or None})
 
 
 def _last(item: Item | None) -> Last:
     if item is None:
         return Last()
-    names = Last.__dataclass_fields__.keys() - {"ids", "reported"}
-    values = {name: item[name] for name in names}
-    return Last(**values, ids=tuple(item["ids"]), reported=item.get("reported", 0))
+    sensors = {
+        name: Seen(at, people, occupied, tuple(ids))
+        for name, (at, people, occupied, ids) in item["sensors"].items()
+    }
+    values = {name: item[name] for name in (*FIELDS, "revision")}
+    return Last(**values, sensors=sensors, reported=item.get("reported", 0))

@@ -7,7 +7,7 @@ away), and what is sent is always the difference of the two.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TypeVar
 from uuid import uuid5
@@ -15,7 +15,7 @@ from uuid import uuid5
 from relay.config import Source, TimeOffType
 from relay.days_off import days_off, span
 from relay.errors import InvalidLeave
-from relay.events import NAMESPACE, LeaveChange, LeaveState
+from relay.events import NAMESPACE, LeaveChange, LeaveState, same_person
 
 STATES: tuple[LeaveState, ...] = ("requested", "approved", "ended")
 """In the order in which they win at equal times."""
@@ -33,7 +33,8 @@ class Leave:
 
     `gaps` are days between the two that are not off, `former` the addresses that it was known under before,
     `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
-    that it is all that is known of a leave.
+    that it is all that is known of a leave. `content` is a digest of what the vendor said, `config` tells
+    with which configuration it was read: the later one is the greater.
     """
 
     state: LeaveState
@@ -47,18 +48,31 @@ class Leave:
     recorded: date = date.min
     dated: bool = True
     unseen: bool = False
+    content: str = ""
+    config: int = 0
 
-    def rank(self) -> tuple[object, ...]:
+    def rank(self) -> tuple[str, int, str]:
         """What decides between two versions: the later change, at equal times an ending, then content."""
-        return (
-            self.version,
-            STATES.index(self.state),
-            str(self.start),
-            str(self.end),
-            sorted(self.gaps),
-            self.type,
-            self.email.lower(),
-        )
+        return self.version, STATES.index(self.state), self.content
+
+    def takes_over(self, known: "Leave | None") -> bool:
+        """Whether this is news: a later version, or the same one read with what is configured by now."""
+        if known is None:
+            return True
+        if self.rank() != known.rank():
+            return self.rank() > known.rank()
+        return self.config >= known.config and self.reading() != known.reading()
+
+    def reading(self) -> tuple[object, ...]:
+        """What configuration and address make of the vendor's words."""
+        return self.start, self.end, self.gaps, self.type, same_person(self.email)
+
+    def with_days(self, off: Sequence[date]) -> "Leave":
+        """The leave of these days, which are in order."""
+        if not off:
+            return replace(self, start=None, end=None, gaps=frozenset())
+        gaps = frozenset(span(off[0], off[-1])) - frozenset(off)
+        return replace(self, start=off[0], end=off[-1], gaps=gaps)
 
     def days(self) -> Iterator[date]:
         """Each day of an approved leave; none of any other."""
@@ -68,30 +82,38 @@ class Leave:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it."""
+    """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it.
+
+    `email` is the spelling of the address under which it was told.
+    """
 
     type: TimeOffType | None
     confirmed: bool
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeOff:
-    """One time-off event to send: a range of days, and its type when they are `scheduled`."""
+    """One time-off event to send: a range of days, and its type when they are `scheduled`.
+
+    `email` is the spelling to send it under, where that is not the employee's newest.
+    """
 
     start: date
     end: date
     type: TimeOffType | None
+    email: str = ""
 
     def event_id(self, source: str, vendor_event_id: str, email: str) -> str:
         """Calven's `eventId`: of source, vendor's event and all that the event says."""
-        said = (self.start, self.end, self.type or "cancelled", email.lower())
+        said = (self.start, self.end, self.type or "cancelled", same_person(self.email or email))
         return str(uuid5(NAMESPACE, "|".join((source, vendor_event_id, *map(str, said)))))
 
     def payload(self, event_id: str, email: str) -> dict[str, object]:
         """The event as `POST /v1/timeoff` takes it."""
         event: dict[str, object] = {
             "eventId": event_id,
-            "email": email,
+            "email": self.email or email,
             "eventType": "scheduled" if self.type else "cancelled",
             "startDate": self.start.isoformat(),
             "endDate": self.end.isoformat(),
@@ -99,7 +121,7 @@ class TimeOff:
         return {**event, "timeOffType": self.type} if self.type else event
 
 
-def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
+def leave_of(change: LeaveChange, source: Source, today: date, config: int = 0) -> Leave:
     """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
     off: list[date] = []
     dated = True
@@ -109,17 +131,35 @@ def leave_of(change: LeaveChange, source: Source, today: date) -> Leave:
         if change.state == "approved":
             raise
         dated = False
+    return replace(without_days(change, source, today, config), dated=dated).with_days(off)
+
+
+def without_days(change: LeaveChange, source: Source, today: date, config: int) -> Leave:
+    """All that the ledger keeps of a change but its days."""
     return Leave(
         state=change.state,
         version=change.version,
         email=change.email if change.email and ADDRESS.fullmatch(change.email) else "",
-        start=off[0] if off else None,
-        end=off[-1] if off else None,
-        gaps=frozenset(span(off[0], off[-1])) - frozenset(off) if off else frozenset(),
         type=source.time_off_type(change.type_name),
         recorded=today,
-        dated=dated,
+        content=change.content,
+        config=config,
     )
+
+
+def still_covered(before: Leave | None, change: LeaveChange) -> list[date]:
+    """The days that a leave had before and that a change which cannot be told still covers.
+
+    A change without an end covers all from its start on, one that ends before it starts nothing.
+    """
+    if before is None:
+        return []
+    try:
+        start = date.fromisoformat(change.start or "")
+        end = date.max if change.open_ended else date.fromisoformat(change.end or "")
+    except ValueError:
+        return []
+    return [day for day in before.days() if start <= day <= end]
 
 
 def _days_away(change: LeaveChange, source: Source) -> list[date]:
@@ -134,10 +174,19 @@ def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:
 
 
 def to_send(want: Mapping[date, TimeOffType], held: Mapping[date, Held]) -> list[TimeOff]:
-    """The difference between wanted and held, as ranges of adjacent days of one kind."""
-    cancelled: dict[date, TimeOffType | None] = {day: None for day in held if day not in want}
-    scheduled = {day: kind for day, kind in want.items() if held.get(day) != Held(kind, confirmed=True)}
-    return [TimeOff(*run) for run in runs({**cancelled, **scheduled})]
+    """The difference between wanted and held, as ranges of adjacent days of one kind.
+
+    What is cancelled is cancelled under the spelling that it was scheduled under.
+    """
+    sending: dict[date, tuple[TimeOffType | None, str]] = {}
+    for day, value in held.items():
+        if day not in want:
+            sending[day] = None, value.email
+    for day, kind in want.items():
+        value_held = held.get(day)
+        if value_held is None or not value_held.confirmed or value_held.type != kind:
+            sending[day] = kind, ""
+    return [TimeOff(start, end, kind, email) for start, end, (kind, email) in runs(sending)]
 
 
 def runs(values: Mapping[date, V]) -> list[tuple[date, date, V]]:
@@ -151,22 +200,27 @@ def runs(values: Mapping[date, V]) -> list[tuple[date, date, V]]:
     return found
 
 
-def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff]) -> dict[date, Held]:
+def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff], email: str = "") -> dict[date, Held]:
     """What Calven may hold from the moment when these are sent: all their days, unconfirmed."""
-    return {**held, **{d: Held(t.type, confirmed=False) for t in sending for d in span(t.start, t.end)}}
+    found = dict(held)
+    for sent in sending:
+        value = Held(sent.type, confirmed=False, email=sent.email or email)
+        found |= dict.fromkeys(span(sent.start, sent.end), value)
+    return found
 
 
-def accepted(held: Mapping[date, Held], sent: TimeOff) -> dict[date, Held]:
+def accepted(held: Mapping[date, Held], sent: TimeOff, email: str = "") -> dict[date, Held]:
     """What Calven holds once it has accepted one of them."""
     days = set(span(sent.start, sent.end))
     if sent.type is None:
         return {day: value for day, value in held.items() if day not in days}
-    return {**held, **dict.fromkeys(days, Held(sent.type, confirmed=True))}
+    return {**held, **dict.fromkeys(days, Held(sent.type, confirmed=True, email=sent.email or email))}
 
 
 def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:
     """What Calven holds once it has refused one of them: what it held before, or is now known to hold."""
-    days = {day for day in span(sent.start, sent.end) if held.get(day) == Held(sent.type, confirmed=False)}
+    unconfirmed = {day for day, value in held.items() if value.type == sent.type and not value.confirmed}
+    days = unconfirmed.intersection(span(sent.start, sent.end))
     kept = {day: value for day, value in held.items() if day not in days}
     return {**kept, **{day: value for day, value in before.items() if day in days}}
 

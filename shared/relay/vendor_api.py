@@ -89,7 +89,7 @@ class VendorApis:
 
 
 class VendorClient:
-    """A vendor's API for one source.
+    """A vendor's API for one source; `anew` has it ask for addresses that are remembered too.
 
     Raises `VendorUnavailable`, `VendorRefused` and `TableUnavailable`.
     """
@@ -101,6 +101,8 @@ class VendorClient:
         secret: SourceSecret,
         deadline: Deadline,
         source: str,
+        *,
+        anew: bool = False,
     ) -> None:
         credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
         self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
@@ -118,6 +120,7 @@ class VendorClient:
         self._clock = shared.clock
         self._deadline = deadline
         self._source = source
+        self._anew = anew
 
     def now(self) -> float:
         """Unix seconds."""
@@ -133,7 +136,8 @@ class VendorClient:
 
     def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
         """An employee's address as it was within a day, else as `ask` finds it."""
-        if known := self._memory.email(self._source, employee):
+        known = None if self._anew else self._memory.email(self._source, employee)
+        if known:
             return known
         email = ask()
         if email and len(email) <= LONGEST_ADDRESS:

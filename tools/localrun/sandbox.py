@@ -65,7 +65,7 @@ class Sandbox:
         await self._app(scope, receive, send)
 
     async def _calven(self, request: Request) -> Response:
-        body, path = await request.body(), request.scope["path"]
+        body, path = await request.body(), _path(request)
         entry = self._received.open(request.method, path, request.headers.items(), body)
         failure = self._failures.take(path)
         response = await _fail(failure, request) if failure else None
@@ -76,7 +76,7 @@ class Sandbox:
         return response
 
     def _answer(self, request: Request, body: bytes, lose_last: bool) -> Response:
-        path = request.scope["path"]
+        path = _path(request)
         try:
             return JSONResponse(self._calls.answer(request.method, path, request.headers, body, lose_last))
         except Malformed as malformed:
@@ -121,6 +121,12 @@ class Sandbox:
             case _:
                 raise Refused(404, "no such order")
         return Response(status_code=204)
+
+
+def _path(request: Request) -> str:
+    """The path as documented: Calven takes a slash at its end too, which its own SDK sends."""
+    path: str = request.scope["path"]
+    return path.rstrip("/") or "/"
 
 
 class _NoResponse(Response):

@@ -73,7 +73,7 @@ def _readings(target: Target) -> Iterator[dict[str, Any]]:
                 "version": last.version,
                 "reported": last.reported,
                 "told": last.reported >= last.version,
-                "at": iso_ms(last.at),
+                "at": iso_ms(last.told),
                 "source": last.source,
             }
 

@@ -4,6 +4,7 @@ Vendors are careless about blanks, about numbers as text and about how a time is
 A word that nobody documented is not: it is refused with the name of its field.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,7 +12,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
-from pydantic_core import to_json
 
 from relay.errors import Unparseable
 from relay.events import (
@@ -181,7 +181,7 @@ def each(
             if len(entries) == 1:
                 raise
             detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
-            yield Unread(body=to_json(alone(entry)).decode(), detail=detail)
+            yield Unread(body=json.dumps(alone(entry)), detail=detail)
 
 
 def addressed(notice: Notice, api: VendorApi, path: str, *names: str) -> Sequence[Event]:

@@ -6,6 +6,7 @@ body of `time-off.deleted` beyond its two keys, whether a delivery may carry sev
 request stands under the id of its contract, which is read too.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
@@ -116,7 +117,9 @@ def _readable(resource: object, body: _Body, webhook: Webhook) -> Event:
     except (ValidationError, Unparseable) as error:
         alone = body.model_copy(update={"data": body.data.model_copy(update={"resource": resource})})
         detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
-        return Unread(event_id=body.data.meta.tracking_id or "", body=alone.model_dump_json(), detail=detail)
+        return Unread(
+            event_id=body.data.meta.tracking_id or "", body=json.dumps(alone.model_dump()), detail=detail
+        )
 
 
 def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:

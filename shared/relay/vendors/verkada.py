@@ -127,7 +127,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             return [Ignored(reason="other_event")]
         notification = _Notification.model_validate(payload)
         if reason := notification.ignored(remote_counts=webhook.counting.remote_unlocks):
-            return [Ignored(event_id=str(notification.data.get("event_id") or ""), reason=reason)]
+            return [Ignored.model_validate({"event_id": notification.data.get("event_id"), "reason": reason})]
         access = _Access.model_validate(notification.data)
     except ValidationError as error:
         raise unparseable(error) from None
