@@ -8,7 +8,7 @@ import pytest
 
 from localrun.settings import DEMO
 from relay.config import Config, Door, Place, Sensor, Source
-from relay.config_file import RelayYaml
+from relay.config_file import MOST_LEVELS, RelayYaml
 from relayctl.relay_yaml import InvalidConfig, load
 
 EXAMPLE = """\
@@ -217,7 +217,7 @@ def test_problem(loads: Loads, old: str, new: str, found: str) -> None:
     """A fault in the example is told with its line."""
     assert old in EXAMPLE
     told = [problem.partition(" with value")[0] for problem in problems(loads, EXAMPLE.replace(old, new, 1))]
-    assert told == [f"relay.yaml:{found}"]
+    assert [one.partition(": did you mean")[0] for one in told] == [f"relay.yaml:{found}"]
 
 
 TOP_LEVEL = "the top level must be a mapping with `sources` and `places`"
@@ -241,7 +241,9 @@ TOP_LEVEL = "the top level must be a mapping with `sources` and `places`"
 def test_not_a_configuration(loads: Loads, text: bytes, found: str) -> None:
     """What is no YAML, or no mapping, is told with its line where there is one."""
     [told] = problems(loads, text)
-    assert told.partition(" with value")[0] == f"relay.yaml{found}"
+    where, _, what = found.rpartition(": ") if found.count(":") < 3 else (found, "", "")
+    assert told.startswith(f"relay.yaml{where}")
+    assert what in told
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_every_problem_in_order(loads: Loads) -> None:
     """All problems are told together, in the order of their lines."""
     text = EXAMPLE.replace("place: sydney-l3", "place: perth").replace("vendor: kisi", "vendor: kizi")
     assert problems(loads, text.replace("sensors:     {vendor", "other: {vendor")) == [
-        "relay.yaml:2: unknown vendor 'kizi'",
+        "relay.yaml:2: unknown vendor 'kizi': did you mean 'kisi'?",
         "relay.yaml:11: unknown place 'perth'",
         "relay.yaml:12: unknown place 'perth'",
         "relay.yaml:14: unknown source 'sensors'",
@@ -375,3 +377,46 @@ def test_keys_that_do_nothing(loads: Callable[[str | bytes], RelayYaml], source:
 def test_keys_that_do_something(loads: Callable[[str | bytes], RelayYaml], source: str) -> None:
     """Each key is taken where it has an effect."""
     assert list(loads(f"sources:\n  one: {source}\n").sources) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "meant"),
+    [
+        ("vendor: kisi", "vendor: Kissi", "did you mean 'kisi'?"),
+        ("place: sydney-l3", "place: sidney-l3", "did you mean 'sydney-l3'?"),
+        ("Australia/Sydney", "Australia/Sidney", "did you mean 'Australia/Sydney'?"),
+        ("Australia/Sydney", "posix/Australia/Sydney", "did you mean 'Australia/Sydney'?"),
+        ("Australia/Sydney", "australia/sydney", "did you mean 'Australia/Sydney'?"),
+        ("Australia/Sydney", "localtime", "unknown time zone 'localtime'"),
+        ("unmappedDoors", "unmappeddoors", "did you mean 'unmappedDoors'?"),
+        ("within: sydney-l3", "within: sydny-l3", "did you mean 'sydney-l3'?"),
+    ],
+)
+def test_what_was_meant(loads: Loads, old: str, new: str, meant: str) -> None:
+    """An unknown name is told with the one that is nearest to it."""
+    assert any(meant in problem for problem in problems(loads, EXAMPLE.replace(old, new)))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("places:\n  ? [a, b]\n  : {locationId: L, locationType: location}\n", "into quotes"),
+        ("doors:\n  kisi:\n    +5: {place: s}\n", "put the key +5 into quotes"),
+        ("doors:\n  kisi:\n    0x10: {place: s}\n", "into quotes"),
+        ("sources: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("sources:\n  kisi: {vendor: kisi}\n places: {}\n", "the indentation does not fit"),
+    ],
+)
+def test_strange_yaml(loads: Loads, text: str, found: str) -> None:
+    """What YAML allows and nobody means is refused in words, with its line, never with a traceback."""
+    assert any(found in problem for problem in problems(loads, text))
+
+
+def test_deep_tree(loads: Loads) -> None:
+    """A tree of more levels than a badge can change at once is refused."""
+    places = "".join(
+        f"  p{n}: {{locationId: L{n}, locationType: zone{f', within: p{n - 1}' if n else ''}}}\n"
+        for n in range(MOST_LEVELS + 1)
+    )
+    [told] = problems(loads, f"places:\n{places}")
+    assert f"more than {MOST_LEVELS} levels deep" in told

@@ -13,7 +13,7 @@ from moto import mock_aws
 from relay.config import Door, Place, Sensor, Source
 from relay.config_file import RelayYaml
 from relay.config_store import ConfigStore
-from relay.config_versions import push
+from relay.config_versions import pull, push
 from relay.dynamo import Conflict, Item, Key, Table
 from relay.errors import TableUnavailable
 from tests.rig import Clock
@@ -302,3 +302,16 @@ def test_first_requests_at_once(tables: Tables) -> None:
     with ThreadPoolExecutor(8) as pool:
         seen = list(pool.map(lambda _: store.current().sources, range(8)))
     assert all("kisi" in sources for sources in seen)
+
+
+def test_more_places_than_an_item_holds(tables: Tables) -> None:
+    """Sources and places are pushed and read whole, however many they are."""
+    places = {
+        f"place-{number}": Place(locationId=f"id-\u00e9-{number}", locationType="zone")
+        for number in range(5_000)
+    }
+    relay = RelayYaml(sources={"kisi": Source(vendor="kisi")}, places=places)
+    number = tables.push(relay)
+    table = Table(aws_client("dynamodb"), "table")
+    assert ConfigStore(table).current() == relay.config()
+    assert pull(table, number).places == places

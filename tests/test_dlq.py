@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,9 @@ def command(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setattr(target, "deployed", lambda _: rig.target())
 
     def run(*arguments: str, answer: str | None = None) -> Result:
-        return CliRunner().invoke(main, ("--stack", "relay", "dlq", *arguments), input=answer)
+        # Nobody takes what is redriven here, so nobody waits for it.
+        wait = ("--wait", "0") if arguments[0] == "redrive" else ()
+        return CliRunner().invoke(main, ("--stack", "relay", "dlq", *arguments, *wait), input=answer)
 
     return run
 
@@ -91,7 +94,8 @@ def test_choice(rig: Rig, command: Command, choice: str) -> None:
     assert json.loads(dry.stdout) == {"redriven": 0, "meant": len(meant)}
     assert ids(rig.dead_letters()) == {1, 2, 3}
     result = command("redrive", "--json", *arguments)
-    assert json.loads(result.stdout) == {"redriven": len(meant), "meant": len(meant)}
+    found = json.loads(result.stdout)
+    assert (found["redriven"], found["meant"], found["back"]) == (len(meant), len(meant), {})
     assert ids(rig.waiting()) == meant
     assert ids(rig.dead_letters()) == {1, 2, 3} - meant
 
@@ -160,7 +164,7 @@ def test_show_unreadable_body(rig: Rig, command: Command) -> None:
     """Bytes that are no text, and what a terminal would act upon, are shown as such."""
     body = base64.b64encode(b"\xff\x1b[31m").decode()
     put(rig, json.dumps({"id": "odd", "request": {"body": body}}))
-    assert command("show", "odd").stdout.endswith("\ufffd\ufffd[31m\n")
+    assert command("show", "odd").stdout.endswith("\ufffd\\u001b[31m\n")
 
 
 def test_show_nothing(command: Command) -> None:
@@ -204,7 +208,7 @@ def test_comes_back_meanwhile(rig: Rig) -> None:
             put(rig, json.dumps(envelope))
             back.append(envelope)
 
-    assert dead_letters.redrive(rig.target(), Selection(), back_at_once) == 12
+    assert len(dead_letters.redrive(rig.target(), Selection(), back_at_once).sent) == 12
     assert len(back) == 12
     assert ids(rig.dead_letters()) == ids(back)
 
@@ -226,7 +230,7 @@ def test_interrupted(rig: Rig) -> None:
     sent, left = ids(rig.waiting()), ids(rig.dead_letters())
     assert len(sent) == 10
     assert sent | left == set(range(25))
-    assert dead_letters.redrive(rig.target(), Selection(), lambda _: None) == 15
+    assert len(dead_letters.redrive(rig.target(), Selection(), lambda _: None).sent) == 15
     assert ids(rig.waiting()) == set(range(25))
     assert rig.dead_letters() == []
 
@@ -257,3 +261,72 @@ def test_message_that_is_no_envelope(rig: Rig, command: Command) -> None:
     rig.retry()
     [dead] = rig.dead_letters()
     assert dead["reason"] == "unparseable"
+
+
+def test_unknown_reason(command: Command) -> None:
+    """A reason that no letter ever has is a typing error, not a choice of nothing."""
+    result = command("list", "--reason", "unmapped-door")
+    assert result.exit_code == 2
+    assert "did you mean 'unmapped_door'?" in result.stderr
+
+
+def test_slow_redrive_of_a_choice(rig: Rig, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly, all that are chosen are redriven, past the time for which they were hidden."""
+    monkeypatch.setattr(dead_letters, "HIDE_SECONDS", 1)
+    for number in range(6):
+        letter(rig, number, source="kisi-sydney" if number % 2 else "deel")
+    result = command("redrive", "--source", "kisi-sydney", "--rate", "1.5", "--json")
+    assert json.loads(result.stdout)["redriven"] == 3
+    assert len(ids(rig.waiting())) == 3
+    assert len(rig.dead_letters()) == 3
+
+
+def test_hidden_letters(rig: Rig, command: Command) -> None:
+    """A listing from which somebody else keeps letters says so, with exit code 1."""
+    three(rig)
+    rig.aws.sqs.receive_message(QueueUrl=rig.resources.dead_letter_queue_url, VisibilityTimeout=60)
+    result = command("list", "--json")
+    assert len(json.loads(result.stdout)) == 2
+    assert result.exit_code == 1
+    assert "about 1 more" in result.stderr
+
+
+def test_prefixes(rig: Rig, command: Command) -> None:
+    """An id is shown whole, and its beginning is enough where no other one begins so."""
+    three(rig)
+    letter(rig, 31)
+    assert "letter-31" in command("list").stdout
+    assert json.loads(command("show", "letter-2").stdout)["id"] == "letter-2"
+    assert json.loads(command("show", "letter-3").stdout)["id"] == "letter-3", "it is one's whole id"
+    assert "dead letters begin with 'letter'" in command("show", "letter").stderr
+
+
+def test_told_to_stop(rig: Rig, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that is told to stop gives back what it holds."""
+    three(rig)
+    received = dead_letters._received  # noqa: SLF001 - the signal comes in the middle of it
+
+    def stopped(queue: Any, url: str) -> Iterator[list[dead_letters.Letter]]:
+        for some in received(queue, url):
+            yield some
+            signal.raise_signal(signal.SIGHUP)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dead_letters, "_received", stopped)
+        assert command("list").exit_code == 128 + signal.SIGHUP
+    assert len(rig.dead_letters()) == 3
+
+
+def test_what_comes_back(rig: Rig, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redrive says what came back, and why, with exit code 1."""
+    three(rig)
+
+    def back(_: target.Target, __: float) -> int:
+        for envelope in rig.waiting():
+            put(rig, json.dumps(envelope))
+        return 0
+
+    monkeypatch.setattr("relayctl.dlq._until_tried", back)
+    result = command("redrive", "--reason", "unmapped_door")
+    assert result.exit_code == 1
+    assert "2 of them came back: unmapped_door" in result.stdout

@@ -1,6 +1,7 @@
 """What other people's bug reports are about, played from the webhook to what Calven holds in the end."""
 
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -290,3 +291,65 @@ def test_slash_at_the_end(rig: Rig, path: str, body: Any) -> None:
     assert refused.status_code == 401
     assert rig.sandbox.post(path, json=body).status_code == rig.sandbox.post(path[:-1], json=body).status_code
     assert rig.sandbox.post(path, json=body).status_code != 404
+
+
+def deel(resources: Any, timestamp: str = "2026-11-03T01:39:38Z") -> bytes:
+    """A body of Deel's with these resources."""
+    payload = sample("deel", "approved", data__resource=resources, timestamp=timestamp)
+    return json.dumps(payload, separators=(",", ":")).encode()
+
+
+def most_memory(act: Callable[[], object]) -> float:
+    """The most memory that an act takes at once, in MB."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("timestamp", ["2026-11-03T01:39:38Z", "x" * 120_000])
+def test_too_many_entries(rig: Rig, timestamp: str) -> None:
+    """A body of more events than anybody means to send is one dead letter, and nothing is built of it."""
+    body = deel([1] * ((255_000 - len(timestamp)) // 2), timestamp)
+    answers: list[tuple[int, Any]] = []
+    assert most_memory(lambda: answers.append(rig.post("deel", body))) < 15
+    assert answers == [(202, {"status": "queued", "reason": "too_large"})]
+    [letter] = rig.dead_letters()
+    assert letter["reason"] == "too_large"
+
+
+def test_entries_that_share_much(rig: Rig) -> None:
+    """Entries that cannot be read cost a few times the memory of their body, whatever each would repeat."""
+    body = deel([1] * 1000, "x" * 250_000)
+    rig.post("deel", body)
+    assert most_memory(rig.retry) < 15
+    assert {letter["reason"] for letter in rig.dead_letters()} == {"unparseable"}
+    assert len(rig.dead_letters()) <= 5
+    assert rig.waiting() == []
+
+
+@pytest.mark.parametrize("vendor", ["deel", "keypay", "doorflow", "vergesense", "factorial"])
+def test_too_many_entries_of_others(rig: Rig, vendor: str) -> None:
+    """The same for each vendor whose bodies may hold several events."""
+    many = {"keypay": {"Id": "1", "Notifications": [1] * 1001}, "deel": json.loads(deel([1] * 1001))}
+    topic: dict[str, Any] = {"topic": "update"} if vendor == "factorial" else {}
+    answer = rig.post(vendor, many.get(vendor, [1] * 1001), **topic)
+    assert answer == (202, {"status": "queued", "reason": "too_large"})
+
+
+def test_large_deliveries(rig: Rig) -> None:
+    """Many leaves are settled, submitted and noted a hundred at a time, and none waits for a lease."""
+    dates = {"status": "APPROVED", "start_date": "2027-02-01", "end_date": "2027-02-05"}
+    for delivery in range(2):
+        some = [
+            {"id": f"{delivery}-{number}", "requester": {"work_email": f"p{delivery}-{number}@example.com"}}
+            for number in range(120)
+        ]
+        assert rig.post("deel", deel([{**dates, **one} for one in some]))[0] == 202
+    rig.clock.advance(60)
+    rig.retry()
+    assert len(rig.calven()) == 240
+    assert rig.waiting() == []
+    assert max(len(request["body"]["timeOffEvents"]) for request in rig.requests("/v1/timeoff")) <= 100

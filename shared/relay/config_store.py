@@ -1,9 +1,10 @@
 """The configuration in the table: versions, the pointer to the current one, doors read when needed.
 
 `config` / `pointer` names the current version. `config#<version>` / `main` holds sources and places as one
-JSON text; `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor each. A version
-is written from its doors and sensors to its `main`, which comes with the pointer in one transaction: a push
-that breaks off, or comes too late, leaves no `main`.
+JSON text, which may be larger than an item: then `main#1` and so on hold its further `parts`.
+`config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor each. A version is written
+from its doors and sensors to its `main`, which comes with the pointer in one transaction: a push that breaks
+off, or comes too late, leaves no `main`.
 """
 
 import time
@@ -93,7 +94,7 @@ class ConfigStore:
         version = pointer.get("version", 0) if pointer else 0
         if version != self._current[0]:
             key = main_key(version)
-            self._current = (version, read(Config, self._table.get([key]).get(key)), {})
+            self._current = (version, read_main(self._table, version, self._table.get([key]).get(key)), {})
             self.order = int(pointer.get("pushed_at", 0)) if pointer else 0
         self._read_at = self._clock()
 
@@ -104,6 +105,21 @@ def read(model: type[M], item: Item | None) -> M:
         return model.model_validate_json(item["body"] if item else "", extra="ignore")
     except ValidationError:
         raise TableUnavailable(f"the stored {model.__name__.lower()} is unreadable") from None
+
+
+def read_main(table: Table, version: int, main: Item | None) -> Config:
+    """The sources and places of a version. Raises `TableUnavailable` where a part of them is missing."""
+    if main is None or main.get("parts", 1) == 1:
+        return read(Config, main)
+    keys = [part_key(version, number) for number in range(1, main["parts"])]
+    found = table.get(keys)
+    further = "".join(found[key]["body"] for key in keys if key in found)
+    return read(Config, {"body": main["body"] + further})
+
+
+def part_key(version: int, number: int) -> Key:
+    """Where a part of a version's sources and places is."""
+    return f"config#{version}", f"main#{number}"
 
 
 def main_key(version: int) -> Key:

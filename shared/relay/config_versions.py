@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,13 +12,14 @@ from pydantic import BaseModel
 
 from relay.config import Config, Door, Sensor
 from relay.config_file import RelayYaml
-from relay.config_store import POINTER, main_key, partition, read
+from relay.config_store import POINTER, main_key, part_key, partition, read, read_main
 from relay.dynamo import Item, Table, Update
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 M = TypeVar("M", bound=BaseModel)
+PART_CHARACTERS = 90_000
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ def push(client: "DynamoDBClient", table_name: str, relay: RelayYaml) -> int:
     newest, current = pointer.get("newest"), pointer.get("version")
     version = (newest or 0) + 1
     table.write([Update(key=POINTER, set={"newest": version}, expect={"newest": newest})])
-    _write_all(client, table_name, version, relay)
+    parts = _parts(relay.config().model_dump_json(by_alias=True))
+    _write_all(client, table_name, version, relay, parts)
     now = int(time.time())
-    main = {"body": relay.config().model_dump_json(by_alias=True), "pushed_at": now}
+    main = {"body": parts[0], "parts": len(parts), "pushed_at": now}
     swap = Update(key=POINTER, set={"version": version, "pushed_at": now}, expect={"version": current})
     table.write([Update(key=main_key(version), set=main, expect={"body": None}), swap])
     return version
@@ -77,7 +79,7 @@ def pull(table: Table, version: int | None = None) -> RelayYaml:
     main = table.get([main_key(number)]).get(main_key(number))
     if number != current and (main is None or "pushed_at" not in main):
         raise UnknownVersion(f"there is no version {number}")
-    config = read(Config, main)
+    config = read_main(table, number, main)
     relay = RelayYaml(
         sources=config.sources,
         places=config.places,
@@ -127,8 +129,16 @@ def _pointer(table: Table) -> Item:
     return table.get([POINTER]).get(POINTER) or {}
 
 
-def _write_all(client: "DynamoDBClient", table_name: str, version: int, relay: RelayYaml) -> None:
-    items = list(_items(version, relay))
+def _parts(text: str) -> list[str]:
+    """A text in parts that fit into an item each, whatever their characters take as UTF-8."""
+    return [text[start : start + PART_CHARACTERS] for start in range(0, len(text), PART_CHARACTERS)]
+
+
+def _write_all(
+    client: "DynamoDBClient", table_name: str, version: int, relay: RelayYaml, parts: Sequence[str]
+) -> None:
+    items = [_item(*part_key(version, number), body) for number, body in enumerate(parts) if number]
+    items += _items(version, relay)
     for start in range(0, len(items), 25):
         requests: Any = {table_name: [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]}
         while requests:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay.errors import TableUnavailable
+from relay.errors import TableUnavailable, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -30,6 +30,10 @@ CONFLICTS = frozenset(
         "TransactionInProgressException",
     }
 )
+
+
+ITEM_SIZE = "Item size"
+"""How DynamoDB's refusal of an item over 400 kB begins, be it alone or one of a transaction."""
 
 
 class Conflict(Exception):
@@ -54,7 +58,7 @@ class Update:
 
 
 class Table:
-    """Typed, conditional access to the table; raises `TableUnavailable` and `Conflict` only."""
+    """Typed, conditional access to the table; raises `TableUnavailable`, `Conflict`, `TooLarge` only."""
 
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
@@ -115,6 +119,8 @@ def _errors() -> Iterator[None]:
         reasons = {str(r.get("Code")) for r in error.response.get("CancellationReasons", [])} - {"None"}
         if code in CONFLICTS or (reasons and reasons <= CONFLICTS):
             raise Conflict from None
+        if ITEM_SIZE in str(error):
+            raise TooLarge("an item of the ledger would be larger than DynamoDB's 400 kB") from None
         raise TableUnavailable(", ".join(sorted(reasons)) or code) from None
     except BotoCoreError as error:
         raise TableUnavailable(type(error).__name__) from None

@@ -4,6 +4,7 @@
     ├── Ignore               deliberately not forwarded
     ├── Never                to the dead-letter queue
     │   ├── Unparseable      a verified body that its vendor's module cannot read
+    │   ├── TooLarge         a body of more events than anybody means to send
     │   ├── VendorRefused    a vendor's API refuses the question for good
     │   └── InvalidLeave     leave that Calven cannot be told about
     └── NotNow               to the Unprocessed queue
@@ -40,6 +41,12 @@ class Unparseable(Never):
     """A verified body that its vendor's module cannot read."""
 
     default_reason = "unparseable"
+
+
+class TooLarge(Never):
+    """A body of more events than anybody means to send at once: a mistake, or an attack."""
+
+    default_reason = "too_large"
 
 
 class VendorRefused(Never):

@@ -86,3 +86,8 @@ def verify(
         headers=vendor.keep(request.headers),
         received_at=request.received_at,
     )
+
+
+def failed_check(request: RawRequest, vendor: Vendor, now: float) -> str:
+    """Why no proof of its vendor holds, for an operator; nothing of the request or a secret is in it."""
+    return "; ".join(dict.fromkeys(scheme.failed_check(request, now) for scheme in vendor.schemes))

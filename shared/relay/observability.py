@@ -56,10 +56,18 @@ class Telemetry:
         if outcome in ("queued", "dead-lettered"):
             self._add({"Reason": str(fields.get("reason"))}, metric, MetricUnit.Count, 1)
 
-    def rejected(self, *, source: str, vendor: str) -> None:
-        """Log and count a request whose signature is not its vendor's."""
-        logger.warning("signature rejected", source=source, vendor=vendor, request_id=self.request_id)
+    def rejected(self, *, source: str, vendor: str, check: str) -> None:
+        """Log and count a request whose signature is not its vendor's; `check` says what failed."""
+        logger.warning(
+            "signature rejected", source=source, vendor=vendor, check=check, request_id=self.request_id
+        )
         self.count("SignatureRejected", source=source, vendor=vendor)
+
+    def unknown_source(self, asked: str, *, family: str, why: str) -> None:
+        """Log what was asked for where there is no such source on that route."""
+        logger.warning(
+            "unknown source", asked=asked[:100], family=family, why=why, request_id=self.request_id
+        )
 
     def silent(self, sources: Mapping[str, float]) -> None:
         """Log which sources have been silent for how many hours, and how many they are: zero is said too."""

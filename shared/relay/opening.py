@@ -29,8 +29,6 @@ from relay.vendors.base import Api
 
 AHEAD_SECONDS = 300.0
 """How far ahead of ours a vendor's clock may be."""
-MOST_EVENTS = 1000
-"""More in one body are a mistake, or an attack: each would be a message of its own."""
 
 
 class Opening:
@@ -79,8 +77,6 @@ class Opening:
             raise Unparseable("no such vendor") from None
         except ValidationError as error:
             raise unparseable(error) from None
-        if len(events) > MOST_EVENTS:
-            raise Unparseable(f"body: more than {MOST_EVENTS} events")
         if len(events) > self._pace.most:
             raise NotNow(reason="large_delivery")
         self.received += max(len(events) - 1, 0)

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
 NO_PLACE = Result(
     status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
 )
+CHUNK = 100
+"""So many events are settled, submitted and noted before the next ones are."""
+WHOLE = ("calven_unavailable", "calven_configuration")
+"""Why a request to Calven fails as a whole."""
 OLDEST = timedelta(days=15)
 """The ledger's days last that long: what happened before changes no count that anybody would zero."""
 TOGETHER = 50
@@ -95,6 +99,7 @@ class Pipeline:
         self._fates: list[list[Fate]] = []
         self._opening = Opening(relay, deadline, pace)
         self._busy: list[_Step] | None = []
+        self._stopped: tuple[str, str, float | None] | None = None
         self._correlation_id = telemetry.request_id
 
     @property
@@ -117,13 +122,20 @@ class Pipeline:
                 for found in self._guarded([_Step(part[0], origin)], read) or ():
                     asked = None if found is part[0] else part[0]
                     opened.append(_Step(found, origin, asked=asked))
-        self._process(opened)
+        opened.sort(key=lambda step: step.envelope.happened_at)
+        # In chunks, so that no lease runs out and no function times out, however large a delivery is.
+        for start in range(0, len(opened), CHUNK):
+            self._process(opened[start : start + CHUNK])
         # What these found under way may have been submitted here.
         again, self._busy = self._busy or (), None
         self._process([_Step(step.envelope, step.origin, asked=step.asked, again=True) for step in again])
         return self._fates
 
     def _process(self, opened: Sequence[_Step]) -> None:
+        if self._stopped is not None:
+            for step in opened:
+                self._queue(step.origin, step.envelope, *self._stopped)
+            return
         settled = [step for step in opened if self._guarded([step], partial(self._settled, step))]
         steps = [step for step in settled if step.passage is None] + self._counted(settled)
         while steps:
@@ -333,13 +345,15 @@ class Pipeline:
     def _sent(self, submissions: Sequence[Submission]) -> Mapping[str, Result]:
         limit = self._deadline.at_most(self._deadline.left_for_work())
         try:
-            return self._relay.calven.submit(
+            results = self._relay.calven.submit(
                 submissions,
                 limit,
                 call_seconds=self._pace.call_seconds,
                 correlation_id=self._correlation_id,
                 observe=self.telemetry.asked_calven,
             )
+            self._stopped = _failed_whole(results)
+            return results
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no event
             self.telemetry.problem("internal error", error=whereabouts(error))
             return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}
@@ -372,6 +386,10 @@ class Pipeline:
 
     def _finished(self, step: _Step, turn: "Turn", results: Mapping[str, Result]) -> "Turn | None":
         of_turn = {event_id: results[event_id] for event_id in turn.sending}
+        if self._deadline.left_for_work() <= 0:
+            # The lease runs out by itself; what Calven may have is sent again by whoever takes the event up.
+            step.failed.append(Result(status="waiting", reason="no_time"))
+            return None
         outcome = {i: r.status == "accepted" for i, r in of_turn.items() if r.status != "waiting"}
         step.accepted += sum(outcome.values())
         step.failed += [result for result in of_turn.values() if result.status != "accepted"]
@@ -433,3 +451,11 @@ class Pipeline:
             self._relay.reports.reported(facts)
         except TableUnavailable:
             return  # told again by the next badge on the way, or by the sweep
+
+
+def _failed_whole(results: Mapping[str, Result]) -> tuple[str, str, float | None] | None:
+    """Reason, detail and wait of a request that failed as a whole: then nobody is asked any more."""
+    waiting = [result for result in results.values() if result.status == "waiting" and result.reason in WHOLE]
+    if not waiting or len(waiting) < len(results):
+        return None
+    return waiting[0].reason, waiting[0].detail, waiting[0].retry_after

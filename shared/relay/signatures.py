@@ -27,6 +27,8 @@ Clock = Literal["seconds", "milliseconds", "iso8601"]
 TOLERANCE_SECONDS = 300
 """How far a signed time may be from ours, before or after; exactly this far is still accepted."""
 
+NO_MATCH = "none of the source's secrets fits"
+STALE = "the signed time is more than five minutes off"
 _DIGITS = "[0-9]{1,13}"
 _DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 _JWT = r"([\w-]+\.([\w-]+))\.([\w-]+)"
@@ -71,6 +73,9 @@ class Scheme(Protocol):
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         """Whether one of the secrets proves the request. An empty secret proves nothing. Raises nothing."""
 
+    def failed_check(self, request: SignedRequest, now: float) -> str:
+        """Which check a request that is not proven has failed, for the log: it names no value."""
+
 
 class Part(Enum):
     """What differs from one signed message to the next."""
@@ -84,6 +89,16 @@ class _Proof(ABC):
 
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         return any(self._proven(request, secret, now) for secret in secrets if secret)
+
+    def failed_check(self, request: SignedRequest, now: float) -> str:  # noqa: ARG002 - not every proof has a time
+        return NO_MATCH if self._carries_proof(request) else f"no {self._where()}"
+
+    def _carries_proof(self, request: SignedRequest) -> bool:
+        return self._where() in request.headers
+
+    @abstractmethod
+    def _where(self) -> str:
+        """The header that carries the proof."""
 
     @abstractmethod
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
@@ -125,6 +140,16 @@ class Hmac(_Proof):
             return False
         compact = _compact_json(request.body) if self.or_compact_json else request.body
         return any(_same(given, self._signature(body, secret, time)) for body in {request.body, compact})
+
+    def failed_check(self, request: SignedRequest, now: float) -> str:
+        """A time that is off comes before a signature that does not fit."""
+        time, given = self._read(request.headers)
+        if given and Part.TIMESTAMP in self.layout and not _is_fresh(time, self.clock, now):
+            return STALE
+        return super().failed_check(request, now)
+
+    def _where(self) -> str:
+        return self.header
 
     def _read(self, headers: Mapping[str, str]) -> tuple[str, str]:
         pattern = re.escape(self.form).replace(r"\{signature\}", "(?P<signature>.+)")
@@ -170,6 +195,16 @@ class StandardWebhooks(_Proof):
         values = {self.id_name: message_id, "timestamp": time, "signature": signature}
         return Signature({self.prefix + name: value for name, value in values.items()})
 
+    def failed_check(self, request: SignedRequest, now: float) -> str:
+        """A time that is off comes before a signature that does not fit."""
+        time = request.headers.get(self.prefix + "timestamp", "")
+        if self._carries_proof(request) and not _is_fresh(time, "seconds", now):
+            return STALE
+        return super().failed_check(request, now)
+
+    def _where(self) -> str:
+        return self.prefix + "signature"
+
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         names = (self.id_name, "timestamp", "signature")
         message_id, time, given = (request.headers.get(self.prefix + name, "") for name in names)
@@ -207,6 +242,9 @@ class JwtChecksum(_Proof):
         parts = ({"alg": "HS256", "typ": "JWT"}, times | sums)
         signed = ".".join(_base64url(json.dumps(part).encode()) for part in parts)
         return Signature({self.header: f"{signed}.{self._signature(signed, secret)}"})
+
+    def _where(self) -> str:
+        return self.header
 
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         token = request.headers.get(self.header, "")
@@ -251,6 +289,9 @@ class _Token(_Proof):
     def _encoded(self, secret: str) -> str:
         return secret
 
+    def _carries_proof(self, request: SignedRequest) -> bool:
+        return self._given(request) != ""
+
     @abstractmethod
     def _sent(self, token: str) -> Signature:
         """What adds this token to a request."""
@@ -266,6 +307,9 @@ class HeaderToken(_Token):
 
     header: str
     prefix: str = ""
+
+    def _where(self) -> str:
+        return f"token in {self.header}"
 
     def _sent(self, token: str) -> Signature:
         return Signature({self.header: self.prefix + token})
@@ -292,6 +336,9 @@ class QueryToken(_Token):
 
     parameter: str = "token"
 
+    def _where(self) -> str:
+        return f"?{self.parameter}= in the URL"
+
     def _sent(self, token: str) -> Signature:
         return Signature(query={self.parameter: token})
 
@@ -308,6 +355,9 @@ class BodyToken(_Token):
     """
 
     key: str
+
+    def _where(self) -> str:
+        return f"{self.key} in the body"
 
     def _sent(self, token: str) -> Signature:  # noqa: ARG002 - it is in the body
         return Signature()
@@ -341,6 +391,11 @@ class AnyOf:
     def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:
         """Whether one of the secrets proves the request under one of the schemes."""
         return any(scheme.verify(request, secrets, now) for scheme in self.schemes)
+
+    def failed_check(self, request: SignedRequest, now: float) -> str:
+        """What failed in the first that the request carries anything for; else that of the first."""
+        checks = [scheme.failed_check(request, now) for scheme in self.schemes]
+        return next((check for check in checks if not check.startswith("no ")), checks[0])
 
 
 def _bytes(text: str) -> bytes:

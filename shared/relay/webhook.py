@@ -56,6 +56,8 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         source = relay.config.current().sources.get(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or family not in vendor.families:
+        why = "not configured" if source is None else f"of the other route's family: {source.vendor}"
+        telemetry.unknown_source(request.source, family=family, why=why)
         return 404, {"error": "unknown source"}
     if not source.enabled:
         return _ignored("disabled")
@@ -69,7 +71,8 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
             return _offered(relay, family, request.source, offered)
         webhook = _verified(relay, family, vendor, request)
         if webhook is None:
-            telemetry.rejected(source=request.source, vendor=vendor.name)
+            check = inbound.failed_check(request, vendor, relay.clock())
+            telemetry.rejected(source=request.source, vendor=vendor.name, check=check)
             return 401, {"error": "invalid signature"}
         pipeline = Pipeline(relay, deadline, telemetry)
         answer = _relayed(relay, family, vendor, request.source, webhook, pipeline)

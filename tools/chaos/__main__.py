@@ -103,9 +103,8 @@ class Run:
         self._pool.shutdown(wait=True)
         self._http.close()
         self._drain()
-        self.redriven = dead_letters.redrive(
-            self._stage.target, Selection(reasons=REFUSED), lambda number: number
-        )
+        found = dead_letters.redrive(self._stage.target, Selection(reasons=REFUSED), lambda number: number)
+        self.redriven = len(found.sent)
         self._drain()
         self.swept = self._stage.sweep()
         self._drain()

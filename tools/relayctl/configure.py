@@ -16,6 +16,7 @@ from relayctl.output import print_json, print_table
 from relayctl.target import Target, tell_sandbox
 
 YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
+MOST_SHOWN = 20
 SOON = "functions take it up within a minute"
 CONFLICT = "somebody else pushed meanwhile: look at theirs (`config diff`), then try again"
 
@@ -32,15 +33,38 @@ def config() -> None:
 @pass_common
 def validate(common: Common, file: Path | None) -> None:
     """Check FILE (`RELAY_CONFIG`, or relay.yaml) and name each line at fault."""
-    found = _problems(_file(file))
+    found, holds, odd = _looked_at(_file(file))
     if common.as_json:
-        print_json({"valid": not found, "problems": found})
+        print_json({"valid": not found, "problems": found, "holds": holds, "warnings": odd})
     elif found:
-        click.echo("\n".join(found), err=True)
+        click.echo(_first_few(found), err=True)
     else:
-        click.echo(f"{_file(file)}: valid")
+        counts = ", ".join(f"{number} {what}" for what, number in holds.items())
+        click.echo(f"{_file(file)}: valid ({counts})")
+        click.echo("".join(f"warning: {what}\n" for what in odd), err=True, nl=False)
     if found:
         raise SystemExit(1)
+
+
+def _first_few(problems: list[str]) -> str:
+    """The first problems, and how many more there are."""
+    more = len(problems) - MOST_SHOWN
+    return "\n".join([*problems[:MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _looked_at(file: Path) -> tuple[list[str], dict[str, int], list[str]]:
+    """What is wrong with a file; else what it holds, and what is odd about it."""
+    try:
+        relay = relay_yaml.load(file)
+    except relay_yaml.InvalidConfig as invalid:
+        return invalid.problems, {}, []
+    holds = {
+        "sources": len(relay.sources),
+        "places": len(relay.places),
+        "doors": sum(map(len, relay.doors.values())),
+        "sensors": sum(map(len, relay.sensors.values())),
+    }
+    return [], holds, relay_yaml.oddities(relay)
 
 
 @config.command("push")
@@ -164,14 +188,6 @@ def _loaded(file: Path | None) -> RelayYaml:
         return relay_yaml.load(_file(file))
     except relay_yaml.InvalidConfig as error:
         raise click.ClickException(str(error)) from None
-
-
-def _problems(file: Path) -> list[str]:
-    try:
-        relay_yaml.load(file)
-    except relay_yaml.InvalidConfig as error:
-        return error.problems
-    return []
 
 
 def _file(file: Path | None) -> Path:

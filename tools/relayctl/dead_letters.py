@@ -38,7 +38,10 @@ class Letter:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which letters are meant: those that fit everything that is set. Ages are seconds since the receipt."""
+    """Which letters are meant: those that fit everything that is set. Ages are seconds since the receipt.
+
+    `ids` are whole ids, or how they begin.
+    """
 
     ids: frozenset[str] = frozenset()
     reasons: frozenset[str] = frozenset()
@@ -48,7 +51,9 @@ class Selection:
 
     def takes(self, envelope: dict[str, Any], now: datetime) -> bool:
         """Whether a letter is meant. One whose age is unknown is neither older nor newer than anything."""
-        for wanted, name in ((self.ids, "id"), (self.reasons, "reason"), (self.sources, "source")):
+        if self.ids and not any(str(envelope.get("id")).startswith(start) for start in self.ids):
+            return False
+        for wanted, name in ((self.reasons, "reason"), (self.sources, "source")):
             if wanted and envelope.get(name) not in wanted:
                 return False
         if self.older_than is None and self.newer_than is None:
@@ -57,22 +62,49 @@ class Selection:
         return seconds is not None and (self.older_than or 0) <= seconds <= (self.newer_than or seconds)
 
 
-def peek(target: Target, selection: Selection | None = None) -> list[dict[str, Any]]:
-    """Every envelope in the queue that is meant, the oldest first; each message is given back at once."""
+@dataclass(frozen=True)
+class Reading:
+    """The letters that are meant, the oldest first, and how many of the queue's others keep hidden."""
+
+    letters: list[dict[str, Any]]
+    hidden: int
+
+
+def read(target: Target, selection: Selection | None = None, done: Done = lambda _: None) -> Reading:
+    """Every envelope in the queue that is meant; each message is given back at once, however this ends.
+
+    What somebody else is reading just now cannot be seen: `hidden` says how many those are, about.
+    """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
+    shown, hidden = _numbers(queue, url)
     found: list[Letter] = []
     try:
         for some in _received(queue, url):
             found += some
+            done(len(some))
     finally:
         _give_back(queue, url, found)
     meant = [letter.envelope for letter in found if wanted.takes(letter.envelope, present)]
-    return sorted(meant, key=lambda envelope: str(envelope.get("received_at")))
+    missing = max(hidden, shown - len(found), 0)
+    return Reading(sorted(meant, key=lambda envelope: str(envelope.get("received_at"))), missing)
 
 
-def redrive(target: Target, selection: Selection, done: Done, *, rate: float | None = None) -> int:
-    """Send the letters that are meant to the Unprocessed queue, `rate` a second; how many there were.
+def peek(target: Target, selection: Selection | None = None) -> list[dict[str, Any]]:
+    """Every envelope in the queue that is meant and can be seen, the oldest first."""
+    return read(target, selection).letters
+
+
+@dataclass(frozen=True)
+class Redriven:
+    """What a redrive came to: the ids that were sent, and how many that were meant are still there."""
+
+    sent: list[str]
+    left: int
+
+
+def redrive(target: Target, selection: Selection, done: Done, *, rate: float | None = None) -> Redriven:
+    """Send the letters that are meant to the Unprocessed queue, `rate` a second.
 
     Each is sent before it is deleted: one that is interrupted in between is redriven again, and settled once
     all the same. A letter that comes back meanwhile stays. `done` is told the number of each few.
@@ -89,9 +121,27 @@ def redrive(target: Target, selection: Selection, done: Done, *, rate: float | N
     return _each(target, selection, send, done, rate)
 
 
+def came_back(target: Target, sent: Sequence[str]) -> list[dict[str, Any]]:
+    """Of the letters that were redriven those that are dead letters again."""
+    return [letter for letter in peek(target) if letter.get("id") in set(sent)]
+
+
+def are_waiting(target: Target) -> int:
+    """Roughly how many events the Unprocessed queue holds, visible or not."""
+    names = (
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesDelayed",
+        "ApproximateNumberOfMessagesNotVisible",
+    )
+    answer = target.client("sqs").get_queue_attributes(
+        QueueUrl=target.unprocessed_queue_url, AttributeNames=list(names)
+    )
+    return sum(int(answer["Attributes"][name]) for name in names)
+
+
 def purge(target: Target, selection: Selection, done: Done) -> int:
     """Delete the letters that are meant, for good; how many there were."""
-    return _each(target, selection, lambda _: None, done, None)
+    return len(_each(target, selection, lambda _: None, done, None).sent)
 
 
 def _each(
@@ -100,31 +150,44 @@ def _each(
     act: Callable[[Sequence[Letter]], None],
     done: Done,
     rate: float | None,
-) -> int:
-    """Act upon the letters that are meant, and delete them; the others are given back in the end."""
+) -> Redriven:
+    """Act upon the letters that are meant, and delete them; whatever is not is given back at once.
+
+    All are received first: what is received while others are slowly dealt with would come round again.
+    """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     present = now()
+    _, hidden = _numbers(queue, url)
     held: list[Letter] = []
-    finished: set[str] = set()
-    number = 0
+    sent: list[str] = []
     try:
         for some in _received(queue, url):
             held += some
-            meant = [letter for letter in some if selection.takes(letter.envelope, present)]
-            back = {m.id for m in meant if m.id in finished and m.sent_at > present.timestamp()}
-            meant = [letter for letter in meant if letter.id not in back]
-            for few in _chunks(meant, rate):
-                began = time.monotonic()
-                act(few)
-                _delete(queue, url, few)
-                held = [letter for letter in held if letter not in few]
-                finished |= {letter.id for letter in few}
-                number += len(few)
-                done(len(few))
-                time.sleep(max(len(few) / rate - (time.monotonic() - began), 0) if rate else 0)
+        hidden_at = time.monotonic()
+        others = [letter for letter in held if not selection.takes(letter.envelope, present)]
+        _give_back(queue, url, others)
+        held = [letter for letter in held if letter not in others]
+        for few in list(_chunks(held, rate)):
+            began = time.monotonic()
+            if began - hidden_at > HIDE_SECONDS / 3:
+                _hide(queue, url, held)
+                hidden_at = began
+            act(few)
+            _delete(queue, url, few)
+            held = [letter for letter in held if letter not in few]
+            sent += [letter.id for letter in few]
+            done(len(few))
+            time.sleep(max(len(few) / rate - (time.monotonic() - began), 0) if rate else 0)
     finally:
         _give_back(queue, url, held)
-    return number
+    return Redriven(sent, len(held) + hidden)
+
+
+def _numbers(queue: Any, url: str) -> tuple[int, int]:
+    """Roughly how many letters are visible, and how many somebody keeps hidden."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    return int(found[names[0]]), int(found[names[1]])
 
 
 def about(target: Target) -> int:
@@ -187,9 +250,17 @@ def _delete(queue: Any, url: str, letters: Sequence[Letter]) -> None:
 
 
 def _give_back(queue: Any, url: str, letters: Sequence[Letter]) -> None:
+    _change_visibility(queue, url, letters, 0)
+
+
+def _hide(queue: Any, url: str, letters: Sequence[Letter]) -> None:
+    _change_visibility(queue, url, letters, HIDE_SECONDS)
+
+
+def _change_visibility(queue: Any, url: str, letters: Sequence[Letter], seconds: int) -> None:
     for some in _chunks(letters, None):
         entries = [
-            {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": 0}
+            {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": seconds}
             for i, letter in enumerate(some)
         ]
         queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)

@@ -4,22 +4,42 @@ import base64
 import json
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.progress import Progress
 
+from relay.config_file import did_you_mean
 from relayctl import dead_letters
-from relayctl.dead_letters import Selection
+from relayctl.dead_letters import Reading, Selection
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.target import Target
 
+REASONS = (
+    "unmapped_door",
+    "unknown_user",
+    "unknown_location",
+    "rejected",
+    "unparseable",
+    "open_ended",
+    "no_email",
+    "invalid_dates",
+    "unknown_leave",
+    "vendor_refused",
+    "stale_time",
+    "too_large",
+    "retries_exhausted",
+    "unreadable",
+)
+"""Why an event becomes a dead letter."""
+T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHOWN = 50
 
@@ -43,6 +63,8 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def chosen(*arguments: Any, **given: Any) -> None:
         everything = given.pop("everything")
+        for reason in given["reasons"]:
+            _check_reason(reason)
         selection = Selection(
             ids=frozenset(given.pop("ids")),
             reasons=frozenset(given.pop("reasons")),
@@ -66,6 +88,15 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
     return chosen
 
 
+def _check_reason(reason: str) -> None:
+    """A usage error for a reason that no letter ever has: a typing error would choose nothing, in silence."""
+    if reason not in REASONS:
+        known = ", ".join(REASONS)
+        raise click.UsageError(
+            f"unknown reason {reason!r}{did_you_mean(reason, REASONS)} (there are: {known})"
+        )
+
+
 @click.group()
 @common_options
 def dlq() -> None:
@@ -78,9 +109,11 @@ def dlq() -> None:
 @pass_common
 def list_letters(common: Common, selection: Selection) -> None:
     """List the dead letters, by reason and source. Reading gives every message back at once."""
-    envelopes = dead_letters.peek(common.target(), selection)
+    reading = _read(common, selection)
+    envelopes = reading.letters
     if common.as_json:
         print_json(envelopes)
+        _complete(reading)
         return
     now = dead_letters.now()
     if envelopes:
@@ -90,6 +123,21 @@ def list_letters(common: Common, selection: Selection) -> None:
     if len(envelopes) > SHOWN:
         click.echo(f"and {len(envelopes) - SHOWN} more: --json and `dlq export` have them all")
     click.echo(_letters(len(envelopes)))
+    _complete(reading)
+
+
+def _read(common: Common, selection: Selection) -> Reading:
+    """The letters, with a bar on standard error where that is a terminal."""
+    target = common.target()
+    return _with_progress(common, target, "reading", lambda done: dead_letters.read(target, selection, done))
+
+
+def _complete(reading: Reading) -> None:
+    """Exit code 1 where some letters could not be seen."""
+    if reading.hidden:
+        message = f"about {reading.hidden} more are hidden: somebody is reading them just now; try again"
+        click.echo(message, err=True)
+        raise SystemExit(1)
 
 
 def _print_summary(envelopes: Sequence[dict[str, Any]], now: datetime) -> None:
@@ -115,9 +163,15 @@ def _letters(number: int) -> str:
 @pass_common
 def show(common: Common, letter_id: str) -> None:
     """Show one dead letter: its whole envelope, and the body of the request if it holds one."""
-    found = dead_letters.peek(common.target(), Selection(ids=frozenset({letter_id})))
+    reading = _read(common, Selection(ids=frozenset({letter_id})))
+    found = reading.letters
     if not found:
+        _complete(reading)
         raise click.ClickException(f"there is no dead letter {letter_id!r}")
+    if len(found) > 1 and letter_id not in {one.get("id") for one in found}:
+        ids = ", ".join(str(one.get("id")) for one in found[:5])
+        raise click.ClickException(f"{len(found)} dead letters begin with {letter_id!r}: {ids}")
+    found = [one for one in found if one.get("id") == letter_id] or found
     print_json(found[0])
     body = (found[0].get("request") or {}).get("body")
     if body and not common.as_json:
@@ -132,29 +186,70 @@ def show(common: Common, letter_id: str) -> None:
 @pass_common
 def export(common: Common, selection: Selection) -> None:
     """Print the dead letters as JSON lines: one envelope on each."""
-    for envelope in dead_letters.peek(common.target(), selection):
+    reading = _read(common, selection)
+    for envelope in reading.letters:
         click.echo(json.dumps(envelope))
+    _complete(reading)
 
 
 @dlq.command()
 @selecting
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=15,
+    show_default=True,
+    help="So many seconds at most to see what becomes of them.",
+)
 @common_options
 @pass_common
-def redrive(common: Common, rate: float | None, dry_run: bool, selection: Selection) -> None:
-    """Send dead letters through the relay again, once their cause is mended."""
+def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, selection: Selection) -> None:
+    """Send dead letters through the relay again, once their cause is mended, and say what became of them.
+
+    Exit code 1 where some came back, or could not be sent.
+    """
     target = common.target()
     if dry_run:
-        number = len(dead_letters.peek(target, selection))
-    else:
-        number = _with_progress(
-            common, target, "redriving", lambda done: dead_letters.redrive(target, selection, done, rate=rate)
-        )
+        reading = _read(common, selection)
+        number = len(reading.letters)
+        if common.as_json:
+            print_json({"redriven": 0, "meant": number})
+        else:
+            click.echo(f"{_letters(number)} would be sent through the relay again")
+        _complete(reading)
+        return
+    redriven = _with_progress(
+        common, target, "redriving", lambda done: dead_letters.redrive(target, selection, done, rate=rate)
+    )
+    waiting = _until_tried(target, wait) if redriven.sent else 0
+    back = dead_letters.came_back(target, redriven.sent) if redriven.sent else []
+    reasons = Counter(str(letter.get("reason")) for letter in back)
+    number = len(redriven.sent)
     if common.as_json:
-        print_json({"redriven": 0 if dry_run else number, "meant": number})
+        meant = number + redriven.left
+        print_json({"redriven": number, "meant": meant, "back": dict(reasons), "waiting": waiting})
     else:
-        click.echo(f"{_letters(number)} {'would be sent' if dry_run else 'sent'} through the relay again")
+        click.echo(f"{_letters(number)} sent through the relay again")
+        for reason, times in reasons.most_common():
+            click.echo(f"{times} of them came back: {reason}")
+        if waiting:
+            click.echo(f"about {waiting} events still wait in the queue: `relayctl doctor` says since when")
+        if redriven.left:
+            click.echo(
+                f"about {redriven.left} more were hidden: somebody is reading them; try again", err=True
+            )
+    if redriven.left or back:
+        raise SystemExit(1)
+
+
+def _until_tried(target: Target, seconds: float) -> int:
+    """Wait until the Unprocessed queue is empty, so long at most; roughly how many events still wait."""
+    until = time.monotonic() + seconds
+    while (waiting := dead_letters.are_waiting(target)) and time.monotonic() < until:
+        time.sleep(0.5)
+    return waiting
 
 
 @dlq.command()
@@ -177,7 +272,7 @@ def purge(common: Common, yes: bool, selection: Selection) -> None:
         click.echo(f"{_letters(number)} deleted")
 
 
-def _with_progress(common: Common, target: Target, what: str, act: Callable[[dead_letters.Done], int]) -> int:
+def _with_progress(common: Common, target: Target, what: str, act: Callable[[dead_letters.Done], T]) -> T:
     """Do something to the letters with a bar on standard error, where that is a terminal."""
     if common.as_json or not sys.stderr.isatty():
         return act(lambda _: None)

@@ -1,11 +1,15 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
 import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from relay.errors import TableUnavailable
+from relay.errors import TableUnavailable, TooLarge
 from relay.vendor_memory import VendorMemory
 from relayctl import vendors
 from relayctl.calven import calven
@@ -25,9 +29,28 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> object:
         """Run the command; AWS's errors become a message and exit code 1."""
         try:
-            return super().invoke(context)
-        except (BotoCoreError, ClientError, TableUnavailable) as error:
+            with _stopping_in_order():
+                return super().invoke(context)
+        except (BotoCoreError, ClientError, TableUnavailable, TooLarge) as error:
             raise click.ClickException(str(error)) from None
+
+
+@contextmanager
+def _stopping_in_order() -> Iterator[None]:
+    """Let a command that is told to stop, or whose terminal closes, give back what it holds."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, _: object) -> None:
+    raise SystemExit(128 + number)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,10 @@ def print_json(value: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """A table on standard output, as wide as its cells where it goes into a pipe."""
-    table = Table(*columns, box=None, header_style="bold")
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        # Folded, not cut: whoever copies an id needs all of it.
+        table.add_column(column, overflow="fold", no_wrap=column == "id")
     for row in rows:
         table.add_row(*(printable(str(cell)) for cell in row))
     console = Console(highlight=False, markup=False)
@@ -24,5 +27,5 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def printable(text: str) -> str:
-    """The text without what a terminal would obey: some of it comes from vendors' payloads."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """The text with what a terminal would obey escaped: some of it comes from vendors' payloads."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)

@@ -13,7 +13,7 @@ import httpx
 from relay.config_store import ConfigStore
 from relay.vendors.base import Family, Vendor
 from relayctl import samples
-from relayctl.target import Target
+from relayctl.target import Target, is_local
 
 TIMEOUT_SECONDS = 35
 
@@ -88,7 +88,7 @@ def _post(url: str, content: bytes, headers: Mapping[str, str], query: Mapping[s
             headers=headers,
             params=query or None,
             timeout=TIMEOUT_SECONDS,
-            trust_env=False,
+            trust_env=not is_local(url),
         )
     except httpx.HTTPError as error:
         raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None

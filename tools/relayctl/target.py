@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import click
@@ -42,12 +43,20 @@ class Target:
         """A boto3 client for the target; the local one takes no real credentials."""
         key = "local" if self.endpoint else None
         session = boto3.session.Session(key, key, region_name=self.region)
-        config = ClientConfig(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3})
+        proxies: dict[str, str] | None = {} if self.endpoint else None
+        config = ClientConfig(
+            connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3}, proxies=proxies
+        )
         return session.client(service, endpoint_url=self.endpoint, config=config)
 
     def ledger(self) -> Table:
         """The relay's table, as the relay itself reads it."""
         return Table(self.client("dynamodb"), self.table)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is on this machine: no proxy stands before that, and one may stand before all others."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def local_url() -> str:

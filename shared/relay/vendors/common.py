@@ -5,7 +5,7 @@ A word that nobody documented is not: it is refused with the name of its field.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,13 +13,14 @@ from urllib.parse import quote
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 
-from relay.errors import Unparseable
+from relay.errors import TooLarge, Unparseable
 from relay.events import (
     EARLIEST,
     LATEST,
     Amount,
     DayOff,
     Event,
+    Ignored,
     LeaveChange,
     Notice,
     Unread,
@@ -31,6 +32,9 @@ from relay.events import (
 from relay.signatures import AnyOf, Basic, HeaderToken, QueryToken
 from relay.vendors.base import VendorApi
 
+MOST_EVENTS = 1000
+"""More in one body are a mistake, or an attack: each would be a message of its own."""
+TIMES_THE_BODY = 4
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
 
@@ -170,18 +174,48 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def bounded(entries: Sequence[V]) -> Sequence[V]:
+    """The entries, if they are not too many; raises `TooLarge` before anything is made of them."""
+    if len(entries) > MOST_EVENTS:
+        raise TooLarge(f"body: more than {MOST_EVENTS} events")
+    return entries
+
+
 def each(
-    entries: Sequence[Any], read: Callable[[Any], Event], alone: Callable[[Any], Any]
-) -> Iterator[Event]:
-    """The event of each entry; one that cannot be read alone, as a body of which it is the only entry."""
-    for entry in entries:
+    entries: Sequence[Any],
+    read: Callable[[Any], Event],
+    alone: Callable[[Sequence[Any]], Any],
+    body: bytes,
+) -> Sequence[Event]:
+    """The event of each entry; one that cannot be read alone, as a body of its own.
+
+    `alone` makes a payload that holds only these entries. What cannot be read takes a few times the memory of
+    the body at most: where many entries share much, they stay together in one.
+    """
+    events: list[Event] = []
+    unread: list[tuple[int, Any, str]] = []
+    for entry in bounded(entries):
         try:
-            yield read(entry)
+            events.append(read(entry))
         except (ValidationError, Unparseable) as error:
             if len(entries) == 1:
                 raise
             detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
-            yield Unread(body=json.dumps(alone(entry)), detail=detail)
+            unread.append((len(events), entry, detail))
+            events.append(Ignored(reason="unread"))
+    left = TIMES_THE_BODY * len(body)
+    for number, (place, entry, detail) in enumerate(unread):
+        text = json.dumps(alone([entry]))
+        left -= len(text)
+        if left < 0:
+            rest = unread[number:]
+            places = {place for place, _, _ in rest}
+            kept = [event for place, event in enumerate(events) if place not in places]
+            together = json.dumps(alone([entry for _, entry, _ in rest]))
+            more = f"; {len(rest) - 1} more" if len(rest) > 1 else ""
+            return [*kept, Unread(body=together, detail=f"{detail}{more}")]
+        events[place] = Unread(body=text, detail=detail)
+    return events
 
 
 def addressed(notice: Notice, api: VendorApi, path: str, *names: str) -> Sequence[Event]:

@@ -6,18 +6,15 @@ body of `time-off.deleted` beyond its two keys, whether a delivery may carry sev
 request stands under the id of its contract, which is read too.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
-from relay.errors import Unparseable
 from relay.events import (
     Event,
     Ignored,
     LeaveChange,
     LeaveState,
-    Unread,
     Webhook,
     iso,
     read_json,
@@ -25,7 +22,7 @@ from relay.events import (
 )
 from relay.signatures import Hmac, Part
 from relay.vendors.base import Vendor
-from relay.vendors.common import Text, day, known, version
+from relay.vendors.common import Text, bounded, day, each, known, version
 
 STATES: dict[str, LeaveState] = {
     "requested": "requested",
@@ -76,26 +73,33 @@ class _Resource(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each resource of each event as a leave change; other families and simulations are ignored."""
     payload = read_json(webhook.body)
-    events = payload if isinstance(payload, list) else [payload]
+    events = bounded(payload if isinstance(payload, list) else [payload])
+    changes: list[Event] = []
     try:
-        return [change for event in events for change in _changes(_Body.model_validate(event), webhook)]
+        for event in events:
+            changes += _changes(_Body.model_validate(event), webhook)
+            bounded(changes)
     except ValidationError as error:
         raise unparseable(error) from None
+    return changes
 
 
-def _changes(body: _Body, webhook: Webhook) -> Iterator[Event]:
+def _changes(body: _Body, webhook: Webhook) -> Sequence[Event]:
     meta = body.data.meta
     if meta.is_simulation:
-        yield Ignored(event_id=meta.tracking_id or "", reason="simulation")
-    elif meta.event_type == DELETED or meta.event_type in CHANGES:
-        found = body.data.resource
-        if not isinstance(found, list):
-            yield _change(_Resource.model_validate(_request(found)), body, webhook)
-            return
-        for resource in found:
-            yield _readable(resource, body, webhook)
-    else:
-        yield Ignored(event_id=meta.tracking_id or "", reason="other_event")
+        return [Ignored(event_id=meta.tracking_id or "", reason="simulation")]
+    if meta.event_type != DELETED and meta.event_type not in CHANGES:
+        return [Ignored(event_id=meta.tracking_id or "", reason="other_event")]
+    found = body.data.resource
+
+    def read(resource: object) -> Event:
+        return _change(_Resource.model_validate(_request(resource)), body, webhook)
+
+    def alone(resources: Sequence[object]) -> object:
+        data = {"meta": meta.model_dump(), "resource": resources if len(resources) > 1 else resources[0]}
+        return {"data": data, "timestamp": body.timestamp}
+
+    return each(found, read, alone, webhook.body) if isinstance(found, list) else [read(found)]
 
 
 def _request(resource: object) -> object:
@@ -108,18 +112,6 @@ def _request(resource: object) -> object:
 
 def _is_request(found: Mapping[str, object]) -> bool:
     return "id" in found or "time_off_id" in found
-
-
-def _readable(resource: object, body: _Body, webhook: Webhook) -> Event:
-    """The change of one resource among several; one that cannot be read as an event of its own."""
-    try:
-        return _change(_Resource.model_validate(_request(resource)), body, webhook)
-    except (ValidationError, Unparseable) as error:
-        alone = body.model_copy(update={"data": body.data.model_copy(update={"resource": resource})})
-        detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
-        return Unread(
-            event_id=body.data.meta.tracking_id or "", body=json.dumps(alone.model_dump()), detail=detail
-        )
 
 
 def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:

@@ -41,7 +41,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """A notice for each new event; changes of people, credentials and perimeters are ignored."""
     payload = read_json(webhook.body)
     try:
-        return list(each(payload if isinstance(payload, list) else [payload], _notice, lambda one: [one]))
+        return each(payload if isinstance(payload, list) else [payload], _notice, list, webhook.body)
     except ValidationError as error:
         raise unparseable(error) from None
 

@@ -95,7 +95,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         raise Unparseable(f"the URL's last segment is none of {known_ones}")
     leaves = payload if isinstance(payload, list) else [payload]
     try:
-        return list(each(leaves, lambda entry: _event(entry, webhook), lambda entry: entry))
+        return each(leaves, lambda entry: _event(entry, webhook), list, webhook.body)
     except ValidationError as error:
         raise unparseable(error) from None
 

@@ -136,7 +136,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     if isinstance(payload, list) and not 0 < len(payload) <= MOST:
         raise Unparseable(f"body: a list of 1 to {MOST} events")
     try:
-        return list(each(payload if isinstance(payload, list) else [payload], _event, lambda one: one))
+        return each(payload if isinstance(payload, list) else [payload], _event, list, webhook.body)
     except ValidationError as error:
         raise unparseable(error) from None
 

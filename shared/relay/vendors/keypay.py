@@ -9,7 +9,8 @@ the API. Not confirmed on live traffic: the words of `Action` (`Status` decides)
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -71,18 +72,20 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """A notice for each notification about a leave request; those about anything else are ignored."""
     payload = read_json(webhook.body)
 
-    def alone(entry: Any) -> dict[str, Any]:
-        return {**payload, "Notifications": [entry]}
+    def alone(entries: Sequence[Any]) -> dict[str, Any]:
+        return {**payload, "Notifications": list(entries)}
 
     try:
         body = _Body.model_validate(payload)
         place = count()
-        return list(each(body.notifications, lambda entry: _notice(entry, body.id, next(place)), alone))
+        read = partial(_notice, body.id, place)
+        return each(body.notifications, read, alone, webhook.body)
     except ValidationError as error:
         raise unparseable(error) from None
 
 
-def _notice(entry: Any, delivery: str, place: int) -> Event:
+def _notice(delivery: str, places: Iterator[int], entry: Any) -> Event:
+    place = next(places)
     if not isinstance(entry, dict) or not (LEAVE_KEYS & set(entry) or set(entry) >= ENDING_KEYS):
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)

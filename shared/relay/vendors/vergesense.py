@@ -58,7 +58,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     entries = payload if isinstance(payload, list) else [payload]
     try:
-        return list(each(entries, _event, lambda entry: [entry]))
+        return each(entries, _event, list, webhook.body)
     except ValidationError as error:
         raise unparseable(error) from None
 
