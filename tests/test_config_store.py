@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from moto import mock_aws
 
 from relay.config import Door, Place, Sensor, Source
 from relay.config_file import RelayYaml
-from relay.config_store import ConfigStore
+from relay.config_store import POINTER, ConfigStore
 from relay.config_versions import pull, push
-from relay.dynamo import Conflict, Item, Key, Table
+from relay.dynamo import Conflict, Item, Key, Table, Update
 from relay.errors import TableUnavailable
 from tests.rig import Clock
 from tests.servers import Faulty, aws_client, aws_error
@@ -315,3 +316,13 @@ def test_more_places_than_an_item_holds(tables: Tables) -> None:
     table = Table(aws_client("dynamodb"), "table")
     assert ConfigStore(table).current() == relay.config()
     assert pull(table, number).places == places
+
+
+def test_another_layout(tables: Tables) -> None:
+    """A table that another version has laid out otherwise is not misread: functions and commands say so."""
+    tables.push(relay_yaml())
+    table = Table(aws_client("dynamodb"), "table")
+    table.write([Update(key=POINTER, set={"layout": 99})])
+    for act in (ConfigStore(table).current, partial(pull, table), partial(tables.push, relay_yaml())):
+        with pytest.raises(TableUnavailable, match="has the layout 99"):
+            act()

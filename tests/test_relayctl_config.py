@@ -4,9 +4,13 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from localrun.settings import DEMO
 from localrun.template import STACK
@@ -274,3 +278,11 @@ def test_nothing_to_suggest(command: Command) -> None:
     result = command("suggest")
     assert (result.exit_code, result.stdout) == (0, "")
     assert json.loads(command("suggest", "--json").stdout) == {"doors": {}, "sensors": {}}
+
+
+@given(st.dictionaries(st.text(min_size=1, max_size=8), st.just({"place": "p"}), max_size=5))
+def test_strange_ids_round_trip(entries: dict[str, Any]) -> None:
+    """Ids of whatever characters are written so that no terminal obeys them, and read as they were."""
+    text = relay_yaml.text({"doors": {"kisi": entries}})
+    assert YAML(typ="safe", pure=True).load(text) == {"doors": {"kisi": entries}}
+    assert all(letter.isprintable() or letter == "\n" for letter in text)

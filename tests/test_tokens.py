@@ -26,7 +26,7 @@ from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
 from relay.runtime import Relay
-from relay.tokens import REFUSED_SECONDS, lease_key, lease_of
+from relay.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
 from tests.rig import NOON, Rig
 from tests.servers import aws_error
 
@@ -119,8 +119,9 @@ def post(rig: Rig, event: int, relay: Relay | None = None) -> tuple[int, str]:
 
 def lease(rig: Rig) -> Any:
     """The lease as it is in the table."""
-    key = lease_key("doorflow")
-    return lease_of(rig.relay.config._table.get([key]).get(key))  # noqa: SLF001 - no other way to its table
+    secret = rig.secrets["doorflow"]["api"]
+    key = lease_key("doorflow", chain_of(secret["baseUrl"], secret))
+    return lease_of(rig.relay._table.get([key]).get(key))  # noqa: SLF001 - no other way to its table
 
 
 def test_three_hours_of_two_containers(rig: Rig, endpoint: Endpoint) -> None:
@@ -157,7 +158,7 @@ def test_token_refused_by_the_api(rig: Rig, endpoint: Endpoint) -> None:
     rig.clock.advance(61)
     endpoint.seconds = 3600
     assert post(rig, 3)[0] == 200
-    rig.clock.advance(120)
+    rig.clock.advance(700)
     endpoint.access = "another"
     assert post(rig, 4, other)[0] == post(rig, 5)[0] == 200
     assert (endpoint.given, endpoint.refused) == (3, 0)
@@ -202,6 +203,22 @@ def test_new_chain_in_the_middle(rig: Rig, endpoint: Endpoint) -> None:
     rig.clock.advance(301)
     assert post(rig, 2)[0] == 200
     assert endpoint.refused == 0
+
+
+def test_container_with_the_secret_of_before(rig: Rig, endpoint: Endpoint) -> None:
+    """A container that still holds the old secret does not disturb the chain that has begun since."""
+    old = rig.built()
+    assert post(rig, 1, old)[0] == 200
+    endpoint.refresh = "authorised-anew"
+    put_refresh_token(rig, "authorised-anew")
+    new = rig.built()
+    assert post(rig, 2, new)[0] == 200
+    rig.clock.advance(61)
+    assert post(rig, 3, old)[0] in (200, 202)
+    assert post(rig, 4, new)[0] == 200
+    rig.clock.advance(61)
+    assert post(rig, 5, old)[0] == post(rig, 6, new)[0] == 200
+    assert rig.dead_letters() == []
 
 
 OPERATIONS = ("PutSecretValue", "CreateSecret", "UpdateItem")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 POINTER: Key = ("config", "pointer")
 M = TypeVar("M", bound=BaseModel)
 
+LAYOUT = 2
+"""Of all items in the table: raised where what is stored is not read by the version before any more."""
 MAX_AGE_SECONDS = 60.0
 FRESH_SECONDS = 5.0
 """How old configuration may be when a door is about to be called unmapped, and the wait after a failure."""
@@ -90,7 +92,7 @@ class ConfigStore:
         return found
 
     def _refresh(self) -> None:
-        pointer = self._table.get([POINTER]).get(POINTER)
+        pointer = readable(self._table.get([POINTER]).get(POINTER))
         version = pointer.get("version", 0) if pointer else 0
         if version != self._current[0]:
             key = main_key(version)
@@ -105,6 +107,17 @@ def read(model: type[M], item: Item | None) -> M:
         return model.model_validate_json(item["body"] if item else "", extra="ignore")
     except ValidationError:
         raise TableUnavailable(f"the stored {model.__name__.lower()} is unreadable") from None
+
+
+def readable(pointer: Item | None) -> Item | None:
+    """The pointer, if the table is laid out as this version reads it. Raises `TableUnavailable`."""
+    layout = pointer.get("layout", LAYOUT) if pointer else LAYOUT
+    if layout != LAYOUT:
+        raise TableUnavailable(
+            f"the table has the layout {layout}, and this version of the relay reads {LAYOUT}: "
+            "deploy the version that wrote it, or begin with a new table"
+        )
+    return pointer
 
 
 def read_main(table: Table, version: int, main: Item | None) -> Config:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from relay.config import Config, Door, Sensor
 from relay.config_file import RelayYaml
-from relay.config_store import POINTER, main_key, part_key, partition, read, read_main
+from relay.config_store import LAYOUT, POINTER, main_key, part_key, partition, read, read_main, readable
 from relay.dynamo import Item, Table, Update
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def push(client: "DynamoDBClient", table_name: str, relay: RelayYaml) -> int:
     _write_all(client, table_name, version, relay, parts)
     now = int(time.time())
     main = {"body": parts[0], "parts": len(parts), "pushed_at": now}
-    swap = Update(key=POINTER, set={"version": version, "pushed_at": now}, expect={"version": current})
+    current_one = {"version": version, "pushed_at": now, "layout": LAYOUT}
+    swap = Update(key=POINTER, set=current_one, expect={"version": current})
     table.write([Update(key=main_key(version), set=main, expect={"body": None}), swap])
     return version
 
@@ -126,7 +127,7 @@ def rollback(table: Table, to: int | None = None) -> Version:
 
 
 def _pointer(table: Table) -> Item:
-    return table.get([POINTER]).get(POINTER) or {}
+    return readable(table.get([POINTER]).get(POINTER)) or {}
 
 
 def _parts(text: str) -> list[str]:

@@ -4,10 +4,10 @@ Each answer of such a vendor's token endpoint (RFC 6749, section 6) holds a new 
 dies: at once, or when the new access token is first used. So one container at a time refreshes, and stores
 the pair before anybody uses it; all containers use the same access token until it ends.
 
-The pair is the secret `<stack>/tokens/<source>`. `vendor#<source>` / `tokens` in the table is the lease of
-whoever refreshes, and names the version of the secret that is the newest, because Secrets Manager may still
-answer with the one before. It also names the version that is about to be stored, so that a pair is found
-again whose holder died between storing and naming it.
+The pair is the secret `<stack>/tokens/<source>`. `vendor#<source>` / `tokens#<chain>` in the table is the
+lease of whoever refreshes, and names the version of the secret that is the newest, because Secrets Manager
+may still answer with the one before. It also names the version that is about to be stored, so that a pair is
+found again whose holder died between storing and naming it.
 """
 
 import hashlib
@@ -39,8 +39,9 @@ LOOKS = 15
 """How often, and how many times, it is looked whether another container has refreshed."""
 REFUSED_SECONDS = 30.0
 """So long after a refusal the endpoint is not asked again with the same token."""
-FRESH_SECONDS = 60.0
-"""A token that is refused so soon after it was made is no better the next time."""
+FRESH_SECONDS = 600.0
+"""A token that is refused so soon after it was made is not renewed: another one would fare no better, and
+Secrets Manager keeps each version for a day."""
 WHAT_TO_DO = (
     "authorise the relay anew at the vendor, then put the new api.refreshToken into the source's secret"
 )
@@ -89,9 +90,13 @@ class Lease:
         return self.holder != "" and self.until > now
 
 
-def lease_key(source: str) -> Key:
-    """Where the lease of a source is in the table."""
-    return f"vendor#{source}", "tokens"
+def lease_key(source: str, chain: str) -> Key:
+    """Where the lease of a source's chain is in the table.
+
+    Each chain has its own: a container that still holds the secret of before must not begin the old one anew
+    in its place, after which the new one's first token would be used twice.
+    """
+    return f"vendor#{source}", f"tokens#{chain}"
 
 
 def lease_of(item: Mapping[str, Any] | None) -> Lease:
@@ -99,7 +104,6 @@ def lease_of(item: Mapping[str, Any] | None) -> Lease:
     if item is None:
         return Lease()
     return Lease(
-        chain=item["chain"],
         version=item["version"],
         following=item["following"],
         holder=item["holder"],
@@ -153,8 +157,8 @@ class RotatingTokens:
         if kept and kept.chain == chain and kept.is_good(self._clock(), refused):
             return kept.access_token
         for _ in range(LOOKS):
-            lease = self._lease(source)
-            newest, version = self._newest(source, lease, chain)
+            lease = self._lease(source, chain)
+            newest, version = self._newest(source, lease)
             if newest and newest.is_good(self._clock(), refused):
                 self._kept[source] = newest
                 return newest.access_token
@@ -167,7 +171,7 @@ class RotatingTokens:
                 raise TokenRefused(WHAT_TO_DO, seconds=now - lease.refused_since)
             if deadline.left() < LEAST_SECONDS:
                 raise VendorUnavailable("too little time to renew the access token")
-            if mine := self._taken(source, lease, chain, version):
+            if mine := self._taken(source, lease, version):
                 return self._refreshed(source, mine, current, refresh)
         raise VendorUnavailable("another function is renewing the access token")
 
@@ -176,17 +180,15 @@ class RotatingTokens:
             raise VendorUnavailable("another function is renewing the access token")
         time.sleep(LOOK_SECONDS)
 
-    def _lease(self, source: str) -> Lease:
-        key = lease_key(source)
-        return lease_of(self._table.get([key]).get(key))
+    def _lease(self, source: str, chain: str) -> Lease:
+        key = lease_key(source, chain)
+        return replace(lease_of(self._table.get([key]).get(key)), chain=chain)
 
-    def _newest(self, source: str, lease: Lease, chain: str) -> tuple[Pair | None, str]:
+    def _newest(self, source: str, lease: Lease) -> tuple[Pair | None, str]:
         """The newest pair of the chain that is stored, and its version; None for one that has not begun.
 
         What was about to be stored comes first: its holder may have died before it could name it.
         """
-        if lease.chain != chain:
-            return None, ""
         unnamed = lease.following and not lease.is_held(self._clock())
         if unnamed and (pair := self._stored(source, lease.following)):
             return pair, lease.following
@@ -209,10 +211,10 @@ class RotatingTokens:
         except (ValueError, TypeError, KeyError):
             raise VendorUnavailable(f"tokens/{source} is not what the relay stored there") from None
 
-    def _taken(self, source: str, lease: Lease, chain: str, version: str) -> Lease | None:
+    def _taken(self, source: str, lease: Lease, version: str) -> Lease | None:
         """The lease, now this container's, with the version that it will store; None if another has it."""
         mine = Lease(
-            chain=chain,
+            chain=lease.chain,
             version=version,
             following=str(uuid4()),
             holder=uuid4().hex,
@@ -254,7 +256,6 @@ class RotatingTokens:
 
     def _write(self, source: str, lease: Lease, revision: int) -> bool:
         values = {
-            "chain": lease.chain,
             "version": lease.version,
             "following": lease.following,
             "holder": lease.holder,
@@ -265,9 +266,8 @@ class RotatingTokens:
             "revision": lease.revision,
         }
         try:
-            self._table.write(
-                [Update(key=lease_key(source), set=values, expect={"revision": revision or None})]
-            )
+            key = lease_key(source, lease.chain)
+            self._table.write([Update(key=key, set=values, expect={"revision": revision or None})])
         except Conflict:
             return False
         return True

@@ -26,6 +26,8 @@ GONE = frozenset({404})
 LONGEST_ADDRESS = 320
 EARLY_SECONDS = 60.0
 MOST_SECONDS = 10**9
+REFRESH_SECONDS = 4.0
+"""What a token endpoint gets at least, once it is asked with a refresh token."""
 UNSAID_SECONDS = 300.0
 """How long a token is used whose answer does not say when it ends."""
 
@@ -195,7 +197,9 @@ class VendorClient:
     def _refreshed(self, oauth: OAuth, refresh_token: str) -> Grant:
         """What the token endpoint gives for a refresh token; raises `GrantRefused` where it is not good."""
         form = oauth.form({**self._credentials, "refreshToken": refresh_token})
-        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form)
+        # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
+        limit = Deadline(max(self._deadline.at, self._clock() + REFRESH_SECONDS), self._clock)
+        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form, limit=limit)
         if answer.status in (400, 401, 403):
             raise GrantRefused
         return self._granted(answer)
@@ -220,11 +224,11 @@ class VendorClient:
         headers: Mapping[str, str],
         json: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
+        limit: Deadline | None = None,
     ) -> Answer:
+        deadline = limit or self._deadline
         try:
-            return self._http.request(
-                method, self._base_url + path, headers, self._deadline, json=json, form=form
-            )
+            return self._http.request(method, self._base_url + path, headers, deadline, json=json, form=form)
         except NoAnswer as error:
             raise VendorUnavailable(f"no answer from the vendor's API: {error}") from None
 

@@ -1,6 +1,6 @@
 """`relay.yaml` read and checked, every problem with its line."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,20 @@ def text(document: Any) -> str:
     stream = StringIO()
     yaml = YAML()
     yaml.width = 100_000
+    # Letters that a terminal would obey, or a reader fold, are escaped: ids come from vendors' payloads.
+    yaml.allow_unicode = all(map(str.isprintable, _texts(document)))
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in a document, keys included."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield str(key)
+            yield from _texts(value)
+    elif isinstance(node, str):
+        yield node
 
 
 def _checked(path: Path, document: CommentedMap, written: Sequence[str]) -> RelayYaml:

@@ -17,11 +17,9 @@ def problem(target: Target, source: str, vendor: Vendor) -> str | None:
         alone = bool(vendor.api.instead) and all(name in credentials for name in vendor.api.instead)
         names = ", ".join(vendor.api.fields)
         return f"api.{vendor.api.instead[0]} alone ends, and is not renewed: put {names}" if alone else None
-    key = lease_key(source)
-    lease = lease_of(target.ledger().get([key]).get(key))
     host = (credentials.pop("baseUrl", "") or vendor.api.host).rstrip("/")
-    if lease.chain != chain_of(host, credentials):
-        return ""  # nothing has been renewed yet with what the secret holds now
+    key = lease_key(source, chain_of(host, credentials))
+    lease = lease_of(target.ledger().get([key]).get(key))
     if lease.refused_since:
         minutes = (time.time() - lease.refused_since) / 60
         return f"the vendor has refused the refresh token for {minutes:.0f} min: its events wait"
