@@ -6,6 +6,7 @@ The answers are `events/<vendor>/api/*.json`; what has none is 404.
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 from uuid import uuid4
@@ -29,6 +30,7 @@ class Call:
     """A call of a vendor's API: its route, the file that holds its answer, and how it is authenticated.
 
     One that `rotates` is a token endpoint: each answer has the next refresh token, which is good for one use.
+    `fresh` are the times in the answer that are those of now: what was recorded long ago would be stale.
     """
 
     vendor: str
@@ -37,6 +39,7 @@ class Call:
     auth: str = "authorization: Basic"
     method: str = "GET"
     rotates: bool = False
+    fresh: tuple[str, ...] = ()
 
 
 CALLS = (
@@ -73,7 +76,7 @@ CALLS = (
     # https://github.com/doorflow/doorflow-sdk-typescript
     # https://docs.gusto.com/embedded-payroll has the same path for its tokens.
     Call("doorflow", "/oauth/token", "token.json", auth="", method="POST", rotates=True),
-    Call("doorflow", "/api/3/events/{event}", "event-{event}.json", BEARER),
+    Call("doorflow", "/api/3/events/{event}", "event-{event}.json", BEARER, fresh=("created_at",)),
 )
 
 
@@ -104,6 +107,9 @@ def _endpoint(call: Call, events: Path) -> Callable[[Request], Awaitable[Respons
         file = events / call.vendor / "api" / call.file.format(**request.path_params)
         if not file.is_file():
             return JSONResponse({"error": "not found"}, 404)
+        if call.fresh:
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            return JSONResponse({**json.loads(file.read_bytes()), **dict.fromkeys(call.fresh, now)})
         if not call.rotates:
             return Response(file.read_bytes(), media_type="application/json")
         form = parse_qs((await request.body()).decode())
