@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from typing import Any
@@ -137,7 +137,7 @@ class Calven:
         for event_id in event_ids:
             assert self.under_way[email] is turn, "an older submission arrives after a newer one"
             said = turn.sending[event_id]
-            self.said.setdefault(event_id, set()).add((email, said))
+            self.said.setdefault(event_id, set()).add((email, replace(said, email="")))
             days = self.away.setdefault(email, {})
             for day in span(said.start, said.end):
                 days.pop(day, None)

@@ -71,6 +71,7 @@ def test_rejected(log: Lines) -> None:
     assert said(line) == {
         "level": "WARNING",
         "message": "signature rejected",
+        "check": "no x-signature",
         "source": "kisi-sydney",
         "vendor": "kisi",
         "request_id": "request-1",

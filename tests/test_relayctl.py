@@ -34,7 +34,8 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
 def test_validate(command: Command) -> None:
     """A valid file is exit code 0."""
     result = command("config", "validate", str(DEMO / "relay.yaml"))
-    assert (result.exit_code, result.output) == (0, f"{DEMO / 'relay.yaml'}: valid\n")
+    assert result.exit_code == 0
+    assert result.output.startswith(f"{DEMO / 'relay.yaml'}: valid (21 sources, ")
 
 
 def test_validate_invalid(command: Command, tmp_path: Path) -> None:

@@ -247,7 +247,26 @@ def test_two_lists(rig: Rig, command: Command) -> None:
     assert stored(rig, "access-control/envoy") == {"tokens": ["only-this-token"]}
     refused = command("put", "kisi-sydney", "--token")
     assert refused.exit_code == 2
-    assert "signs its webhooks: it has no token" in refused.stderr
+    assert "has one way to prove itself" in refused.stderr
+
+
+def test_each_family_keeps_its_own_list(rig: Rig, command: Command) -> None:
+    """A list that is put for both routes leaves each route's other list as it was."""
+    for family in ("access-control", "hris"):
+        tokens = json.dumps({"tokens": [f"a-token-of-{family}"]})
+        command("put", "generic", "--family", family, "--from-file", "-", answers=[tokens])
+    command("put", "generic", "--generate")
+    for family in ("access-control", "hris"):
+        found = stored(rig, f"{family}/generic")
+        assert found["tokens"] == [f"a-token-of-{family}"]
+        assert len(found["signingSecrets"]) == 1
+
+
+def test_one_value_in_both_lists(command: Command) -> None:
+    """A token that were a signing secret too would go on signing after tokens are given up."""
+    both = {"signingSecrets": ["one-value-twice"], "tokens": ["one-value-twice"]}
+    result = command("put", "envoy", "--from-file", "-", answers=[json.dumps(both)])
+    assert (result.exit_code, "in both lists" in result.stderr) == (1, True)
 
 
 def test_values_are_stripped(rig: Rig, command: Command) -> None:

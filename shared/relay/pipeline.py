@@ -388,7 +388,8 @@ class Pipeline:
         of_turn = {event_id: results[event_id] for event_id in turn.sending}
         if self._deadline.left_for_work() <= 0:
             # The lease runs out by itself; what Calven may have is sent again by whoever takes the event up.
-            step.failed.append(Result(status="waiting", reason="no_time"))
+            unnoted = Result(status="waiting", reason="no_time")
+            step.failed += [found if found.status == "waiting" else unnoted for found in of_turn.values()]
             return None
         outcome = {i: r.status == "accepted" for i, r in of_turn.items() if r.status != "waiting"}
         step.accepted += sum(outcome.values())

@@ -45,8 +45,8 @@ class CalvenSecret(_Secret):
 
     api_key: Annotated[str, BeforeValidator(_stripped)] = Field(alias="apiKey", min_length=1)
     api_secret: Value = Field(alias="apiSecret", min_length=1)
-    region: Region = "usce1"
-    auth: Literal["hmac", "client_credentials"] = "hmac"
+    region: Annotated[Region, BeforeValidator(_stripped)] = "usce1"
+    auth: Annotated[Literal["hmac", "client_credentials"], BeforeValidator(_stripped)] = "hmac"
 
 
 class SourceSecret(_Secret):

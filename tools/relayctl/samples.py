@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from pydantic import ValidationError
+
 from relay import vendors
 from relay.events import LeaveChange, Webhook
+from relay.secrets import SourceSecret
 from relay.signatures import Signature
 from relay.vendors.base import Family, Fresh, Vendor
 
@@ -83,8 +86,12 @@ def _fresh(kind: Fresh, now: datetime) -> str | int:
 
 def signed(vendor: Vendor, content: bytes, secret: Mapping[str, Any], now: float) -> Signature:
     """What the vendor would add to the request; raises `ValueError` where the secret has nothing for it."""
+    try:
+        lists = SourceSecret.model_validate(secret).lists
+    except ValidationError:
+        raise ValueError("the source's secret is not what the relay can read") from None
     for scheme in vendor.schemes:
-        if accepted := secret.get(scheme.credentials):
+        if accepted := lists.get(scheme.credentials):
             return scheme.sign(content, accepted[0], now)
     wanted = " and no ".join(scheme.credentials for scheme in vendor.schemes)
     raise ValueError(f"the source's secret has no {wanted}")

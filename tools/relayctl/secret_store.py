@@ -42,6 +42,10 @@ class BadSecret(Exception):
     """A secret that the relay could not use; the message names fields, never a value."""
 
 
+class Unreadable(BadSecret):
+    """A secret that AWS does not let this command read: what it holds must not be lost."""
+
+
 def source_vendor(config: Config, source: str) -> Vendor:
     """The vendor of a configured source; raises `BadSecret`."""
     found = config.sources.get(source)
@@ -103,6 +107,9 @@ def checked_source(vendor: Vendor, content: Content) -> Content:
     secret = _shaped(content)
     if not any(secret.lists.values()):
         raise BadSecret(f"{' or '.join(schemes)} is missing or empty")
+    given = [value for values in secret.lists.values() for value in values]
+    if len(secret.lists) > 1 and len(set(given)) < len(given):
+        raise BadSecret("one value is in both lists: each proof needs values of its own")
     for name, values in secret.lists.items():
         for value in values:
             _check_credential(schemes[name], name, value)
@@ -208,7 +215,7 @@ def stored(target: Target, name: str) -> Content | None:
         code = error.response["Error"]["Code"]
         if code == "ResourceNotFoundException":
             return None
-        raise BadSecret(f"it cannot be read: {code}") from None
+        raise Unreadable(f"it cannot be read: {code}") from None
     return parsed(found.get("SecretString", ""))
 
 
@@ -232,12 +239,18 @@ def with_first(vendor: Vendor, old: Content, new: Content) -> Content:
 
 
 def other_lists(target: Target, vendor: Vendor, family: Family, source: str, kind: Credentials) -> Content:
-    """The lists of a source's secret beside the one that is put; nothing where it cannot be read."""
-    with suppress(BadSecret):
+    """The lists of a source's secret beside the one that is put; none where it holds nothing usable.
+
+    Raises `Unreadable`.
+    """
+    try:
         lists = _shaped(stored(target, source_name(family, source)) or {}).lists
-        names = [scheme.credentials for scheme in vendor.schemes if scheme.credentials != kind]
-        return {name: lists[name] for name in names if name in lists}
-    return {}
+    except Unreadable:
+        raise
+    except BadSecret:
+        return {}
+    names = [scheme.credentials for scheme in vendor.schemes if scheme.credentials != kind]
+    return {name: lists[name] for name in names if name in lists}
 
 
 def put(target: Target, name: str, content: Content) -> str:

@@ -8,7 +8,7 @@ import click
 
 from relay.config_store import ConfigStore
 from relay.secrets import CalvenSecret, Region
-from relay.signatures import Scheme
+from relay.signatures import Credentials, Scheme
 from relay.vendors.base import Api, Family, Vendor
 from relayctl import secret_store
 from relayctl.checks import report
@@ -69,10 +69,8 @@ def put_secret(
             else:
                 kept = {} if add else secret_store.api(target, families[0], source)
                 new = _asked(vendor, scheme, made, None if add else kept)
-                if not add:
-                    kind = scheme.credentials
-                    new = secret_store.other_lists(target, vendor, families[0], source, kind) | new
-            names = _put(target, vendor, source, new, old, families)
+            kept_beside = None if file or add else scheme.credentials
+            names = _put(target, vendor, source, new, old, families, kept_beside)
     except BadSecret as error:
         raise click.ClickException(f"the secret of {source}: {error}") from None
     if common.as_json:
@@ -91,15 +89,22 @@ def _put(
     new: Content,
     old: dict[Family, Content],
     families: tuple[Family, ...],
+    kept_beside: Credentials | None,
 ) -> list[str]:
-    """Check every family's content before the first of them is stored."""
-    contents = {
-        family: secret_store.checked_source(
-            vendor, secret_store.with_first(vendor, old[family], new) if old else new
-        )
-        for family in families
-        if not old or family in old
-    }
+    """Check every family's content before the first of them is stored.
+
+    Beside the list `kept_beside`, which is new, each family keeps its own other one.
+    """
+    contents: dict[Family, Content] = {}
+    for family in families:
+        content = new
+        if old:
+            if family not in old:
+                continue
+            content = secret_store.with_first(vendor, old[family], new)
+        elif kept_beside:
+            content = secret_store.other_lists(target, vendor, family, source, kept_beside) | new
+        contents[family] = secret_store.checked_source(vendor, content)
     return [
         secret_store.put(target, secret_store.source_name(family, source), content)
         for family, content in contents.items()
@@ -138,10 +143,9 @@ def _scheme(vendor: Vendor, token: bool) -> Scheme:
     """The proof that a value is put for: the first, or the one that takes a token."""
     if not token:
         return vendor.scheme
-    for scheme in vendor.schemes:
-        if scheme.credentials == "tokens":
-            return scheme
-    raise click.UsageError(f"{vendor.title} signs its webhooks: it has no token")
+    if vendor.second_scheme is None:
+        raise click.UsageError(f"{vendor.title} has one way to prove itself: leave out --token")
+    return vendor.second_scheme
 
 
 def _asked(vendor: Vendor, scheme: Scheme, made: str | None, api: dict[str, str] | None) -> Content:

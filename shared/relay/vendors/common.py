@@ -35,6 +35,7 @@ from relay.vendors.base import VendorApi
 MOST_EVENTS = 1000
 """More in one body are a mistake, or an attack: each would be a message of its own."""
 TIMES_THE_BODY = 4
+LITTLE_BYTES = 256 * 1024
 M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
 
@@ -186,11 +187,12 @@ def each(
     read: Callable[[Any], Event],
     alone: Callable[[Sequence[Any]], Any],
     body: bytes,
+    event_id: str = "",
 ) -> Sequence[Event]:
     """The event of each entry; one that cannot be read alone, as a body of its own.
 
     `alone` makes a payload that holds only these entries. What cannot be read takes a few times the memory of
-    the body at most: where many entries share much, they stay together in one.
+    the body at most: where that would be more, since the entries share much, they stay together in one.
     """
     events: list[Event] = []
     unread: list[tuple[int, Any, str]] = []
@@ -203,18 +205,17 @@ def each(
             detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
             unread.append((len(events), entry, detail))
             events.append(Ignored(reason="unread"))
-    left = TIMES_THE_BODY * len(body)
-    for number, (place, entry, detail) in enumerate(unread):
-        text = json.dumps(alone([entry]))
-        left -= len(text)
-        if left < 0:
-            rest = unread[number:]
-            places = {place for place, _, _ in rest}
-            kept = [event for place, event in enumerate(events) if place not in places]
-            together = json.dumps(alone([entry for _, entry, _ in rest]))
-            more = f"; {len(rest) - 1} more" if len(rest) > 1 else ""
-            return [*kept, Unread(body=together, detail=f"{detail}{more}")]
-        events[place] = Unread(body=text, detail=detail)
+    if not unread:
+        return events
+    together = json.dumps(alone([entry for _, entry, _ in unread]))
+    shared = len(json.dumps(alone([])))
+    if shared * len(unread) + len(together) > max(TIMES_THE_BODY * len(body), LITTLE_BYTES):
+        places = {place for place, _, _ in unread}
+        kept = [event for place, event in enumerate(events) if place not in places]
+        detail = f"{unread[0][2]}; {len(unread) - 1} more"
+        return [*kept, Unread(event_id=event_id, body=together, detail=detail)]
+    for place, entry, detail in unread:
+        events[place] = Unread(event_id=event_id, body=json.dumps(alone([entry])), detail=detail)
     return events
 
 

@@ -96,10 +96,12 @@ def _changes(body: _Body, webhook: Webhook) -> Sequence[Event]:
         return _change(_Resource.model_validate(_request(resource)), body, webhook)
 
     def alone(resources: Sequence[object]) -> object:
-        data = {"meta": meta.model_dump(), "resource": resources if len(resources) > 1 else resources[0]}
+        data = {"meta": meta.model_dump(), "resource": resources[0] if len(resources) == 1 else resources}
         return {"data": data, "timestamp": body.timestamp}
 
-    return each(found, read, alone, webhook.body) if isinstance(found, list) else [read(found)]
+    if not isinstance(found, list):
+        return [read(found)]
+    return each(found, read, alone, webhook.body, meta.tracking_id or "")
 
 
 def _request(resource: object) -> object:
