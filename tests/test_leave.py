@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -82,7 +82,7 @@ class Calven:
         """Take all that a turn sends."""
         email = turn.employee.email.lower()
         for event_id, time_off in turn.sending.items():
-            self.events.setdefault(event_id, set()).add((email, time_off))
+            self.events.setdefault(event_id, set()).add((email, replace(time_off, email="")))
             held = self.away.setdefault(email, {})
             for number in map(_number, span(time_off.start, time_off.end)):
                 held.pop(number, None)
