@@ -23,7 +23,7 @@ def config(timezone: str = "Australia/Sydney", reset_at: str = "04:00") -> Confi
         {
             "places": {
                 name: {
-                    "locationId": f"id-{name}",
+                    "locationId": name,
                     "locationType": types.get(name, "zone"),
                     **({"within": outer} if outer else site),
                 }

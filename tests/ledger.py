@@ -1,5 +1,6 @@
 """A ledger of its own on moto, its requests counted, and whatever else may happen between two of them."""
 
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +21,11 @@ SESSION = boto3.session.Session("testing", "testing", region_name="us-east-1")
 
 FEW = settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """For properties on moto, which is slow: few and small examples, not worth the minutes of shrinking them."""
+
+
+def many(examples: int) -> settings:
+    """For properties in memory. `EXAMPLES=70` in the environment has each try seventy times as many."""
+    return settings(max_examples=examples * int(os.environ.get("EXAMPLES", "1")), deadline=None)
 
 
 class Crash(Exception):

@@ -1,7 +1,6 @@
 """The machine that the relay's processes run on and end on, and a relay on it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
@@ -10,7 +9,9 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from relay import aws
 from relay.calven import Calven
+from relay.headcount import closed_key
 from relay.http import Http
+from relay.occupancy import operating_day
 from relay.runtime import Relay
 from tests.ledger import SESSION
 from tests.rig import NOON, Rig, Sandboxes
@@ -139,8 +140,9 @@ class Site(Rig):
             self._earlier_days_closed = True
             puts: Any = []
             for back in range(1, 17):
-                on = datetime.fromtimestamp(NOON, UTC).date() - timedelta(days=back)
-                item = {"pk": {"S": f"day#hq#{on}"}, "sk": {"S": "closed"}, "at": {"N": "0"}}
+                instant = int(NOON * 1000) - back * 24 * 3600_000
+                pk, sk = closed_key(operating_day(self.config.config(), "id-hq", instant))
+                item = {"pk": {"S": pk}, "sk": {"S": sk}, "at": {"N": "0"}}
                 puts.append({"PutRequest": {"Item": item}})
             self.aws.dynamodb.batch_write_item(RequestItems={self.resources.table: puts})
         return super().reset(relay)

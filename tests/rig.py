@@ -86,7 +86,7 @@ class Rig:
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)
-        seed(self.aws, self.resources, self.config, self.secrets)
+        seed(self.aws, self.resources, self.config, self.secrets, self.clock)
         self._relays: list[Relay] = []
         self.relay = self.built()
 
@@ -225,7 +225,7 @@ class Rig:
         self.config = relay_yaml.load(file)
         from relay.config_versions import push  # noqa: PLC0415 - only some tests push
 
-        push(self.aws.dynamodb, self.resources.table, self.config)
+        push(self.aws.dynamodb, self.resources.table, self.config, clock=self.clock)
 
     def waiting(self) -> list[dict[str, Any]]:
         """The envelopes in the Unprocessed queue, taken out of it."""

@@ -24,6 +24,7 @@ from relay.runtime import Relay
 from relay.settings import Settings
 from relayctl import dead_letters, relay_yaml, samples
 from tests.servers import wire
+from tests.timed import Timed
 
 TOLERANCE = 0.35
 """Seconds that a busy machine may add."""
@@ -78,8 +79,9 @@ class Cloud:
             "body": body.decode(),
             "requestContext": {"http": {"method": "POST"}, "timeEpoch": int(began * 1000)},
         }
-        answer = webhook.handle(relay, record.family, request)
-        return answer["statusCode"], json.loads(answer["body"]), time.time() - began
+        with Timed() as timed:
+            answer = webhook.handle(relay, record.family, request)
+            return answer["statusCode"], json.loads(answer["body"]), timed.seconds
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,6 @@ def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     with wire(drips) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
         client = Clients().client("dynamodb")
-        began = time.monotonic()
-        with until(Deadline(time.time() + seconds)), pytest.raises(ReadTimeoutError):
+        with Timed() as timed, until(Deadline(time.time() + seconds)), pytest.raises(ReadTimeoutError):
             client.batch_get_item(RequestItems={})
-        assert time.monotonic() - began <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_SECONDS) + TOLERANCE
+        assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_SECONDS) + TOLERANCE

@@ -45,6 +45,9 @@ from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample
 
+pytestmark = pytest.mark.no_cover
+"""They visit the same lines thousands of times, which other tests measure."""
+
 WORKERS, RETRIES, PEOPLE = 8, 2, 200
 SPREAD_SECONDS = 300
 """From the first badge to the last: some of a person are of the same second, and their ids decide."""
@@ -258,7 +261,7 @@ class Building:
 
     def people(self) -> Counter[str]:
         """The people in each place that has any, as the ledger has them."""
-        day = operating_day(self.config, "hq", int(time.time() * 1000))
+        day = operating_day(self.config.config(), "hq", int(time.time() * 1000))
         items = Table(self.aws.dynamodb, self.resources.table).query(f"day#{day.key}", "count#")
         return +Counter({str(item["sk"]).removeprefix("count#"): item["people"] for item in items})
 

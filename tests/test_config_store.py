@@ -274,7 +274,7 @@ def test_unreadable_record(tables: Tables) -> None:
     tables.push(relay_yaml({"a": LOBBY}))
     stored(tables, "config#1#kisi", "door#a", '{"place": 7}')
     tables.store.current()
-    with pytest.raises(TableUnavailable, match="stored door is unreadable"):
+    with pytest.raises(TableUnavailable, match="stored door is missing or unreadable"):
         tables.store.door("kisi", "a")
 
 
@@ -283,7 +283,7 @@ def test_missing_record(tables: Tables) -> None:
     tables.push(relay_yaml())
     key = {"pk": {"S": "config#1"}, "sk": {"S": "main"}}
     aws_client("dynamodb").delete_item(TableName="table", Key=key)
-    with pytest.raises(TableUnavailable, match="stored config is unreadable"):
+    with pytest.raises(TableUnavailable, match="stored config is missing or unreadable"):
         tables.store.current()
 
 

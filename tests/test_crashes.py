@@ -37,6 +37,9 @@ from tests.ledger import FEW
 from tests.machine import Instead, Machine, Moment, Site, Step, Taken
 from tests.rig import NOON, Rig, Sandboxes, sample
 
+pytestmark = pytest.mark.no_cover
+"""They visit the same lines thousands of times, which other tests measure."""
+
 SAM, NEW, KIM = "Sam@example.com", "sam.new@example.com", "kim@example.com"
 ANN, BEN, CAT = 1, 2, 3
 RESET = NOON + 13 * 3600

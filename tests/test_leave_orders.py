@@ -7,20 +7,25 @@ from datetime import date
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
 from relay.config import Source, TimeOffType
 from relay.days_off import span
-from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.dynamo import Table
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.leave import LEASE_GRACE_SECONDS, Leaves, Turn
 from relay.time_off import TimeOff
-from tests.ledger import FEW, Crash, Ledger
+from tests.ledger import FEW, Crash, Ledger, many
+from tests.memory import Memory
 from tests.rig import Clock, Rig, Sandboxes, sample
 from tests.test_leave import SAM, SECONDS, TYPES, change, deleted
+
+pytestmark = pytest.mark.no_cover
+"""They visit the same lines thousands of times, which other tests measure."""
 
 PEOPLE = (SAM, "SAM@EXAMPLE.COM", "kim@example.com")
 SOURCES = {
@@ -30,7 +35,7 @@ SOURCES = {
 OLD = change(1, "ended", 21, 25, "old")
 """The end of a leave that is older than the relay: Calven has its days, the ledger has never heard of it."""
 LEASE = SECONDS + LEASE_GRACE_SECONDS
-MANY = settings(max_examples=150, deadline=None)
+MANY = many(150)
 LESS = settings(FEW, max_examples=4)
 
 Arrival = tuple[str, LeaveChange]
@@ -151,36 +156,6 @@ class Calven:
     def holds(self) -> Days:
         """The days away of everybody who has any."""
         return {email: days for email, days in self.away.items() if days}
-
-
-class Memory(Table):
-    """The table as far as leave needs it, without moto: a few hundred times as fast."""
-
-    def __init__(self, happen: Callable[[], None]) -> None:
-        self._items: dict[Key, Item] = {}
-        self._happen = happen
-
-    def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
-        """The items that exist."""
-        if not keys:
-            return {}
-        self._happen()
-        found = {key: self._items[key] for key in keys if key in self._items}
-        self._happen()
-        return found
-
-    def write(self, updates: Sequence[Update]) -> None:
-        """Carry out every update, or none."""
-        if not updates:
-            return
-        self._happen()
-        items = {update.key: self._items.get(update.key, {}) for update in updates}
-        met = all(items[u.key].get(name) == value for u in updates for name, value in u.expect.items())
-        if met:
-            self._items |= {u.key: {**items[u.key], **u.set} for u in updates}
-        self._happen()
-        if not met:
-            raise Conflict
 
 
 class Stage:

@@ -352,7 +352,7 @@ def test_place_that_is_gone() -> None:
     """Who was in a place that the configuration has no more still leaves it."""
     memory = Memory()
     memory.positions["ann"] = Position(("demolished", "hq"), NOON_MS, "e1")
-    memory.counts |= {place: Count(people=1) for place in ("demolished", "hq")}
+    memory.counts |= {place: Count(people=1, name=place) for place in ("demolished", "hq")}
     told = counted(memory.badge(badge("e2", "ann", "in", "l1", NOON_MS + 1)).facts)
     assert told == {"demolished": 0, "l1": 1}
 
@@ -415,15 +415,15 @@ def test_end(count: Count, people: int | None) -> None:
 def test_payload() -> None:
     """A fact is told to Calven with its place's id and type, and its time in UTC."""
     [fact] = Memory().badge(badge("e1", "ann", "in", "hq", NOON_MS + 7)).facts
-    assert fact.payload(CONFIG.places["hq"]) == {
+    assert fact.payload(CONFIG) == {
         "timestamp": "2026-11-04T04:00:00.007Z",
-        "locationId": "id-hq",
+        "locationId": "hq",
         "locationType": "location",
         "eventId": fact.event_id,
         "occupied": True,
         "occupancy": 1,
     }
-    empty = fact.model_copy(update={"people": 0}).payload(CONFIG.places["hq"])
+    empty = fact.model_copy(update={"people": 0}).payload(CONFIG)
     assert (empty["occupied"], empty["occupancy"]) == (False, 0)
 
 
@@ -501,8 +501,8 @@ def test_operating_days(zone: str, reset_at: str, at: datetime) -> None:
     instant = int(at.replace(tzinfo=UTC).timestamp() * 1000)
     day = operating_day(there, "hq", instant)
     assert day.start <= instant < day.end
-    assert day == day_of(there, "hq", day.date)
-    assert day_of(there, "hq", day.date + timedelta(days=1)).start == day.end
+    assert day == day_of("hq", zone, reset_at, day.date)
+    assert day_of("hq", zone, reset_at, day.date + timedelta(days=1)).start == day.end
     assert operating_day(there, "hq", day.end - 1) == operating_day(there, "hq", day.start) == day
 
 
@@ -518,8 +518,7 @@ def test_operating_days(zone: str, reset_at: str, at: datetime) -> None:
 )
 def test_daylight_saving(zone: str, on: date, hours: int, reset_at: str) -> None:
     """Around a clock change one operating day is an hour shorter or longer, and no other."""
-    there = config(zone, reset_at)
-    days = [day_of(there, "hq", on + timedelta(days=shift)) for shift in range(-2, 3)]
+    days = [day_of("hq", zone, reset_at, on + timedelta(days=shift)) for shift in range(-2, 3)]
     lengths = sorted((day.end - day.start) / 3_600_000 for day in days)
     assert lengths == sorted([24, 24, 24, 24, hours])
     starts = [datetime.fromtimestamp(day.start / 1000, ZoneInfo(zone)) for day in days]
@@ -547,7 +546,7 @@ def test_repeated_hour() -> None:
 
 
 def test_day_key() -> None:
-    """A day is known by its site and the date on which it begins."""
+    """A day is known by its site and the instant at which it begins."""
     before_reset = int(datetime(2026, 11, 4, 16, 59, tzinfo=UTC).timestamp() * 1000)
-    assert operating_day(CONFIG, "hq", before_reset).key == "hq#2026-11-04"
-    assert operating_day(CONFIG, "hq", before_reset + MINUTE).key == "hq#2026-11-05"
+    assert operating_day(CONFIG, "hq", before_reset).key == "hq#2026-11-03T17:00Z"
+    assert operating_day(CONFIG, "hq", before_reset + MINUTE).key == "hq#2026-11-04T17:00Z"

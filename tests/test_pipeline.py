@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
+from relay.relocation import TAKEN_UP_SECONDS
 from relay.unprocessed import SCHEDULE
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
@@ -244,10 +245,14 @@ def test_unknown_vendor(rig: Rig) -> None:
 
 
 def test_place_taken_away(rig: Rig, tmp_path: Any) -> None:
-    """A settled event whose place is configured no more is a dead letter that a later push heals."""
+    """A settled event whose place is configured no more is told to the place as it was."""
     rig.fail("503")
     rig.post("kisi", "badge-in")
     rig.recover()
     rig.push("sources: {kisi-sydney: {vendor: kisi}}", tmp_path)
     assert rig.retry(rig.built()) == {"batchItemFailures": []}
-    assert [letter["reason"] for letter in rig.dead_letters()] == ["unknown_location"]
+    assert rig.dead_letters() == []
+    assert {event["occupancy"] for event in rig.calven()} == {1}
+    rig.clock.advance(TAKEN_UP_SECONDS + 1)
+    rig.reset(rig.built())
+    assert [event["occupancy"] for event in rig.calven()] == [1, 1, 0, 0]

@@ -18,7 +18,7 @@ from relay.errors import Contended
 from relay.events import SensorReading
 from relay.occupancy import Fact
 from relay.readings import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
-from relay.reports import Reports
+from relay.reports import Reports, reading_key
 from relay.unprocessed import Envelope
 from tests.building import CONFIG, NOON_MS
 from tests.ledger import FEW, Ledger
@@ -99,10 +99,10 @@ def shown(facts: Sequence[Fact]) -> list[tuple[int | None, bool | None, int]]:
 def test_as_it_is(ledger: Watched, people: int | None, occupied: bool | None, said: dict[str, Any]) -> None:
     """A count, or a state without a count, is passed on with its own time."""
     [fact], _ = ledger.read(reading("e1", 1.5, people, occupied))
-    payload = fact.payload(CONFIG.places["l1-a"])
+    payload = fact.payload(CONFIG)
     assert payload == {
         "timestamp": "2026-11-04T04:00:01.500Z",
-        "locationId": "id-l1-a",
+        "locationId": "l1-a",
         "locationType": "zone",
         "eventId": fact.event_id,
         **said,
@@ -173,15 +173,14 @@ def test_untold(ledger: Watched) -> None:
     first, _ = ledger.read(reading("e1"), tell=False)
     readings = Readings(ledger.table, ledger.clock)
     ledger.clock.advance(59)
-    assert readings.untold("hq") == []
+    assert readings.untold() == []
     ledger.clock.advance(2)
-    assert readings.untold("hq") == [("vergesense", first[0])]
-    assert readings.untold("annex") == []
+    assert readings.untold() == [("vergesense", first[0])]
     Reports(ledger.table).swept(first)
-    assert readings.untold("hq") == []
+    assert readings.untold() == []
     assert ledger.read(reading("e1")) == (first, "duplicate")
     ledger.read(reading("e2", 0.5), tell=False)
-    assert [fact.at for _, fact in readings.untold("hq")] == [NOON_MS + 500]
+    assert [fact.at for _, fact in readings.untold()] == [NOON_MS + 500]
 
 
 def test_requests(ledger: Watched) -> None:
@@ -196,7 +195,7 @@ def test_item_expires(ledger: Watched) -> None:
     """What was last told of a place expires 16 days after, and holds only so many ids."""
     for number in range(MAX_IDS + 2):
         ledger.read(reading(f"e{number}", number))
-    item = ledger.item(("readings#hq", "place#l1-a"))
+    item = ledger.item(reading_key("l1-a"))
     assert item
     assert item["expires_at"] == NOON + MAX_IDS + 1 + KEPT_SECONDS
     [(_, _, _, ids)] = item["sensors"].values()
@@ -285,7 +284,7 @@ def test_any_order(found: list[tuple[int, int]]) -> None:
         last, reason = taken(
             last, reading(f"e{second}-{people}", second, people), "vergesense", "l1-a", RECEIVED
         )
-        told += [] if reason else last.untold("hq", "l1-a")
+        told += [] if reason else last.untold("l1-a")
     assert all(after.at > before.at for before, after in pairwise(told))
     assert len({fact.event_id for fact in told}) == len(told)
     if found:
@@ -380,7 +379,7 @@ def test_sweep(watched: Rig) -> None:
     relay = watched.relay
     config = relay.config.current()
     settle = partial(relay.readings.settle, config=config, watches=anywhere, deadline=LATE)
-    settle(reading("e1"), "vergesense", "boardroom", received_at=NOON)
+    settle(reading("e1"), "vergesense", "id-boardroom", received_at=NOON)
     watched.clock.advance(61)
     assert watched.reset() == {"facts": 1}
     assert watched.counts() == {"boardroom": 3}

@@ -151,7 +151,7 @@ def test_push(rig: Rig, command: Command, tmp_path: Path) -> None:
     result = command("--stack", "relay", "--json", "config", "push")
     assert json.loads(result.stdout) == {"version": 2}
     assert rig.post("kisi", "badge-in", relay=rig.built())[1]["reason"] == "disabled"
-    assert "version 3 is current" in command("--stack", "relay", "config", "push").stdout
+    assert "version 2 stays current" in command("--stack", "relay", "config", "push").stdout
     (tmp_path / "relay.yaml").write_text("sources: []")
     assert command("--stack", "relay", "config", "push").exit_code == 1
 

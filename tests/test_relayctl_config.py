@@ -26,6 +26,12 @@ from tests.stack import deploy
 
 Command = Callable[..., Result]
 
+TWO_PLACES = (
+    "sources: {kisi-sydney: {vendor: kisi}}\n"
+    "places:\n"
+    "  hq: {locationId: HQ, locationType: location}\n"
+    "  l1: {locationId: L1, locationType: level, within: hq}\n"
+)
 ONE_PLACE = "sources: {kisi-sydney: {vendor: kisi}}\nplaces: {hq: {locationId: HQ, locationType: location}}\n"
 
 
@@ -53,7 +59,8 @@ def test_round_trip(rig: Rig, command: Command, tmp_path: Path) -> None:
     assert pulled.exit_code == 0
     (tmp_path / "relay.yaml").write_text(pulled.stdout)
     assert relay_yaml.load(tmp_path / "relay.yaml") == rig.config
-    assert json.loads(command("push", "--json").stdout) == {"version": 2}
+    assert json.loads(command("push", "--json").stdout) == {"version": 1}
+    assert "nothing changes: version 1 stays current" in command("push").stdout
     assert command("pull").stdout == pulled.stdout
     again = json.loads(command("pull", "--json").stdout)
     assert RelayYaml.model_validate(again) == rig.config
@@ -124,9 +131,9 @@ def test_diff(command: Command, tmp_path: Path) -> None:
 
 def test_history_and_rollback(rig: Rig, command: Command, tmp_path: Path) -> None:
     """Versions are listed with the current one marked; `rollback` makes an earlier one current."""
-    (tmp_path / "relay.yaml").write_text(ONE_PLACE)
-    command("push")
-    command("push")
+    for text in (ONE_PLACE, TWO_PLACES):
+        (tmp_path / "relay.yaml").write_text(text)
+        command("push")
     listed = json.loads(command("history", "--json").stdout)
     assert [(v["version"], v["current"]) for v in listed] == [(3, True), (2, False), (1, False)]
     assert all(v["pushed_at"] for v in listed)
@@ -203,7 +210,7 @@ def test_rollback_that_is_overtaken(rig: Rig) -> None:
 
 
 def test_conflicts(rig: Rig, command: Command, tmp_path: Path) -> None:
-    """Whoever pushes or rolls back while somebody else does is told so: exit code 1."""
+    """Whoever pushes while somebody else does is told so, and so is a rollback to half a version."""
     (tmp_path / "relay.yaml").write_text(ONE_PLACE)
     command("push")
     main_of_first = {"pk": {"S": "config#1"}, "sk": {"S": "main"}}
@@ -211,13 +218,14 @@ def test_conflicts(rig: Rig, command: Command, tmp_path: Path) -> None:
     for number in (3, 4):
         item = {"pk": {"S": f"config#{number}"}, "sk": {"S": "main"}, "body": {"S": "{}"}}
         rig.aws.dynamodb.put_item(TableName=table, Item=item)
+    (tmp_path / "relay.yaml").write_text(TWO_PLACES)
     result = command("push")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: somebody else pushed meanwhile")
     rig.aws.dynamodb.update_item(TableName=table, Key=main_of_first, UpdateExpression="REMOVE body")
     result = command("rollback")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("Error: somebody else pushed meanwhile")
+    assert "unreadable" in result.stderr
     assert [v["version"] for v in json.loads(command("history", "--json").stdout) if v["current"]] == [2]
 
 

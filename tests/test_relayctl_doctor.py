@@ -21,6 +21,8 @@ from relay import webhook
 from relay.config import Source
 from relay.config_file import RelayYaml
 from relay.config_versions import push
+from relay.occupancy import operating_day
+from relay.reports import count_key
 from relay.signatures import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS
@@ -161,8 +163,10 @@ def test_untold(rig: Rig) -> None:
     now(rig)
     post(rig, "kisi", "badge-in")
     post(rig, "vergesense", "space-available")
-    day = next(item for item in listed("occupancy")["counts"] if item["place"] == "sydney-l3")["day"]
-    key = {"pk": {"S": f"day#sydney#{day}"}, "sk": {"S": "count#sydney-l3"}}
+    places = rig.config.places
+    site, level = places["sydney"].location_id, places["sydney-l3"].location_id
+    pk, sk = count_key(operating_day(rig.config.config(), site, int(time.time() * 1000)).key, level)
+    key = {"pk": {"S": pk}, "sk": {"S": sk}}
     rig.aws.dynamodb.update_item(TableName=rig.resources.table, Key=key, UpdateExpression="REMOVE reported")
     assert [count["told"] for count in listed("occupancy")["counts"]] == [True, False]
     lines = [line.split() for line in command("occupancy").stdout.splitlines()]

@@ -124,6 +124,7 @@ def lease(rig: Rig) -> Any:
     return lease_of(rig.relay._table.get([key]).get(key))  # noqa: SLF001 - no other way to its table
 
 
+@pytest.mark.no_cover
 def test_three_hours_of_two_containers(rig: Rig, endpoint: Endpoint) -> None:
     """Whoever needs a token refreshes, the other uses it: every event is forwarded, nothing is replayed."""
     containers = [rig.relay, rig.built()]

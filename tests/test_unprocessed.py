@@ -31,7 +31,14 @@ from tests.servers import Faulty, aws_client, aws_error
 RECEIVED = datetime.fromtimestamp(NOON, UTC)
 BADGE = BadgeEvent(event_id="e-1", at=RECEIVED, door="48211", person="hash", direction="in")
 FACT = Fact(
-    event_id="f-1", place="sydney", at=1793764800123, people=3, site="sydney", day="2026-11-04", version=7
+    event_id="f-1",
+    location_id="id-sydney",
+    location_type="location",
+    place="sydney",
+    at=1793764800123,
+    people=3,
+    day="id-sydney#2026-11-03T17:00Z",
+    version=7,
 )
 
 

@@ -82,8 +82,32 @@ class Sensor(_Model):
     place: str
 
 
-class Config(_Model):
-    """Sources and places: what every function holds in memory."""
+class FormerClock(_Model):
+    """The time zone and reset hour that a site had before they were changed.
+
+    Its last operating day began at `since` and ends at `until` (Unix milliseconds), the next reset of what
+    the configuration says instead.
+    """
+
+    timezone: str
+    reset_at: str
+    since: int
+    until: int
+
+
+class Lineage(_Model):
+    """What the configuration in force keeps of those before it, so that the ledger's items are found.
+
+    `clocks` are the former clocks of a site by its `locationId`, the earliest first. `renamed` maps a source
+    to the name under which the ledger knows it, where that is another one.
+    """
+
+    clocks: dict[str, tuple[FormerClock, ...]] = {}
+    renamed: dict[str, str] = {}
+
+
+class Tree(_Model):
+    """Sources and places."""
 
     sources: dict[SourceName, Source] = {}
     places: dict[PlaceName, Place] = {}
@@ -108,10 +132,58 @@ class Config(_Model):
         """Every place that is within no other."""
         return tuple(name for name, place in self.places.items() if place.within is None)
 
+    @cached_property
+    def _names(self) -> dict[str, str]:
+        return {place.location_id: name for name, place in self.places.items()}
+
+    def name_of(self, location: str) -> str | None:
+        """The name of the place that has a `locationId`; None where none has it."""
+        return self._names.get(location)
+
+    def around(self, location: str | None) -> tuple[str, ...]:
+        """`path` in terms of `locationId`s, by which the ledger knows places."""
+        name = self._names.get(location) if location is not None else None
+        return tuple(self.places[outer].location_id for outer in self.path(name))
+
+    def locations(self, site: str) -> tuple[str, ...]:
+        """The `locationId` of a site and of every place within it."""
+        return self._by_site.get(site, ())
+
+    @cached_property
+    def _by_site(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for place in self.places.values():
+            found.setdefault(self.around(place.location_id)[-1], []).append(place.location_id)
+        return {site: tuple(locations) for site, locations in found.items()}
+
+    @cached_property
+    def site_ids(self) -> tuple[str, ...]:
+        """The `locationId` of every site."""
+        return tuple(self.places[name].location_id for name in self.sites)
+
+
+class Config(Tree):
+    """The configuration in force: what every function holds in memory."""
+
+    lineage: Lineage = Lineage()
+
+    def key(self, source: str) -> str:
+        """The name under which the ledger knows a source, whatever it is called now."""
+        return self.lineage.renamed.get(source, source)
+
+    def named(self, key: str) -> str:
+        """What a source is called now, by its key in the ledger; the key where it is not configured."""
+        return next((name for name in self.sources if self.key(name) == key), key)
+
+    def called(self, source: str) -> str:
+        """What a source is called now, by that name or by one that it had before."""
+        return source if source in self.sources else self.named(source)
+
     def calven_source_id(self, source: str) -> str:
         """What Calven's audit log shall call a source; its name where nothing is configured."""
-        found = self.sources.get(source)
-        return (found and found.calven_source_id) or source
+        name = self.called(source)
+        found = self.sources.get(name)
+        return (found and found.calven_source_id) or name
 
 
 def _plain(name: str) -> str:

@@ -7,11 +7,11 @@ from importlib.resources import files
 
 from pydantic import Field
 
-from relay.config import Config, Door, Place, Sensor, Source, SourceName
+from relay.config import Config, Door, Place, Sensor, Source, SourceName, Tree
 from relay.vendors.base import Vendor
 
 
-class RelayYaml(Config):
+class RelayYaml(Tree):
     """The whole of `relay.yaml`: the configuration with the doors and sensors of each source."""
 
     doors: dict[SourceName, dict[str, Door]] = Field(default={})

@@ -1,10 +1,11 @@
 """The configuration in the table: versions, the pointer to the current one, doors read when needed.
 
-`config` / `pointer` names the current version. `config#<version>` / `main` holds sources and places as one
-JSON text, which may be larger than an item: then `main#1` and so on hold its further `parts`.
-`config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor each. A version is written
-from its doors and sensors to its `main`, which comes with the pointer in one transaction: a push that breaks
-off, or comes too late, leaves no `main`.
+`config` / `pointer` names the current version, and keeps what it has of those before it: their `lineage`, and
+in `behind` the versions whose people may not all be where the current one has them. `config#<version>` /
+`main` holds sources and places as one JSON text, which may be larger than an item: then `main#1` and so on
+hold its further `parts`. `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor
+each. A version is written from its doors and sensors to its `main`, which comes with the pointer in one
+transaction: a push that breaks off, or comes too late, leaves no `main`.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from relay.config import Config, Door, Sensor
+from relay.config import Config, Door, Lineage, Sensor, Tree
 from relay.dynamo import Item, Key, Table
 from relay.errors import TableUnavailable
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 POINTER: Key = ("config", "pointer")
 M = TypeVar("M", bound=BaseModel)
 
-LAYOUT = 2
+LAYOUT = 3
 """Of all items in the table: raised where what is stored is not read by the version before any more."""
 MAX_AGE_SECONDS = 60.0
 FRESH_SECONDS = 5.0
@@ -40,7 +41,7 @@ class ConfigStore:
         self._read_at = self._failed_at = float("-inf")
         self._current: tuple[int, Config, dict[Key, Any]] = (0, Config(), {})
         self.order = 0
-        """Tells the configuration from earlier ones: when it was made the current one, Unix seconds."""
+        """Tells the configuration from earlier ones: when it was made the current one, Unix milliseconds."""
 
     def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
         """The configuration, at most that many seconds old.
@@ -94,19 +95,22 @@ class ConfigStore:
     def _refresh(self) -> None:
         pointer = readable(self._table.get([POINTER]).get(POINTER))
         version = pointer.get("version", 0) if pointer else 0
-        if version != self._current[0]:
+        order = int(pointer.get("swapped_at", 0)) if pointer else 0
+        if pointer and (version, order) != (self._current[0], self.order):
             key = main_key(version)
-            self._current = (version, read_main(self._table, version, self._table.get([key]).get(key)), {})
-            self.order = int(pointer.get("pushed_at", 0)) if pointer else 0
+            config = read_main(self._table, version, self._table.get([key]).get(key))
+            config = config.model_copy(update={"lineage": lineage_of(pointer)})
+            self._current = (version, config, {})
+            self.order = order
         self._read_at = self._clock()
 
 
 def read(model: type[M], item: Item | None) -> M:
     """A stored record; keys that a newer version of the relay has written are passed over."""
     try:
-        return model.model_validate_json(item["body"] if item else "", extra="ignore")
+        return model.model_validate_json(item.get("body", "") if item else "", extra="ignore")
     except ValidationError:
-        raise TableUnavailable(f"the stored {model.__name__.lower()} is unreadable") from None
+        raise TableUnavailable(f"the stored {model.__name__.lower()} is missing or unreadable") from None
 
 
 def readable(pointer: Item | None) -> Item | None:
@@ -118,6 +122,23 @@ def readable(pointer: Item | None) -> Item | None:
             "deploy the version that wrote it, or begin with a new table"
         )
     return pointer
+
+
+def lineage_of(pointer: Item) -> Lineage:
+    """What the configuration in force keeps of those before it."""
+    return read(Lineage, {"body": pointer.get("lineage", "{}")})
+
+
+def entries(table: Table, version: int, tree: Tree, model: type[M], prefix: str) -> dict[str, dict[str, M]]:
+    """The doors or sensors of each source of a version; no source that has none."""
+    found = {
+        source: {
+            str(item["sk"]).removeprefix(prefix): read(model, item)
+            for item in table.query(partition(version, source), prefix)
+        }
+        for source in tree.sources
+    }
+    return {source: of_source for source, of_source in found.items() if of_source}
 
 
 def read_main(table: Table, version: int, main: Item | None) -> Config:

@@ -4,22 +4,38 @@
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from relay.config import Config, Door, Sensor
+from relay.changeover import Changeover, lineage
+from relay.config import Config, Door, Sensor, Tree
 from relay.config_file import RelayYaml
-from relay.config_store import LAYOUT, POINTER, main_key, part_key, partition, read, read_main, readable
+from relay.config_store import (
+    LAYOUT,
+    POINTER,
+    entries,
+    lineage_of,
+    main_key,
+    part_key,
+    partition,
+    read_main,
+    readable,
+)
 from relay.dynamo import Item, Table, Update
+from relay.relocation import watched
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-M = TypeVar("M", bound=BaseModel)
+    from relay.deadline import Clock
+
 PART_CHARACTERS = 90_000
+AT_ONCE = 25
+"""So many items DynamoDB stores in a request."""
+WRITERS = 8
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,24 +51,73 @@ class UnknownVersion(Exception):
     """There is no such version, or not all of it."""
 
 
-def push(client: "DynamoDBClient", table_name: str, relay: RelayYaml) -> int:
+def push(
+    client: "DynamoDBClient",
+    table_name: str,
+    relay: RelayYaml,
+    progress: Progress | None = None,
+    clock: "Clock" = time.time,
+) -> int:
     """Store a new version, whole, and point to it last. Returns its number, which it has to itself.
+
+    `progress` is told how many items were stored, and of how many. Who is inside stays where the version
+    before had them until `relay.relocation` has moved them.
 
     Raises `relay.dynamo.Conflict` when somebody else pushed meanwhile.
     """
     table = Table(client, table_name)
     pointer = _pointer(table)
-    newest, current = pointer.get("newest"), pointer.get("version")
+    newest = pointer.get("newest")
     version = (newest or 0) + 1
     table.write([Update(key=POINTER, set={"newest": version}, expect={"newest": newest})])
-    parts = _parts(relay.config().model_dump_json(by_alias=True))
-    _write_all(client, table_name, version, relay, parts)
-    now = int(time.time())
-    main = {"body": parts[0], "parts": len(parts), "pushed_at": now}
-    current_one = {"version": version, "pushed_at": now, "layout": LAYOUT}
-    swap = Update(key=POINTER, set=current_one, expect={"version": current})
-    table.write([Update(key=main_key(version), set=main, expect={"body": None}), swap])
+    parts = _parts(relay.config().model_dump_json(by_alias=True, exclude={"lineage"}))
+    _write_all(client, table_name, version, relay, parts, progress)
+    now = clock()
+    main = {"body": parts[0], "parts": len(parts), "pushed_at": int(now)}
+    whole = Update(key=main_key(version), set=main, expect={"body": None})
+    table.write([whole, _swapped(table, pointer, relay, version, now)])
     return version
+
+
+def in_force(table: Table) -> Config | None:
+    """The configuration that functions use, without doors and sensors; None before the first push."""
+    pointer = _pointer(table)
+    number = pointer.get("version")
+    if number is None:
+        return None
+    config = read_main(table, number, table.get([main_key(number)]).get(main_key(number)))
+    return config.model_copy(update={"lineage": lineage_of(pointer)})
+
+
+def planned(table: Table, relay: RelayYaml, now: float) -> Changeover | None:
+    """What a push of a configuration would change for who is inside; None before the first push."""
+    old = in_force(table)
+    if old is None:
+        return None
+    at = int(now * 1000)
+    kept = lineage(old, relay, 0, at)
+    new = relay.config().model_copy(update={"lineage": kept})
+    old = old.model_copy(update={"lineage": kept})
+    pointer = _pointer(table)
+    before = watched(old, entries(table, pointer["version"], old, Sensor, "sensor#"))
+    return Changeover(old, new, at, before, watched(new, relay.sensors))
+
+
+def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) -> Update:
+    """The pointer as it is once this version is the current one."""
+    at = max(int(now * 1000), pointer.get("swapped_at", 0) + 1)
+    old = in_force(table) or Config()
+    behind = [*pointer.get("behind", ()), *([pointer["version"]] if "version" in pointer else [])]
+    values = {
+        "version": version,
+        "pushed_at": int(now),
+        "swapped_at": at,
+        "layout": LAYOUT,
+        "lineage": lineage(old, tree, version, at).model_dump_json(),
+        "behind": [number for number in dict.fromkeys(behind) if number != version],
+    }
+    expect = {name: pointer.get(name) for name in ("version", "swapped_at")}
+    return Update(key=POINTER, set=values, expect=expect)
 
 
 def history(table: Table) -> list[Version]:
@@ -84,30 +149,16 @@ def pull(table: Table, version: int | None = None) -> RelayYaml:
     relay = RelayYaml(
         sources=config.sources,
         places=config.places,
-        doors=_entries(table, number, config, Door, "door#"),
-        sensors=_entries(table, number, config, Sensor, "sensor#"),
+        doors=entries(table, number, config, Door, "door#"),
+        sensors=entries(table, number, config, Sensor, "sensor#"),
     )
     return RelayYaml.model_validate(relay.model_dump(by_alias=True, exclude_defaults=True))
 
 
-def _entries(
-    table: Table, version: int, config: Config, model: type[M], prefix: str
-) -> dict[str, dict[str, M]]:
-    """The doors or sensors of each source of a version; no source that has none."""
-    found = {
-        source: {
-            str(item["sk"]).removeprefix(prefix): read(model, item)
-            for item in table.query(partition(version, source), prefix)
-        }
-        for source in config.sources
-    }
-    return {source: entries for source, entries in found.items() if entries}
+def earlier_version(table: Table, to: int | None = None) -> Version:
+    """An earlier whole version: that one, else the newest before the current one.
 
-
-def rollback(table: Table, to: int | None = None) -> Version:
-    """Make an earlier whole version current: that one, else the newest before the current one.
-
-    Raises `UnknownVersion`, `TableUnavailable`, and `Conflict` when somebody else pushed meanwhile.
+    Raises `UnknownVersion` and `TableUnavailable`.
     """
     current = _pointer(table).get("version")
     whole = [version for version in history(table) if version.pushed_at is not None]
@@ -115,15 +166,20 @@ def rollback(table: Table, to: int | None = None) -> Version:
     chosen = earlier[:1] if to is None else [version for version in whole if version.number == to]
     if not chosen:
         raise UnknownVersion("there is no earlier version" if to is None else f"there is no version {to}")
-    number = chosen[0].number
-    swap = {"version": number, "pushed_at": int(time.time())}
-    table.write(
-        [
-            Update(key=POINTER, set=swap, expect={"version": current}),
-            Update(key=main_key(number), present=["body", "pushed_at"]),
-        ]
-    )
-    return Version(number, chosen[0].pushed_at, current=True)
+    return chosen[0]
+
+
+def rollback(table: Table, to: int | None = None) -> Version:
+    """Make an earlier whole version current: that one, else the newest before the current one.
+
+    Raises `UnknownVersion`, `TableUnavailable`, and `Conflict` when somebody else pushed meanwhile.
+    """
+    chosen = earlier_version(table, to)
+    number = chosen.number
+    tree = read_main(table, number, table.get([main_key(number)]).get(main_key(number)))
+    swap = _swapped(table, _pointer(table), tree, number, time.time())
+    table.write([swap, Update(key=main_key(number), present=["body", "pushed_at"])])
+    return Version(number, chosen.pushed_at, current=True)
 
 
 def _pointer(table: Table) -> Item:
@@ -136,20 +192,35 @@ def _parts(text: str) -> list[str]:
 
 
 def _write_all(
-    client: "DynamoDBClient", table_name: str, version: int, relay: RelayYaml, parts: Sequence[str]
+    client: "DynamoDBClient",
+    table_name: str,
+    version: int,
+    relay: RelayYaml,
+    parts: Sequence[str],
+    progress: Progress | None,
 ) -> None:
     items = [_item(*part_key(version, number), body) for number, body in enumerate(parts) if number]
     items += _items(version, relay)
-    for start in range(0, len(items), 25):
-        requests: Any = {table_name: [{"PutRequest": {"Item": item}} for item in items[start : start + 25]]}
+
+    def store(start: int) -> int:
+        some = items[start : start + AT_ONCE]
+        requests: Any = {table_name: [{"PutRequest": {"Item": item}} for item in some]}
         while requests:
             requests = client.batch_write_item(RequestItems=requests)["UnprocessedItems"]
+        return len(some)
+
+    done = 0
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for stored in pool.map(store, range(0, len(items), AT_ONCE)):
+            done += stored
+            if progress:
+                progress(done, len(items))
 
 
 def _items(version: int, relay: RelayYaml) -> Iterator[dict[str, Any]]:
     for kind, of_sources in (("door", relay.doors), ("sensor", relay.sensors)):
-        for source, entries in of_sources.items():
-            for entry, record in entries.items():
+        for source, of_source in of_sources.items():
+            for entry, record in of_source.items():
                 body = record.model_dump_json(by_alias=True)
                 yield _item(partition(version, source), f"{kind}#{entry}", body)
 

@@ -1,13 +1,13 @@
 """The ledger of people and counts: reads and conditional writes around `relay.occupancy`.
 
-`day#<site>#<date>` / `count#<place>` is a place's count, `person#<site>#<date>#<hash>` / `position` where a
-person is, `day#<site>#<date>` / `closed` says that a day was reported empty. All expire after 16 days.
+`day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
+`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`; sites and
+places go by their `locationId`. All expire after 16 days.
 """
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +25,11 @@ from relay.occupancy import (
     Ledger,
     Position,
     Settled,
-    day_of,
     end,
     operating_day,
     settle,
 )
-from relay.reports import count_key
+from relay.reports import count_key, shard
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -40,10 +39,11 @@ LATE_MS = 5_000
 """So long before its day ends, a badge begins to check that the day has not been closed."""
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
-DAYS_BACK = 15
+BACK_MS = 15 * 24 * 3600 * 1000
+"""So long ago a day may have ended that is still closed and told."""
 MAX_ITEMS = 100
 SWEEP_AFTER_MS = 60_000
-FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late")
+FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late", "name", "type", "moved")
 
 
 class _TooMany(Exception):
@@ -86,18 +86,19 @@ class Headcount:
             return [s for part in parts for s in self._settle(part, day, config, deadline, apart)]
 
     def _attempt(self, badges: Sequence[Badge], day: Day, config: Config, apart: int) -> Sequence[Settled]:
-        where = {badge.person: _position_key(day, badge.person) for badge in badges}
-        closed = (_partition(day.key), "closed")
+        where = {badge.person: position_key(day, badge.person) for badge in badges}
+        closed = closed_key(day)
         late = self._clock() * 1000 >= day.end - LATE_MS
-        days = [day, day_of(config, day.site, day.date + timedelta(days=1))] if late else [day]
-        around = dict.fromkeys(place for badge in badges for place in config.path(badge.place))
+        days = [day, operating_day(config, day.site, day.end)] if late else [day]
+        around = dict.fromkeys(place for badge in badges for place in config.around(badge.place))
         found = self._table.get([*where.values(), *_keys(days, around), *([closed] if late else [])])
-        positions = {person: _position(found.get(key)) for person, key in where.items()}
+        positions = {person: position_of(found.get(key)) for person, key in where.items()}
         left = dict.fromkeys(p for position in positions.values() for p in position.path if p not in around)
         if left:
             found |= self._table.get(_keys(days, left))
         counts, *next_day = (
-            {place: _count(found.get(count_key(of.key, place))) for place in (*around, *left)} for of in days
+            {place: count_of(found.get(count_key(of.key, place))) for place in (*around, *left)}
+            for of in days
         )
         since = frozenset(place for later in next_day for place, count in later.items() if count.at)
         ledger = Ledger(day, positions, counts, closed in found, since)
@@ -108,17 +109,8 @@ class Headcount:
         return changes.settled
 
     def _write(self, changes: Changes, ledger: Ledger, guard: Sequence[Update]) -> None:
-        expires_at = ledger.day.end // 1000 + KEPT_SECONDS
-        updates = []
-        for person, position in changes.positions.items():
-            moved = {"path": list(position.path), "at": position.at, "event": position.event}
-            early = {"early": list(position.early)} if position.early else {}
-            key, revision = _position_key(ledger.day, person), ledger.positions[person].revision
-            updates.append(_versioned(key, {**moved, **early}, revision, expires_at))
-        for place, count in changes.counts.items():
-            values = {name: getattr(count, name) for name in FIELDS}
-            key = count_key(ledger.day.key, place)
-            updates.append(_versioned(key, values, ledger.counts[place].revision, expires_at))
+        updates = [position_update(ledger.day, person, p) for person, p in changes.positions.items()]
+        updates += [count_update(ledger.day, place, count) for place, count in changes.counts.items()]
         if len(updates) + len(guard) > MAX_ITEMS and len(changes.settled) > 1:
             raise _TooMany
         self._table.write([*updates, *guard])
@@ -126,7 +118,7 @@ class Headcount:
     def today(self, site: str, config: Config) -> tuple[Day, list[tuple[str, Count]]]:
         """The operating day that it is at a site now, and each place's count in it."""
         day = operating_day(config, site, int(self._clock() * 1000))
-        return day, [(place, count) for place, count, _ in self._counts(day)]
+        return day, list(self.counts(day))
 
     def close_days(self, site: str, config: Config) -> list[tuple[str, Fact]]:
         """What there is to tell about a site's days: zeros of those that are over, and all left unreported.
@@ -136,9 +128,8 @@ class Headcount:
         Running it twice, late, or after days of not running at all comes to the same.
         """
         now = int(self._clock() * 1000)
-        today = operating_day(config, site, now)
-        days = [day_of(config, site, today.date - timedelta(days=back)) for back in range(DAYS_BACK, -1, -1)]
-        markers = {day: (_partition(day.key), "closed") for day in days if now >= day.end + CLOSE_AFTER_MS}
+        days = self._days(site, config, now)
+        markers = {day: closed_key(day) for day in days if now >= day.end + CLOSE_AFTER_MS}
         closed = self._table.get(list(markers.values()))
         for day in days:
             if day in markers and markers[day] not in closed:
@@ -155,6 +146,27 @@ class Headcount:
             since = {place for place, (count, _) in counts.items() if count.at}
         return facts
 
+    def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
+        """Each place's count in a day."""
+        for place, count, _ in self._counts(day):
+            yield place, count
+
+    def pending(self, day: Day) -> list[tuple[str, Fact]]:
+        """What is still to be told of a day's counts, each with its source, and is in no queue yet."""
+        return [
+            (count.source, fact)
+            for place, count, swept in self._counts(day)
+            if swept < count.version
+            for fact in count.untold(place, day)
+        ]
+
+    def _days(self, site: str, config: Config, now: int) -> list[Day]:
+        """Today and the days of a site that are not long over, the earliest first."""
+        days = [operating_day(config, site, now)]
+        while days[-1].start > now - BACK_MS:
+            days.append(operating_day(config, site, days[-1].start - 1))
+        return days[::-1]
+
     def _close(self, marker: Key, day: Day, now: int) -> None:
         try:
             expires_at = day.end // 1000 + KEPT_SECONDS
@@ -168,11 +180,10 @@ class Headcount:
         """The count as it stands once its day is over; a badge that comes in between is read again."""
         key = count_key(day.key, place)
         while (ended := end(count)) != count:
-            values = {name: getattr(ended, name) for name in FIELDS}
             try:
-                self._table.write([_versioned(key, values, count.revision, day.end // 1000 + KEPT_SECONDS)])
+                self._table.write([count_update(day, place, ended)])
             except Conflict:
-                count = _count(self._table.get([key]).get(key))
+                count = count_of(self._table.get([key]).get(key))
             else:
                 return ended
         return count
@@ -181,7 +192,7 @@ class Headcount:
         """Each place's count, and the version that the last sweep put into a queue."""
         items = self._table.query(_partition(day.key), "count#")
         return [
-            (str(item["sk"]).removeprefix("count#"), _count(item), item.get("swept", 0)) for item in items
+            (str(item["sk"]).removeprefix("count#"), count_of(item), item.get("swept", 0)) for item in items
         ]
 
 
@@ -193,24 +204,52 @@ def _keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
     return [count_key(day.key, place) for day in days for place in places]
 
 
-def _position_key(day: Day, person: str) -> Key:
-    return f"person#{day.key}#{person}", "position"
+def closed_key(day: Day) -> Key:
+    """Where it says that a day was reported empty."""
+    return _partition(day.key), "closed"
 
 
-def _versioned(key: Key, values: Mapping[str, Any], revision: int, expires_at: int) -> Update:
-    """An update that holds only while the item is still the one that was read."""
-    values = {**values, "revision": revision + 1, "expires_at": expires_at}
+def position_key(day: Day, person: str) -> Key:
+    """Where a person's position in a day is."""
+    return f"people#{day.key}#{shard(person)}", f"person#{person}"
+
+
+def position_update(day: Day, person: str, position: Position) -> Update:
+    """A person's position, where it still has the revision that was read."""
+    values: dict[str, Any] = {"path": list(position.path), "at": position.at, "event": position.event}
+    values["moved"] = position.moved
+    if position.early:
+        values["early"] = list(position.early)
+    return _versioned(position_key(day, person), values, position.revision, day)
+
+
+def count_update(day: Day, place: str, count: Count) -> Update:
+    """A place's count, where it still has the revision that was read."""
+    values = {name: getattr(count, name) for name in FIELDS}
+    return _versioned(count_key(day.key, place), values, count.revision, day)
+
+
+def _versioned(key: Key, values: Mapping[str, Any], revision: int, day: Day) -> Update:
+    values = {**values, "revision": revision + 1, "expires_at": day.end // 1000 + KEPT_SECONDS}
     return Update(key=key, set=values, expect={"revision": revision or None})
 
 
-def _position(item: Item | None) -> Position:
+def position_of(item: Item | None) -> Position:
+    """A position as it is stored."""
     if item is None:
         return Position()
-    early = tuple(item.get("early", ()))
-    return Position(tuple(item["path"]), item["at"], item["event"], early, item["revision"])
+    return Position(
+        path=tuple(item["path"]),
+        at=item["at"],
+        event=item["event"],
+        early=tuple(item.get("early", ())),
+        moved=item.get("moved", False),
+        revision=item["revision"],
+    )
 
 
-def _count(item: Item | None) -> Count:
+def count_of(item: Item | None) -> Count:
+    """A count as it is stored."""
     if item is None:
         return Count()
     return Count(**{name: item[name] for name in (*FIELDS, "revision")}, reported=item.get("reported", 0))

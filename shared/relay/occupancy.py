@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
-from relay.config import Config, Door, Place
+from relay.config import Config, Door, LocationType
 from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds, same_person
 
 MAX_EARLY = 50
@@ -25,28 +25,35 @@ MAX_EARLY = 50
 class Fact(BaseModel):
     """One settled occupancy event: so many people in that place at that instant (Unix milliseconds).
 
-    It names the place, not Calven's id for it, so that a corrected configuration still reaches it. `version`
-    is that of the place's count in the operating day `day` of `site`; a sensor's reading is of no such day.
-    `people` is None where a sensor says only whether there is anybody, which `occupied` then holds.
+    `location_id` is the place, `place` what it was called then. `version` is that of its count in the
+    operating day with the key `day`; a sensor's reading is of no such day. `people` is None where a sensor
+    says only whether there is anybody, which `occupied` then holds.
     """
 
     model_config = ConfigDict(frozen=True)
 
     event_id: str
+    location_id: str
+    location_type: LocationType
     place: str
     at: int
     people: int | None = None
     occupied: bool | None = None
-    site: str
     day: str | None = None
     version: int
 
-    def payload(self, place: Place) -> dict[str, object]:
-        """The event as `POST /v1/occupancy` takes it."""
+    def payload(self, config: Config) -> dict[str, object]:
+        """The event as `POST /v1/occupancy` takes it.
+
+        Where its place is not configured any more, it goes to the one that has its name now, so that a
+        corrected `locationId` heals it; where there is none, to the place as it was.
+        """
+        name = config.name_of(self.location_id) or self.place
+        known = config.places.get(name)
         event: dict[str, object] = {
             "timestamp": iso_ms(self.at),
-            "locationId": place.location_id,
-            "locationType": place.location_type,
+            "locationId": known.location_id if known else self.location_id,
+            "locationType": known.location_type if known else self.location_type,
             "eventId": self.event_id,
             "occupied": bool(self.people) if self.occupied is None else self.occupied,
         }
@@ -55,7 +62,10 @@ class Fact(BaseModel):
 
 @dataclass(frozen=True)
 class Day:
-    """One operating day of a site, as the instants (Unix milliseconds) between which it lies."""
+    """One operating day of a site, as the instants (Unix milliseconds) between which it lies.
+
+    `site` is the site's `locationId`, `date` the local one on which the day began.
+    """
 
     site: str
     date: date
@@ -64,22 +74,24 @@ class Day:
 
     @cached_property
     def key(self) -> str:
-        """The day's name in the ledger."""
-        return f"{self.site}#{self.date.isoformat()}"
+        """The day's name in the ledger, by its first instant: that stays when the site's clock is changed."""
+        return f"{self.site}#{datetime.fromtimestamp(self.start / 1000, UTC):%Y-%m-%dT%H:%MZ}"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a person is since the badge `event` at `at` (ms): the places, from the inside out; outside, none.
 
-    They are those that were counted, whatever the configuration has become since. `early` holds the ids of
-    badges that came before their own time: when they come again, their receipt says another time.
+    They are the `locationId`s of those that were counted, whatever the configuration has become since.
+    `early` holds the ids of badges that came before their own time: when they come again, their receipt says
+    another time. Who has `moved` is counted in the day of another site since.
     """
 
     path: tuple[str, ...] = ()
     at: int = 0
     event: str = ""
     early: tuple[str, ...] = ()
+    moved: bool = False
     revision: int = 0
 
     def stale(self, badge: "Badge") -> str:
@@ -102,7 +114,8 @@ class Count:
     `version` counts what there was to tell, `reported` is the newest version that Calven has accepted or
     that is safe in a queue. `at`, `event_id` and `source` are the instant (ms), id and source of the last
     report within the day. A day that has `ended` is reported empty at its end, whatever `people` says; `late`
-    marks a count that changed after that.
+    marks a count that changed after that. `name` and `type` are what the place was when it was last counted.
+    A count that has `moved` is told in the day of another site, to which its place belongs now.
     """
 
     people: int = 0
@@ -113,6 +126,9 @@ class Count:
     source: str = ""
     ended: bool = False
     late: bool = False
+    name: str = ""
+    type: LocationType = "place"
+    moved: bool = False
     revision: int = 0
 
     def untold(self, place: str, day: Day, *, told_since: bool = False) -> list[Fact]:
@@ -121,7 +137,7 @@ class Count:
         After the day's end that is its zero, behind the count that a late badge made. `told_since` says
         that the next day's counts have been told: then the zero of a late badge is no news any more.
         """
-        if self.reported >= self.version:
+        if self.moved or self.reported >= self.version:
             return []
         told = [self.fact(place, day)]
         if not self.ended:
@@ -135,10 +151,15 @@ class Count:
         return self._fact(place, day, self.event_id, self.at, self.people)
 
     def _fact(self, place: str, day: Day, fact_id: str, at: int, people: int) -> Fact:
-        on = day.date.isoformat()
-        version = self.version
         return Fact(
-            event_id=fact_id, place=place, at=at, people=people, site=day.site, day=on, version=version
+            event_id=fact_id,
+            location_id=place,
+            location_type=self.type,
+            place=self.name,
+            at=at,
+            people=people,
+            day=day.key,
+            version=self.version,
         )
 
 
@@ -146,7 +167,8 @@ class Count:
 class Badge:
     """A badge event with its door looked up: who (a keyed hash), when (ms), where to, by which source.
 
-    `early` says that it was received before the time which it names, and `at` is the receipt.
+    `place` is that of the door and `target` where it leads to, by `locationId`; outside is None. `early` says
+    that it was received before the time which it names, and `at` is the receipt.
     """
 
     event_id: str
@@ -180,24 +202,38 @@ def through(badge: BadgeEvent, door: Door, source: str, received_at: float, conf
     """The badge at that door. A time later than the receipt counts as the receipt."""
     direction = badge.direction or door.direction
     at, received = milliseconds(badge.at), round(received_at * 1000)
-    target = door.place if direction == "in" else config.places[door.place].within
+    outwards = (*config.around(config.places[door.place].location_id), None)
+    place, target = outwards[0] or "", outwards[0 if direction == "in" else 1]
     person = badge.person or ""
-    return Badge(badge.event_id, source, person, min(at, received), door.place, target, early=at > received)
+    return Badge(badge.event_id, source, person, min(at, received), place, target, early=at > received)
 
 
 def operating_day(config: Config, site: str, at: int) -> Day:
-    """The operating day of a site in which an instant (ms) lies."""
-    zone = ZoneInfo(config.places[site].timezone)
-    on = datetime.fromtimestamp(at / 1000, zone).date()
+    """The operating day of a site (by `locationId`) in which an instant (ms) lies.
+
+    A site whose zone or reset hour was changed keeps the day that was open then, up to the first reset of
+    what is configured instead; the days before it are as they were.
+    """
+    for former in config.lineage.clocks.get(site, ()):
+        if at < former.since:
+            return _day_at(site, former.timezone, former.reset_at, at)
+        if at < former.until:
+            on = datetime.fromtimestamp(former.since / 1000, ZoneInfo(former.timezone)).date()
+            return Day(site, on, former.since, former.until)
+    place = config.places[config.name_of(site) or ""]
+    return _day_at(site, place.timezone, place.reset_at, at)
+
+
+def _day_at(site: str, timezone: str, reset_at: str, at: int) -> Day:
+    on = datetime.fromtimestamp(at / 1000, ZoneInfo(timezone)).date()
     # Where a country has skipped a date, the day before lasts two dates.
-    days = (day_of(config, site, on + timedelta(days=shift)) for shift in (0, -1, 1, -2))
+    days = (day_of(site, timezone, reset_at, on + timedelta(days=shift)) for shift in (0, -1, 1, -2))
     return next(day for day in days if day.start <= at < day.end)
 
 
-def day_of(config: Config, site: str, on: date) -> Day:
+def day_of(site: str, timezone: str, reset_at: str, on: date) -> Day:
     """The operating day of a site that begins on a date: from its reset hour to the next one."""
-    place = config.places[site]
-    start, end = (_reset(place.timezone, place.reset_at, on + timedelta(days=shift)) for shift in (0, 1))
+    start, end = (_reset(timezone, reset_at, on + timedelta(days=shift)) for shift in (0, 1))
     return Day(site, on, start, end)
 
 
@@ -261,13 +297,13 @@ def settle(badges: Sequence[Badge], ledger: Ledger, config: Config, apart: int =
         if reason := position.stale(badge):
             reasons[number] = reason
             continue
-        entered = config.path(badge.target)
+        entered = config.around(badge.target)
         moves = {place: -1 for place in position.path if place not in entered}
         moves |= {place: 1 for place in entered if place not in position.path}
         for place, by in moves.items():
-            counts[place] = _counted(counts[place], place, by, badge, ledger)
+            counts[place] = _counted(counts[place], place, by, badge, ledger, config)
             changed.setdefault(place, []).append((number, counts[place]))
-        moved = replace(positions[badge.person], path=entered, at=badge.at, event=badge.id)
+        moved = replace(positions[badge.person], path=entered, at=badge.at, event=badge.id, moved=False)
         positions[badge.person] = moved
         reasons[number] = "merged" if moves else "unchanged"
     told = _told(badges, ledger, config, counts, changed, apart)
@@ -291,7 +327,7 @@ def _told(
     apart: int,
 ) -> Told:
     told: list[tuple[int, Fact]] = []
-    around = [{*config.path(b.place), *ledger.positions[b.person].path} for b in badges]
+    around = [{*config.around(b.place), *ledger.positions[b.person].path} for b in badges]
     for place, count in counts.items():
         if changes := changed.get(place):
             told += [
@@ -325,21 +361,40 @@ def _settled(
     return Settled((), reason, frozenset(last))
 
 
-def _counted(count: Count, place: str, by: int, badge: Badge, ledger: Ledger) -> Count:
+def _counted(count: Count, place: str, by: int, badge: Badge, ledger: Ledger, config: Config) -> Count:
+    return called(
+        changed(count, place, by, (badge.source, badge.event_id), badge.at, ledger.day, closed=ledger.closed),
+        place,
+        config,
+    )
+
+
+def changed(
+    count: Count, place: str, by: int, cause: tuple[str, str], at: int, day: Day, *, closed: bool
+) -> Count:
+    """A count with so many people more or fewer. `cause` is the source and its event's id."""
     # The day's first instant belongs to the zero of the day before.
-    day = ledger.day
-    at = min(max(badge.at, count.at + 1, day.start + 1), day.end - 1)
+    at = min(max(at, count.at + 1, day.start + 1), day.end - 1)
     people = max(count.people + by, 0)
     return replace(
         count,
         people=people,
         version=count.version + 1,
         at=at,
-        event_id=event_id(badge.source, badge.event_id, place, at, people),
-        source=badge.source,
-        ended=ledger.closed,
-        late=ledger.closed,
+        event_id=event_id(*cause, place, at, people),
+        source=cause[0],
+        ended=closed,
+        late=closed,
+        moved=False,
     )
+
+
+def called(count: Count, place: str, config: Config) -> Count:
+    """A count that knows what its place is called now, so that it can be told when the place is gone."""
+    name = config.name_of(place)
+    if name is None:
+        return count
+    return replace(count, name=name, type=config.places[name].location_type)
 
 
 def end(count: Count) -> Count:

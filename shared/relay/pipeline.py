@@ -45,9 +45,8 @@ from relay.unprocessed import Envelope
 if TYPE_CHECKING:
     from relay.leave import Turn
 
-NO_PLACE = Result(
-    status="refused", reason="unknown_location", detail="the place is not in the configuration any more"
-)
+NOT_SENT = Result(status="waiting", reason="internal_error")
+"""What became of a fact that another step was to send, and did not."""
 CHUNK = 100
 """So many events are settled, submitted and noted before the next ones are."""
 WHOLE = ("calven_unavailable", "calven_configuration")
@@ -234,10 +233,18 @@ class Pipeline:
         if badge.person is None:
             raise Ignore(reason="anonymous")
         self._check_age(badge.at)
-        door = self._relay.config.door(envelope.source, badge.door)
+        door = self._relay.config.door(self._called(envelope), badge.door)
         if door is None:
             raise self._unmapped(f"door {badge.door}", envelope)
         return door
+
+    def _called(self, envelope: Envelope) -> str:
+        """What the envelope's source is called now."""
+        return self._relay.config.current().called(envelope.source)
+
+    def _key(self, envelope: Envelope) -> str:
+        """The name under which the ledger knows the envelope's source."""
+        return self._relay.config.current().key(self._called(envelope))
 
     def _check_age(self, at: datetime) -> None:
         """Refuse what is older than the ledger's days: nobody would ever correct what it says."""
@@ -273,9 +280,12 @@ class Pipeline:
     def _placed(self, event: BadgeEvent, door: Door, envelope: Envelope, config: Config) -> tuple[Badge, Day]:
         """A badge with what its door leads to, and the operating day in which it counts."""
         if door.place not in config.places:
+            # The configuration has changed since the door was looked up.
+            door = self._door(event, envelope)
+        if door.place not in config.places:
             raise self._unmapped(f"the place of door {event.door}", envelope)
-        badge = occupancy.through(event, door, envelope.source, envelope.received_at.timestamp(), config)
-        return badge, occupancy.operating_day(config, config.site(badge.place), badge.at)
+        badge = occupancy.through(event, door, self._key(envelope), envelope.received_at.timestamp(), config)
+        return badge, occupancy.operating_day(config, config.around(badge.place)[-1], badge.at)
 
     def _settled_badges(self, some: Sequence[tuple[Badge, _Step]], day: Day, config: Config) -> list[_Step]:
         self._deadline.check()
@@ -291,15 +301,15 @@ class Pipeline:
         return told
 
     def _settled_reading(self, reading: SensorReading, envelope: Envelope) -> list[Fact]:
-        sensor = self._relay.config.sensor(envelope.source, reading.sensor)
+        sensor = self._relay.config.sensor(self._called(envelope), reading.sensor)
         config = self._relay.config.current()
         if sensor is None or sensor.place not in config.places:
             raise self._unmapped(f"sensor {reading.sensor}", envelope)
         received_at = envelope.received_at.timestamp()
         facts, reason = self._relay.readings.settle(
             reading,
-            envelope.source,
-            sensor.place,
+            self._key(envelope),
+            config.places[sensor.place].location_id,
             received_at,
             config,
             partial(self._watches, sensor.place),
@@ -310,15 +320,15 @@ class Pipeline:
         return facts
 
     def _watches(self, place: str, source: str, sensor: str) -> bool:
-        """Whether a sensor is configured for a place."""
-        found = self._relay.config.sensor(source, sensor)
+        """Whether a sensor of a source (by its key in the ledger) is configured for a place."""
+        found = self._relay.config.sensor(self._relay.config.current().named(source), sensor)
         return found is not None and found.place == place
 
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
         seconds = min(self._deadline.left_for_work(), 2 * self._pace.call_seconds)
         source = self._source(step.envelope)
         order = self._relay.config.order
-        recorded = self._relay.leaves.record(change, step.envelope.source, source, seconds, order)
+        recorded = self._relay.leaves.record(change, self._key(step.envelope), source, seconds, order)
         if not recorded.turns and not recorded.busy:
             if recorded.refused:
                 raise recorded.refused
@@ -326,7 +336,7 @@ class Pipeline:
         step.turns, step.busy, step.refused = list(recorded.turns), recorded.busy, recorded.refused
 
     def _source(self, envelope: Envelope) -> Source:
-        source = self._relay.config.current().sources.get(envelope.source)
+        source = self._relay.config.current().sources.get(self._called(envelope))
         if source is None:
             raise NotNow("the source is not configured any more", reason="unknown_source")
         return source
@@ -337,7 +347,7 @@ class Pipeline:
         results = self._sent(submissions)
         more = [s for s in steps if self._guarded([s], partial(self._noted, s, results))]
         accepted = [
-            f for s in steps for f in s.facts if results.get(f.event_id, NO_PLACE).status == "accepted"
+            f for s in steps for f in s.facts if results.get(f.event_id, NOT_SENT).status == "accepted"
         ]
         self._reported(accepted)
         return more
@@ -362,11 +372,12 @@ class Pipeline:
         config = self._relay.config.current()
         source_id = config.calven_source_id(step.envelope.source)
         for fact in step.facts:
-            if place := config.places.get(fact.place):
-                payload = fact.payload(place)
-                yield Submission(
-                    endpoint="/v1/occupancy", event_id=fact.event_id, payload=payload, source_id=source_id
-                )
+            yield Submission(
+                endpoint="/v1/occupancy",
+                event_id=fact.event_id,
+                payload=fact.payload(config),
+                source_id=source_id,
+            )
         for turn in step.turns:
             for event_id, time_off in turn.sending.items():
                 payload = time_off.payload(event_id, turn.employee.email)
@@ -425,18 +436,18 @@ class Pipeline:
         A merged badge needs no care of its own: it is counted, and the facts that tell it have their fates.
         """
         if step.within:
-            told = all(results.get(fact_id, NO_PLACE).status == "accepted" for fact_id in step.within)
+            told = all(results.get(fact_id, NOT_SENT).status == "accepted" for fact_id in step.within)
             outcome: Literal["forwarded", "ignored"] = "forwarded" if told else "ignored"
             self._fates[step.origin].append(Fate(outcome, step.envelope, "merged"))
         groups: dict[tuple[str, str], list[Fact]] = {}
         for fact in step.facts:
-            result = results.get(fact.event_id, NO_PLACE)
+            result = results.get(fact.event_id, NOT_SENT)
             groups.setdefault((result.status, result.reason), []).append(fact)
         for (status, reason), facts in groups.items():
             if status == "accepted":
                 self._fates[step.origin].append(Fate("forwarded", step.envelope, events=len(facts)))
                 continue
-            result = results.get(facts[0].event_id, NO_PLACE)
+            result = results.get(facts[0].event_id, NOT_SENT)
             left = step.envelope.with_facts(facts)
             if len(groups) > 1:
                 left = left.model_copy(update={"id": uuid4().hex})

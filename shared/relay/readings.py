@@ -1,23 +1,23 @@
 """Sensor readings: passed on as they are, each once, none after a newer one of its place.
 
-`readings#<site>` / `place#<place>` is what the sensors of a place last said, and what Calven was told. It
-expires 16 days after. A place with several sensors is told the sum of their counts.
+`readings#<shard>` / `place#<place>` is what the sensors of a place (by `locationId`) last said, and what
+Calven was told. It expires 16 days after. A place with several sensors is told the sum of their counts.
 https://apidocs.calven.com describes the occupancy event.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from relay.config import Config
+from relay.config import Config, LocationType
 from relay.contention import until_written
 from relay.deadline import Deadline
 from relay.dynamo import Item, Key, Table, Update
 from relay.early import marked, marker_key
 from relay.events import SensorReading, iso, milliseconds
 from relay.occupancy import Fact, event_id
-from relay.reports import reading_key
+from relay.reports import SHARDS, reading_key
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -27,7 +27,7 @@ SWEEP_AFTER_MS = 60_000
 MAX_IDS = 10
 SILENT_AFTER_MS = 24 * 3600 * 1000
 """So long after its last reading one of several sensors counts no more."""
-FIELDS = ("told", "people", "occupied", "event_id", "source", "version")
+FIELDS = ("told", "people", "occupied", "event_id", "source", "version", "name", "type")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Last:
     """What is known of a place that sensors watch, and what Calven was last told of it (`told`, ms).
 
     `sensors` holds the newest reading of each, by `<source>|<sensor>`. `version` counts what there was to
-    tell, `reported` is the newest of it that Calven has accepted or is safe in a queue.
+    tell, `reported` is the newest of it that Calven has accepted or is safe in a queue. `name` and `type` are
+    what the place was when it was last read.
     """
 
     told: int = 0
@@ -56,20 +57,23 @@ class Last:
     sensors: Mapping[str, Seen] = field(default_factory=dict)
     version: int = 0
     reported: int = 0
+    name: str = ""
+    type: LocationType = "place"
     revision: int = 0
 
-    def untold(self, site: str, place: str) -> list[Fact]:
+    def untold(self, place: str) -> list[Fact]:
         """What Calven is still to be told: what the sensors say together, or nothing."""
         if self.reported >= self.version:
             return []
         return [
             Fact(
                 event_id=self.event_id,
-                place=place,
+                location_id=place,
+                location_type=self.type,
+                place=self.name,
                 at=self.told,
                 people=self.people,
                 occupied=self.occupied,
-                site=site,
                 version=self.version,
             )
         ]
@@ -117,19 +121,48 @@ def taken(
         others = {known: others[known] for known in others if known in configured}
     sensors = {**others, name: seen}
     people, occupied = together(sensors, received)
+    newest = replace(last, sensors=sensors, source=source)
+    return _saying(newest, people, (source, reading.event_id), place, at, occupied=occupied), ""
+
+
+def without(last: Last, left: Collection[str], place: str, at: int) -> Last:
+    """What is known of a place of whose sensors only these are left (at `at`, ms): empty without any.
+
+    Unchanged where it says the same as before.
+    """
+    sensors = {name: last.sensors[name] for name in last.sensors if name in left}
+    if len(sensors) == len(last.sensors):
+        return last
+    rest = replace(last, sensors=sensors)
+    people, occupied = together(sensors, at)
+    if not sensors and last.people is None:
+        people = None
+    if (people, occupied) == (last.people, last.occupied):
+        return rest
+    return _saying(rest, people, (last.source, f"without:{last.version}"), place, at, occupied=occupied)
+
+
+def _saying(
+    last: Last, people: int | None, cause: tuple[str, str], place: str, at: int, *, occupied: bool
+) -> Last:
     told = max(at, last.told + 1)
     said = "?" if people is None else people
-    newest = replace(
+    return replace(
         last,
         told=told,
         people=people,
         occupied=occupied,
-        event_id=event_id(source, f"{reading.event_id}|{occupied}", place, told, said),
-        source=source,
-        sensors=sensors,
+        event_id=event_id(cause[0], f"{cause[1]}|{occupied}", place, told, said),
         version=last.version + 1,
     )
-    return newest, ""
+
+
+def called(last: Last, place: str, config: Config) -> Last:
+    """What is known of a place, with what it is called now, so that it can be told when it is gone."""
+    name = config.name_of(place)
+    if name is None:
+        return last
+    return replace(last, name=name, type=config.places[name].location_type)
 
 
 def sensor_name(source: str, sensor: str) -> str:
@@ -156,10 +189,9 @@ class Readings:
     ) -> tuple[list[Fact], str]:
         """Record a reading: what is to be told for it, else why nothing is. One read and one write.
 
-        `watches` says whether a source's sensor is configured for the place.
+        `place` is a `locationId`; `watches` says whether a source's sensor is configured for it.
         """
-        site = config.site(place)
-        key = reading_key(site, place)
+        key = reading_key(place)
         own = f"{milliseconds(reading.at)}|{reading.event_id}"
         marker = marker_key(source, f"sensor#{reading.sensor}", own)
         early = milliseconds(reading.at) > received_at * 1000
@@ -168,34 +200,71 @@ class Readings:
             found = self._table.get([key, marker])
             last = _last(found.get(key))
             if marker in found:
-                return last.untold(site, place), "duplicate"
+                return last.untold(place), "duplicate"
             configured = [name for name in last.sensors if watches(*name.split("|", 1))]
             newest, reason = taken(last, reading, source, place, received_at, configured)
             if newest != last:
+                newest = called(newest, place, config)
                 updates = [_update(key, newest)]
                 if early:
                     updates.append(marked(marker, iso(received_at), self._clock()))
                 self._table.write(updates)
-            return newest.untold(site, place), reason
+            return newest.untold(place), reason
 
         return until_written(attempt, deadline)
 
-    def latest(self, site: str) -> list[tuple[str, Last]]:
-        """The newest reading of each place of a site that a sensor watches."""
-        items = self._table.query(f"readings#{site}", "place#")
-        return [(str(item["sk"]).removeprefix("place#"), _last(item)) for item in items]
+    def latest(self) -> Iterator[tuple[str, Last]]:
+        """The newest reading of each place (by `locationId`) that a sensor watches."""
+        for place, last, _ in self._all():
+            yield place, last
 
-    def untold(self, site: str) -> list[tuple[str, Fact]]:
-        """The readings of a site that nobody has told Calven for a minute, each with its source."""
-        items = self._table.query(f"readings#{site}", "place#")
+    def untold(self) -> list[tuple[str, Fact]]:
+        """The readings that nobody has told Calven for a minute, each with its source."""
         before = self._clock() * 1000 - SWEEP_AFTER_MS
         return [
             (last.source, fact)
-            for item in items
-            for last in [_last(item)]
-            if item.get("swept", 0) < last.version and last.told < before
-            for fact in last.untold(site, str(item["sk"]).removeprefix("place#"))
+            for place, last, swept in self._all()
+            if swept < last.version and last.told < before
+            for fact in last.untold(place)
         ]
+
+    def _all(self) -> Iterator[tuple[str, Last, int]]:
+        """Each place's readings, and the version that the last sweep put into a queue."""
+        for number in range(SHARDS):
+            for item in self._table.query(f"readings#{number}", "place#"):
+                yield str(item["sk"]).removeprefix("place#"), _last(item), item.get("swept", 0)
+
+    def unwatch(self, place: str, left: Collection[str], to: str, at: int, deadline: Deadline) -> list[Fact]:
+        """A place keeps only these sensors, from `at` (ms) on: what is to be told for it.
+
+        `to` is the `locationId` that it has now, to which what is known moves.
+        """
+
+        def attempt() -> list[Fact]:
+            found = self._table.get([reading_key(place), reading_key(to)])
+            last = _last(found.get(reading_key(place)))
+            if not last.version:
+                return []
+            newest = without(last, left, place, at)
+            if to == place or not newest.sensors:
+                if newest != last:
+                    self._table.write([_update(reading_key(place), newest)])
+                return newest.untold(place)
+            cause = newest.source, f"to:{newest.version}"
+            there = _last(found.get(reading_key(to)))
+            moved = replace(
+                newest,
+                told=max(newest.told, there.told),
+                version=there.version,
+                reported=there.reported,
+                revision=there.revision,
+            )
+            moved = _saying(moved, newest.people, cause, to, at, occupied=newest.occupied)
+            gone = replace(last, sensors={})
+            self._table.write([_update(reading_key(to), moved), _update(reading_key(place), gone)])
+            return moved.untold(to)
+
+        return until_written(attempt, deadline)
 
 
 def _update(key: Key, newest: Last) -> Update:

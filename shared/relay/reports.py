@@ -5,11 +5,14 @@ the schedule has put into one. Both are written by themselves, and only ever rai
 """
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from relay.dynamo import Conflict, Key, Table, Update
 from relay.occupancy import Fact
 
 MAX_ITEMS = 100
+SHARDS = 16
+"""DynamoDB writes a thousand units a second into a partition: positions and readings go into so many."""
 
 
 class Reports:
@@ -55,15 +58,20 @@ class Reports:
 def fact_key(fact: Fact) -> Key:
     """Where the ledger has what a fact tells."""
     if fact.day is None:
-        return reading_key(fact.site, fact.place)
-    return count_key(f"{fact.site}#{fact.day}", fact.place)
+        return reading_key(fact.location_id)
+    return count_key(fact.day, fact.location_id)
 
 
 def count_key(day: str, place: str) -> Key:
-    """Where the count of a place in an operating day is."""
+    """Where the count of a place (by `locationId`) in an operating day is."""
     return f"day#{day}", f"count#{place}"
 
 
-def reading_key(site: str, place: str) -> Key:
-    """Where the newest reading of a place is."""
-    return f"readings#{site}", f"place#{place}"
+def reading_key(place: str) -> Key:
+    """Where the newest reading of a place (by `locationId`) is."""
+    return f"readings#{shard(place)}", f"place#{place}"
+
+
+def shard(name: str) -> int:
+    """Which of the partitions over which items of one kind are spread has this one."""
+    return crc32(name.encode()) % SHARDS

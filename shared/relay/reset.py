@@ -1,16 +1,13 @@
 """The schedule's side: closes each site's operating day, and tells Calven what is still to be told."""
 
-from datetime import UTC, datetime
-
 from relay.config import Config
 from relay.deadline import BATCH, Deadline
 from relay.errors import TableUnavailable
 from relay.fates import log, store
 from relay.observability import Telemetry
-from relay.occupancy import Fact
 from relay.pipeline import Pipeline
 from relay.runtime import Relay
-from relay.unprocessed import Envelope, QueueUnavailable
+from relay.unprocessed import QueueUnavailable, in_envelopes
 
 
 def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
@@ -21,11 +18,11 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
     told = 0
     try:
         config = relay.config.current()
-        by_source: dict[str, list[Fact]] = {}
-        for site in config.sites:
-            for source, fact in [*relay.headcount.close_days(site, config), *relay.readings.untold(site)]:
-                by_source.setdefault(source, []).append(fact)
-        envelopes = [_envelope(source, facts, config, relay.clock()) for source, facts in by_source.items()]
+        found = list(relay.relocation.finish(deadline))
+        for site in config.site_ids:
+            found += relay.headcount.close_days(site, config)
+        found += relay.readings.untold()
+        envelopes = in_envelopes(found, config, relay.clock())
         fates = [fate for of_envelope in pipeline.process(envelopes) for fate in of_envelope]
         store(relay, fates)
         pipeline.stored(fates)
@@ -34,7 +31,7 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
         )
         for fate in fates:
             log(relay, telemetry, fate)
-        told = sum(map(len, by_source.values()))
+        told = len(found)
         telemetry.silent(_silent(relay, config))
     except (TableUnavailable, QueueUnavailable) as error:
         telemetry.problem("reset failed, the next run does it", error=type(error).__name__, detail=str(error))
@@ -50,14 +47,3 @@ def _silent(relay: Relay, config: Config) -> dict[str, float]:
     now = relay.clock()
     hours_of = {name: (now - heard[name]) / 3600 for name in watched}
     return {name: hours for name, hours in hours_of.items() if hours > watched[name]}
-
-
-def _envelope(source: str, facts: list[Fact], config: Config, now: float) -> Envelope:
-    known = config.sources.get(source)
-    return Envelope(
-        source=source,
-        vendor=known.vendor if known else "unknown",
-        kind="occupancy",
-        received_at=datetime.fromtimestamp(now, UTC),
-        calven=tuple(facts),
-    )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.headcount import Headcount
     from relay.leave import Leaves
     from relay.readings import Readings
+    from relay.relocation import Relocation
     from relay.tokens import RotatingTokens
 
 
@@ -58,6 +59,13 @@ class Relay:
         from relay.readings import Readings  # noqa: PLC0415
 
         return Readings(self._table, self.clock)
+
+    @cached_property
+    def relocation(self) -> "Relocation":
+        """What is left to be done for a push."""
+        from relay.relocation import Relocation  # noqa: PLC0415
+
+        return Relocation(self._table, self.headcount, self.readings, self.clock)
 
     @cached_property
     def leaves(self) -> "Leaves":

@@ -5,13 +5,14 @@ import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from relay.config import Config
 from relay.events import BadgeEvent, Counting, Event, SensorReading, Webhook
 from relay.occupancy import Fact
 
@@ -44,6 +45,8 @@ SCHEDULE = Schedule(first=30, longest=900, jitter=0.2, max_age=26 * 3600)
 SQS_MAX_DELAY_SECONDS = 900
 SQS_MAX_VISIBILITY_SECONDS = 12 * 3600
 SQS_BATCH = 10
+MOST_FACTS = 100
+"""So many facts wait in one envelope: they are sent in one Calven request, and fit into a message."""
 SQS_BATCH_BYTES = 1024 * 1024
 
 
@@ -147,6 +150,24 @@ class Envelope(BaseModel):
     def body(self) -> str:
         """ASCII JSON, as SQS refuses some characters."""
         return json.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def in_envelopes(found: Sequence[tuple[str, Fact]], config: Config, now: float) -> list[Envelope]:
+    """Facts in envelopes by the source that they are told for. Sources go by their key in the ledger."""
+    by_source: dict[str, list[Fact]] = {}
+    for key, fact in found:
+        by_source.setdefault(config.named(key), []).append(fact)
+    return [
+        Envelope(
+            source=source,
+            vendor=config.sources[source].vendor if source in config.sources else "unknown",
+            kind="occupancy",
+            received_at=datetime.fromtimestamp(now, UTC),
+            calven=tuple(facts[start : start + MOST_FACTS]),
+        )
+        for source, facts in by_source.items()
+        for start in range(0, len(facts), MOST_FACTS)
+    ]
 
 
 def wait_seconds(attempts: int, base: float = SCHEDULE.first) -> float:

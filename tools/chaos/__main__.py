@@ -26,6 +26,7 @@ from chaos.stream import EMPLOYEES, Happening, Stream, away, people
 from relay import vendors
 from relay.dynamo import Table as Ledger
 from relay.events import BadgeEvent, iso_ms, utc
+from relay.headcount import position_key
 from relay.occupancy import anonymous
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
@@ -157,7 +158,7 @@ def _in_ledger(stage: Stage, ledger: Ledger, one: Happening) -> bool:
     badge = BadgeEvent(event_id=one.event_id, at=utc(one.at / 1000), door="door", person=one.who)
     secret = stage.aws.secrets.get_secret_value(SecretId=f"{stage.target.stack}/person-key")["SecretString"]
     person = anonymous(badge, one.vendor, secret.encode()).person
-    key = (f"person#{stage.day.key}#{person}", "position")
+    key = position_key(stage.day, str(person))
     item = ledger.get([key]).get(key)
     return item is not None and (item["at"], item["event"]) >= one.order
 

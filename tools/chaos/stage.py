@@ -92,7 +92,7 @@ class Stage:
     @property
     def day(self) -> Day:
         """The site's operating day: it ends in about twelve hours, whenever this runs."""
-        return operating_day(self.config, "hq", int(time.time() * 1000))
+        return operating_day(self.config.config(), "id-hq", int(time.time() * 1000))
 
     def start_front(self) -> None:
         """Start the relay's process, and wait until it answers."""

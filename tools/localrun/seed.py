@@ -3,7 +3,8 @@
 import json
 import secrets as random
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +45,17 @@ def with_vendor_api(secrets: Secrets, url: str) -> Secrets:
     }
 
 
-def seed(aws: Aws, resources: Resources, config: "RelayYaml", secrets: Secrets) -> None:
+def seed(
+    aws: Aws,
+    resources: Resources,
+    config: "RelayYaml",
+    secrets: Secrets,
+    clock: Callable[[], float] = time.time,
+) -> None:
     """Pushes the configuration and makes every secret."""
     from relay import config_versions  # noqa: PLC0415
 
-    config_versions.push(aws.dynamodb, resources.table, config)
+    config_versions.push(aws.dynamodb, resources.table, config, clock=clock)
     _put(aws, "calven", secrets["calven"])
     aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
     for family, source in routes(config):

@@ -2,20 +2,30 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from relay.config_file import RelayYaml
-from relay.config_versions import UnknownVersion, history, pull, push, rollback
+from relay.config_versions import (
+    UnknownVersion,
+    earlier_version,
+    history,
+    in_force,
+    pull,
+    push,
+    rollback,
+)
 from relay.dynamo import Conflict
-from relayctl import relay_yaml, suggestions
+from relayctl import pushing, relay_yaml, suggestions
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json, print_table
+from relayctl.output import counting, print_json, print_table
 from relayctl.target import Target, tell_sandbox
 
 YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
 MOST_SHOWN = 20
 SOON = "functions take it up within a minute"
 CONFLICT = "somebody else pushed meanwhile: look at theirs (`config diff`), then try again"
@@ -69,21 +79,32 @@ def _looked_at(file: Path) -> tuple[list[str], dict[str, int], list[str]]:
 
 @config.command("push")
 @YAML_FILE
+@YES
 @common_options
 @pass_common
-def push_file(common: Common, file: Path | None) -> None:
-    """Check FILE, store it as a new version and make that the current one."""
+def push_file(common: Common, file: Path | None, yes: bool) -> None:
+    """Check FILE, store it as a new version and make that the current one.
+
+    What it does to places in which somebody is, it says and asks first. One that changes nothing makes no
+    version.
+    """
     target = common.target()
     relay = _loaded(file)
+    if (current := _same(target, relay)) is not None:
+        _tell_sandbox(target, relay)
+        _done(common, current, f"nothing changes: version {current} stays current", told=0)
+        return
+    pushing.ask(target, relay, yes=yes)
+    before = _known(target)
+    pushing.carry_out(target)
     try:
-        version = push(target.client("dynamodb"), target.table, relay)
+        with counting("stored", common.as_json) as progress:
+            version = push(target.client("dynamodb"), target.table, relay, progress)
     except Conflict:
         raise click.ClickException(CONFLICT) from None
-    _tell_sandbox(target, relay)
-    if common.as_json:
-        print_json({"version": version})
-    else:
-        click.echo(f"version {version} is current; {SOON}")
+    _tell_sandbox(target, relay, before)
+    told = pushing.carry_out(target)
+    _done(common, version, f"version {version} is current; {SOON}", told)
 
 
 @config.command("pull")
@@ -136,22 +157,50 @@ def list_versions(common: Common) -> None:
 
 @config.command("rollback")
 @click.option("--to", type=click.IntRange(min=1), help="That version; else the one before the current one.")
+@YES
 @common_options
 @pass_common
-def roll_back(common: Common, to: int | None) -> None:
-    """Make an earlier version the current one again."""
+def roll_back(common: Common, to: int | None, yes: bool) -> None:
+    """Make an earlier version the current one again. It asks first as `push` does."""
     target = common.target()
     try:
-        version = rollback(target.ledger(), to)
+        earlier = earlier_version(target.ledger(), to)
+        relay = _stored(target, earlier.number)
+        pushing.ask(target, relay, yes=yes)
+        before = _known(target)
+        pushing.carry_out(target)
+        version = rollback(target.ledger(), earlier.number)
     except UnknownVersion as error:
         raise click.ClickException(f"{error}: see `config history`") from None
     except Conflict:
         raise click.ClickException(CONFLICT) from None
-    _tell_sandbox(target, _stored(target, version.number))
+    _tell_sandbox(target, relay, before)
+    told = pushing.carry_out(target)
+    _done(common, version.number, f"version {version.number} is current; {SOON}", told)
+
+
+def _done(common: Common, version: int, sentence: str, told: int) -> None:
+    """Say what came of a push."""
     if common.as_json:
-        print_json({"version": version.number})
-    else:
-        click.echo(f"version {version.number} is current; {SOON}")
+        print_json({"version": version})
+        return
+    click.echo(sentence)
+    if told:
+        click.echo(f"{told} places are told anew")
+
+
+def _same(target: Target, relay: RelayYaml) -> int | None:
+    """The current version, where it says the same."""
+    current = next((version.number for version in history(target.ledger()) if version.current), None)
+    if current is None or relay_yaml.as_mapping(_stored(target, current)) != relay_yaml.as_mapping(relay):
+        return None
+    return current
+
+
+def _known(target: Target) -> list[str]:
+    """The locations of the configuration in force."""
+    config = in_force(target.ledger())
+    return [place.location_id for place in config.places.values()] if config else []
 
 
 @config.command()
@@ -179,8 +228,8 @@ def _stored(target: Target, version: int | None) -> RelayYaml:
         raise click.ClickException(str(error)) from None
 
 
-def _tell_sandbox(target: Target, relay: RelayYaml) -> None:
-    tell_sandbox(target, [place.location_id for place in relay.places.values()])
+def _tell_sandbox(target: Target, relay: RelayYaml, before: Sequence[str] = ()) -> None:
+    tell_sandbox(target, [*before, *(place.location_id for place in relay.places.values())])
 
 
 def _loaded(file: Path | None) -> RelayYaml:

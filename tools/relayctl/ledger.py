@@ -46,36 +46,38 @@ def occupancy(common: Common) -> None:
 def _counts(target: Target) -> Iterator[dict[str, Any]]:
     config, headcount = ConfigStore(target.ledger()).current(), Headcount(target.ledger())
     for site in config.sites:
-        day, counts = headcount.today(site, config)
+        day, counts = headcount.today(config.places[site].location_id, config)
         for place, count in counts:
+            if count.moved:
+                continue
             yield {
                 "site": site,
-                "place": place,
+                "place": config.name_of(place) or count.name,
                 "day": day.date.isoformat(),
                 "people": count.people,
                 "version": count.version,
                 "reported": count.reported,
                 "told": count.reported >= count.version,
                 "at": iso_ms(count.at) if count.at else None,
-                "source": count.source,
+                "source": config.named(count.source),
             }
 
 
 def _readings(target: Target) -> Iterator[dict[str, Any]]:
     config, readings = ConfigStore(target.ledger()).current(), Readings(target.ledger())
-    for site in config.sites:
-        for place, last in readings.latest(site):
-            yield {
-                "site": site,
-                "place": place,
-                "people": last.people,
-                "occupied": last.occupied,
-                "version": last.version,
-                "reported": last.reported,
-                "told": last.reported >= last.version,
-                "at": iso_ms(last.told),
-                "source": last.source,
-            }
+    for location, last in readings.latest():
+        place = config.name_of(location)
+        yield {
+            "site": config.site(place) if place else None,
+            "place": place or last.name,
+            "people": last.people,
+            "occupied": last.occupied,
+            "version": last.version,
+            "reported": last.reported,
+            "told": last.reported >= last.version,
+            "at": iso_ms(last.told),
+            "source": config.named(last.source),
+        }
 
 
 def _words(row: dict[str, Any]) -> dict[str, Any]:

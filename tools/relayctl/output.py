@@ -1,11 +1,14 @@
 """What commands print: JSON and nothing else, or a table for people."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 
@@ -29,3 +32,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 def printable(text: str) -> str:
     """The text with what a terminal would obey escaped: some of it comes from vendors' payloads."""
     return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
+
+
+@contextmanager
+def counting(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, where that is a terminal: the function takes how many of how many are done."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done, _of: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what)
+        yield lambda done, of: progress.update(task, completed=done, total=of)

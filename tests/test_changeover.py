@@ -1,0 +1,356 @@
+"""Configuration that changes while people are inside: who is where, and what Calven shows in the end."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.changeover import Changeover, lineage
+from relay.config import Config, Door, Tree
+from relay.deadline import Deadline
+from relay.events import BadgeEvent, Direction
+from relay.headcount import Headcount
+from relay.occupancy import Fact, operating_day, through
+from relay.readings import Readings
+from relay.relocation import Relocation
+from relay.reports import Reports
+from tests.ledger import Crash, many
+from tests.memory import Memory
+from tests.rig import NOON, Clock
+
+pytestmark = pytest.mark.no_cover
+"""They visit the same lines thousands of times, which other tests measure."""
+
+ZONES = ("UTC", "Australia/Sydney", "America/New_York", "Pacific/Apia", "Asia/Kathmandu")
+RESETS = ("00:00", "04:00", "10:30", "23:59")
+PEOPLE = ("ann", "ben", "cat", "dan")
+DAY = 24 * 3600
+
+
+@dataclass
+class Spot:
+    """A place of the model: what it is called, which id it has, and within which other it is."""
+
+    name: str
+    location: str
+    within: "Spot | None" = None
+    gone: bool = False
+
+    @property
+    def site(self) -> "Spot":
+        """The outermost place around it."""
+        return self.within.site if self.within else self
+
+    def around(self) -> Iterable["Spot"]:
+        """It and every place around it."""
+        spot: Spot | None = self
+        while spot:
+            yield spot
+            spot = spot.within
+
+
+Order = tuple[int, str]
+Entry = tuple[Spot | None, Order]
+"""Where somebody is at a site (None: outside), and by which badge."""
+
+
+@dataclass
+class Truth:
+    """The model: places as things that keep their identity, and where everybody is at each site."""
+
+    spots: list[Spot] = field(default_factory=list)
+    people: dict[str, dict[int, Entry]] = field(default_factory=dict)
+
+    def badge(self, person: str, spot: Spot, direction: Direction, order: Order) -> None:
+        """Somebody passes a door."""
+        entries = self.people.setdefault(person, {})
+        _, last = entries.get(id(spot.site), (None, (0, "")))
+        if order > last:
+            entries[id(spot.site)] = (spot if direction == "in" else spot.within, order)
+
+    def rearranged(self, sites: dict[int, Spot], spots: list[Spot], before: dict[int, list[Spot]]) -> None:
+        """The tree has changed: everybody is in the nearest place that is left, at the site that it is of.
+
+        `before` is what was around each place in the tree that was in force. A site that has taken a place
+        over knows everybody's last badge at the site from which it came.
+        """
+        for person, entries in self.people.items():
+            after: dict[int, Entry] = {}
+            # Those who are inside come first: of equal orders they are the position that is meant.
+            for site, (spot, order) in sorted(entries.items(), key=lambda e: e[1][0] is None):
+                left = next((o for o in before[id(spot)] if not o.gone), None) if spot else None
+                root = left or sites[site]
+                if root.gone:
+                    continue
+                if id(root.site) not in after or after[id(root.site)][1] < order:
+                    after[id(root.site)] = (left, order)
+            for kept in spots:
+                origin = before[id(kept)][-1]
+                if id(origin) in entries and id(kept.site) not in after:
+                    after[id(kept.site)] = (None, entries[id(origin)][1])
+            self.people[person] = after
+
+    def counts(self) -> Counter[str]:
+        """How many people each place has, by its id."""
+        return Counter(
+            outer.location
+            for entries in self.people.values()
+            for spot, _ in entries.values()
+            if spot
+            for outer in spot.around()
+        )
+
+
+class World:
+    """A ledger, Calven and the truth, with one configuration after the other in force."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.table = Memory()
+        self.calven: dict[str, tuple[int, int]] = {}
+        self.truth = Truth()
+        site, other = Spot("a", "A"), Spot("b", "B")
+        low, high = Spot("a1", "A1", site), Spot("a2", "A2", site)
+        self.truth.spots = [site, other, low, high, Spot("a11", "A11", low), Spot("b1", "B1", other)]
+        self.clocks = {id(spot): ("UTC", "04:00") for spot in self.truth.spots}
+        self.config = Config(places=self._tree().places)
+        self.everything = list(self.truth.spots)
+        self.before = {id(spot): list(spot.around()) for spot in self.everything}
+        self.numbers = iter(range(1, 10_000))
+        self.badges: list[tuple[BadgeEvent, Spot, Direction, float]] = []
+
+    def _tree(self) -> Tree:
+        places = {}
+        for spot in self.truth.spots:
+            zone, reset = self.clocks[id(spot)]
+            outer = {"within": spot.within.name} if spot.within else {"timezone": zone, "resetAt": reset}
+            places[spot.name] = {"locationId": spot.location, "locationType": "zone", **outer}
+        return Tree.model_validate({"places": places})
+
+    def badge(self, person: str, number: int, direction: Direction, config: Config | None = None) -> None:
+        """Somebody passes a door now."""
+        self.clock.advance(1)
+        spots = [spot for spot in self.truth.spots if config is None or config.name_of(spot.location)]
+        spot = spots[number % len(spots)]
+        at = datetime.fromtimestamp(self.clock(), UTC)
+        event = BadgeEvent(event_id=f"e{next(self.numbers):05}", at=at, door="door", person=person)
+        self.badges.append((event, spot, direction, self.clock()))
+        self._settle(event, spot, direction, self.clock(), config or self.config)
+        order = (int(self.clock() * 1000), f"kisi|{event.event_id}")
+        self.truth.badge(person, spot, direction, order)
+
+    def again(self, number: int) -> None:
+        """A badge comes once more."""
+        if self.badges:
+            event, spot, direction, received = self.badges[number % len(self.badges)]
+            if not spot.gone and spot in self.truth.spots:
+                self._settle(event, spot, direction, received, self.config)
+                order = (int(received * 1000), f"kisi|{event.event_id}")
+                self.truth.badge(event.person or "", spot, direction, order)
+
+    def _settle(
+        self, event: BadgeEvent, spot: Spot, direction: Direction, received: float, config: Config
+    ) -> None:
+        name = config.name_of(spot.location)
+        assert name
+        badge = through(event, Door(place=name, direction=direction), "kisi", received, config)
+        day = operating_day(config, config.around(badge.place)[-1], badge.at)
+        deadline = Deadline(self.clock() + 100, self.clock)
+        for settled in Headcount(self.table, self.clock).settle([badge], day, config, deadline):
+            self.tell(settled.facts)
+
+    def tell(self, facts: Iterable[Fact]) -> None:
+        """Calven takes these facts."""
+        for fact in facts:
+            payload = fact.payload(self.config)
+            location, people = str(payload["locationId"]), int(str(payload["occupancy"]))
+            if (fact.at, people) != self.calven.get(location):
+                assert location not in self.calven or fact.at >= self.calven[location][0] or not fact.people
+            if fact.at >= self.calven.get(location, (0, 0))[0]:
+                self.calven[location] = (fact.at, people)
+        Reports(self.table).reported(list(facts))
+
+    def push(self, crashes: list[int], meanwhile: list[tuple[str, int, Direction]]) -> None:
+        """The tree as it is now comes into force; people are moved, however often that breaks off."""
+        self.clock.advance(1)
+        at = int(self.clock() * 1000)
+        sites = {id(spot): spot for spot in self.everything}
+        old, tree = self.config, self._tree()
+        kept = lineage(old, tree, 1, at)
+        self.config = Config(places=tree.places, lineage=kept)
+        old = old.model_copy(update={"lineage": kept})
+        change = Changeover(old, self.config, at)
+        self.truth.rearranged(sites, self.truth.spots, self.before)
+        self.before = {id(spot): list(spot.around()) for spot in self.truth.spots}
+        for requests in crashes:
+            self._end_after(requests)
+            with suppress(Crash):
+                self._apply(change)
+            self.table.happen = lambda: None
+        self._apply(change)
+        for person, number, direction in meanwhile:
+            self.late(person, number, direction, old)
+        self.clock.advance(100)
+        self._apply(change)
+
+    def late(self, person: str, number: int, direction: Direction, old: Config) -> None:
+        """A function that has not taken the push up settles a badge; the truth is what it is now."""
+        spots = [s for s in self.truth.spots if old.name_of(s.location) and self.config.name_of(s.location)]
+        same = [s for s in spots if old.around(s.location) == self.config.around(s.location)]
+        if same:
+            spot = same[number % len(same)]
+            self.clock.advance(1)
+            at = datetime.fromtimestamp(self.clock(), UTC)
+            event = BadgeEvent(event_id=f"e{next(self.numbers):05}", at=at, door="door", person=person)
+            self._settle(event, spot, direction, self.clock(), old)
+            order = (int(self.clock() * 1000), f"kisi|{event.event_id}")
+            self.truth.badge(person, spot, direction, order)
+
+    def _apply(self, change: Changeover) -> None:
+        relocation = Relocation(
+            self.table, Headcount(self.table, self.clock), Readings(self.table, self.clock), self.clock
+        )
+        facts = [fact for _, fact in relocation.apply(change, Deadline(self.clock() + 100, self.clock))]
+        self.tell(facts)
+
+    def _end_after(self, requests: int) -> None:
+        left = [None] * requests
+
+        def happen() -> None:
+            if not left:
+                raise Crash
+            left.pop()
+
+        self.table.happen = happen
+
+    def night(self) -> None:
+        """Two days pass, and the schedule closes every site's day."""
+        self.clock.advance(2 * DAY)
+        for site in self.config.site_ids:
+            facts = [fact for _, fact in Headcount(self.table, self.clock).close_days(site, self.config)]
+            self.tell(facts)
+        self.truth.people, self.badges = {}, []
+
+    def shown(self) -> Counter[str]:
+        """What Calven shows of each place that has anybody."""
+        return +Counter({location: people for location, (_, people) in self.calven.items()})
+
+
+def renamed(world: World, spot: Spot, number: int) -> None:
+    """A place gets another name. With another name and another id in one push it would be another place."""
+    if world.config.name_of(spot.location):
+        spot.name = f"{spot.name[0]}-{next(world.numbers)}"
+
+
+def corrected(world: World, spot: Spot, number: int) -> None:
+    """A place gets another id. What the old one shows is nobody's any more."""
+    if spot.name in world.config.places:
+        world.calven.pop(spot.location, None)
+        spot.location = f"{spot.name}:{next(world.numbers)}"
+
+
+def moved(world: World, spot: Spot, number: int) -> None:
+    """A place is put within another one, or becomes a site."""
+    others: list[Spot | None] = [s for s in world.truth.spots if spot not in s.around()]
+    spot.within = [*others, None][number % (len(others) + 1)]
+
+
+def removed(world: World, spot: Spot, number: int) -> None:
+    """A place is taken away; what was within it is within what was around it."""
+    if len(world.truth.spots) < 3:
+        return
+    spot.gone = True
+    world.truth.spots.remove(spot)
+    for inner in world.truth.spots:
+        if inner.within is spot:
+            inner.within = spot.within
+
+
+def other_clock(world: World, spot: Spot, number: int) -> None:
+    """A place gets another time zone and reset hour, which count if it is a site."""
+    world.clocks[id(spot)] = ZONES[number % len(ZONES)], RESETS[number % len(RESETS)]
+
+
+CHANGES: tuple[Callable[[World, Spot, int], None], ...] = (renamed, corrected, moved, removed, other_clock)
+DIRECTIONS: st.SearchStrategy[Direction] = st.sampled_from(("in", "in", "out"))
+BADGES = st.tuples(st.just("badge"), st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS)
+PUSHES = st.tuples(
+    st.just("push"),
+    st.lists(
+        st.tuples(st.sampled_from(CHANGES), st.integers(0, 9), st.integers(0, 40)), min_size=1, max_size=3
+    ),
+    st.lists(st.integers(0, 12), max_size=2),
+    st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS), max_size=2),
+)
+STEPS = st.one_of(
+    BADGES,
+    BADGES,
+    BADGES,
+    PUSHES,
+    st.tuples(st.just("again"), st.integers(0, 99)),
+    st.tuples(st.just("night")),
+)
+
+
+@many(150)
+@given(st.lists(STEPS, max_size=14))
+def test_any_history(steps: list[tuple[Any, ...]]) -> None:
+    """Whatever becomes of the configuration while people come and go, Calven shows where they are."""
+    world = World()
+    for step in steps:
+        match step:
+            case "badge", person, number, direction:
+                world.badge(person, number, direction)
+            case "again", number:
+                world.again(number)
+            case "night", *_:
+                world.night()
+            case "push", changes, crashes, meanwhile:
+                for change, number, other in changes:
+                    change(world, world.truth.spots[number % len(world.truth.spots)], other)
+                world.push(crashes, meanwhile)
+        assert world.shown() == world.truth.counts(), step
+    world.night()
+    assert world.shown() == Counter()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 40 * 3600), st.sampled_from(ZONES), st.sampled_from(RESETS)), max_size=6
+    )
+)
+def test_clocks(changes: list[tuple[int, str, str]]) -> None:
+    """A site's open day goes on to the next reset of the new clock; no instant is without its one day."""
+    at = int(NOON)
+    config = _site("UTC", "04:00")
+    for later, zone, reset in changes:
+        at += later
+        before = operating_day(config, "HQ", at * 1000)
+        after = _site(zone, reset)
+        new = after.model_copy(update={"lineage": lineage(config, after, 1, at * 1000)})
+        open_day = operating_day(new, "HQ", at * 1000)
+        assert open_day.key == before.key, "the open day stays the one that it is"
+        if (zone, reset) != (config.places["hq"].timezone, config.places["hq"].reset_at):
+            assert open_day.end == operating_day(after, "HQ", at * 1000).end
+        config = new
+    day = operating_day(config, "HQ", int(NOON) * 1000 - 3 * DAY * 1000)
+    keys = set()
+    while day.start < (at + 3 * DAY) * 1000:
+        assert day.start < day.end
+        assert {operating_day(config, "HQ", instant).key for instant in (day.start, day.end - 1)} == {day.key}
+        assert day.key not in keys
+        keys.add(day.key)
+        following = operating_day(config, "HQ", day.end)
+        assert following.start == day.end
+        day = following
+
+
+def _site(zone: str, reset: str) -> Config:
+    place = {"locationId": "HQ", "locationType": "location", "timezone": zone, "resetAt": reset}
+    return Config.model_validate({"places": {"hq": place}})

@@ -1,0 +1,43 @@
+"""How long something took, less what the machine itself held this process up for."""
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+TICK_SECONDS = 0.01
+
+
+class Timed:
+    """Measures a block. `seconds` is its time so far without the stalls in it.
+
+    A stall is what a sleep of a hundredth of a second took over that: on a busy machine a process waits for
+    its turn, and what the code under test did not take must not fail its test.
+    """
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._over = threading.Event()
+        self._stalled = 0.0
+        self._began = time.monotonic()
+        self._watch = threading.Thread(target=self._watched, daemon=True)
+        self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End."""
+        self._over.set()
+        self._watch.join()
+
+    @property
+    def seconds(self) -> float:
+        """What it has taken so far."""
+        return time.monotonic() - self._began - self._stalled
+
+    def _watched(self) -> None:
+        while not self._over.is_set():
+            began = time.monotonic()
+            time.sleep(TICK_SECONDS)
+            self._stalled += max(time.monotonic() - began - 2 * TICK_SECONDS, 0)

@@ -1,0 +1,117 @@
+"""What a push does to who is inside: said before, and done after."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from relay.config import Config
+from relay.config_file import RelayYaml
+from relay.config_versions import in_force, planned
+from relay.deadline import Deadline
+from relay.dynamo import Table
+from relay.errors import Contended, TableUnavailable
+from relay.headcount import Headcount
+from relay.readings import Readings
+from relay.relocation import Effect, Relocation
+from relay.reports import Reports
+from relay.unprocessed import Queues, QueueUnavailable, in_envelopes
+from relayctl.target import Target
+
+SECONDS = 600.0
+"""So long moving people may take; what is left then is the schedule's."""
+
+
+def ask(target: Target, relay: RelayYaml, *, yes: bool) -> None:
+    """Say what the configuration does to people who are inside and to leave, and ask where it tells Calven.
+
+    Raises `click.ClickException` where nobody can be asked, `click.Abort` where the answer is no.
+    """
+    table = target.ledger()
+    change = planned(table, relay, time.time())
+    if change is None:
+        return
+    effects = _relocation(table).preview(change)
+    for line in said(effects):
+        click.echo(line, err=True)
+    for line in orphaned(target, change.old, change.new):
+        click.echo(line, err=True)
+    if not effects or yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.ClickException("somebody is inside, so nothing was pushed: --yes pushes it")
+    click.confirm("Push it?", abort=True, err=True)
+
+
+def said(effects: Sequence[Effect]) -> Iterator[str]:
+    """A line for each place that has other people in it after the push."""
+    for effect in effects:
+        if effect.gone:
+            inside = f"{effect.before} people" if effect.before != 1 else "1 person"
+            yield f"{effect.place} goes, with {inside} in it: Calven is told that it is empty"
+        else:
+            yield f"{effect.place}: {effect.before} inside now, Calven is told {effect.after}"
+
+
+def orphaned(target: Target, old: Config, new: Config) -> Iterator[str]:
+    """A line for each source that goes and leaves approved leave behind."""
+    kept = set(map(new.key, new.sources))
+    gone = {old.key(name): name for name in old.sources if old.key(name) not in kept}
+    if not gone:
+        return
+    left: Counter[str] = Counter()
+    for item in approved(target):
+        key = str(item["pk"]["S"]).removeprefix("leave#").partition("#")[0]
+        left[key] += 1
+    for key, name in gone.items():
+        if left[key]:
+            yield (
+                f"{name} goes, and {left[key]} of its leaves stay as they are: "
+                f"`relayctl leave end {name}` ends them"
+            )
+
+
+def approved(target: Target) -> Iterator[dict[str, Any]]:
+    """Every leave in the table that is approved and not over, as DynamoDB has it."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    pages = (
+        target.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName=target.table,
+            FilterExpression="begins_with(pk, :leave) AND #state = :approved AND #end >= :today",
+            ExpressionAttributeNames={"#state": "state", "#end": "end"},
+            ExpressionAttributeValues={
+                ":leave": {"S": "leave#"},
+                ":approved": {"S": "approved"},
+                ":today": {"S": today},
+            },
+        )
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def carry_out(target: Target) -> int:
+    """Move who is inside to where the configuration in force has them, and have Calven told; how many facts.
+
+    What cannot be done now is done by the schedule: then it says so.
+    """
+    table = target.ledger()
+    try:
+        facts = _relocation(table).carry_out(Deadline(time.time() + SECONDS, time.time))
+        config = in_force(table) or Config()
+        queues = Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url)
+        queues.retry_later([(envelope, 0) for envelope in in_envelopes(facts, config, time.time())])
+        Reports(table).swept([fact for _, fact in facts])
+    except (TableUnavailable, Contended, QueueUnavailable) as error:
+        click.echo(f"not all is told yet ({error}): the schedule tells it", err=True)
+        return 0
+    return len(facts)
+
+
+def _relocation(table: Table) -> Relocation:
+    return Relocation(table, Headcount(table), Readings(table))
