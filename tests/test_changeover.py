@@ -58,6 +58,8 @@ class Spot:
 Order = tuple[int, str]
 Entry = tuple[Spot | None, Order]
 """Where somebody is at a site (None: outside), and by which badge."""
+ELSEWHERE = Spot("elsewhere", "elsewhere")
+"""Where somebody is who is counted at another site: here only the last badge is known."""
 
 
 @dataclass
@@ -84,6 +86,8 @@ class Truth:
             after: dict[int, Entry] = {}
             # Those who are inside come first: of equal orders they are the position that is meant.
             for site, (spot, order) in sorted(entries.items(), key=lambda e: e[1][0] is None):
+                if spot is ELSEWHERE:
+                    continue
                 left = next((o for o in before[id(spot)] if not o.gone), None) if spot else None
                 root = left or sites[site]
                 if root.gone:
@@ -93,7 +97,7 @@ class Truth:
             for kept in spots:
                 origin = before[id(kept)][-1]
                 if id(origin) in entries and id(kept.site) not in after:
-                    after[id(kept.site)] = (None, entries[id(origin)][1])
+                    after[id(kept.site)] = (ELSEWHERE, entries[id(origin)][1])
             self.people[person] = after
 
     def counts(self) -> Counter[str]:
@@ -102,7 +106,7 @@ class Truth:
             outer.location
             for entries in self.people.values()
             for spot, _ in entries.values()
-            if spot
+            if spot and spot is not ELSEWHERE
             for outer in spot.around()
         )
 

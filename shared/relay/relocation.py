@@ -109,16 +109,17 @@ class Relocation:
     def apply(self, change: Changeover, deadline: Deadline) -> Iterator[tuple[str, Fact]]:
         """Move everybody as one changeover has it; what is then to be told, by the key of its source."""
         days = [operating_day(change.old, site, change.at) for site in change.concerned]
+        found = {day: dict(self._people(day)) for day in days}
         people: dict[str, list[Day]] = {}
-        for day in days:
-            for person, position in self._people(day):
+        for day, positions in found.items():
+            for person, position in positions.items():
                 if _concerned(change, day, position):
                     people.setdefault(person, []).append(day)
         touched = dict.fromkeys(days)
         for some in _batches(people, TOGETHER):
             touched |= dict.fromkeys(self._move(change, some, deadline))
-        for day in days:
-            self._hand_over(change, day, deadline)
+        for day, positions in found.items():
+            self._hand_over(change, day, positions, deadline)
         for day in touched:
             yield from self._headcount.pending(day)
         for site in change.gone:
@@ -128,7 +129,9 @@ class Relocation:
             for fact in self._readings.unwatch(place, left, to, change.at, deadline):
                 yield source, fact
 
-    def _hand_over(self, change: Changeover, day: Day, deadline: Deadline) -> None:
+    def _hand_over(
+        self, change: Changeover, day: Day, people: Mapping[str, Position], deadline: Deadline
+    ) -> None:
         """Have the days that count some places of a day now know what they must not fall behind.
 
         That is when each place was last told, and the last badge of each person: what comes late or again
@@ -138,10 +141,9 @@ class Relocation:
         for place, count in self._headcount.counts(day):
             if place in handed:
                 self._told_before(*handed[place], count, deadline)
-        people = list(self._people(day)) if handed else []
         for to in dict.fromkeys(to for to, _ in handed.values()):
-            for start in range(0, len(people), TOGETHER):
-                self._introduce(to, dict(people[start : start + TOGETHER]), deadline)
+            for some in _batches(people, TOGETHER):
+                self._introduce(to, some, deadline)
 
     def _told_before(self, day: Day, place: str, before: Count, deadline: Deadline) -> None:
         def attempt() -> None:
@@ -157,7 +159,7 @@ class Relocation:
             known = self._table.get([position_key(day, person) for person in people])
             self._table.write(
                 [
-                    position_update(day, person, replace(position, path=(), revision=0))
+                    position_update(day, person, replace(position, path=(), moved=True, revision=0))
                     for person, position in people.items()
                     if position_key(day, person) not in known
                 ]
