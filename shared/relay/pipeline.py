@@ -326,7 +326,9 @@ class Pipeline:
 
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
         seconds = min(self._deadline.left_for_work(), 2 * self._pace.call_seconds)
-        source = self._source(step.envelope)
+        # Leave can be ended after its source was taken out: what the source's keys say does not matter then.
+        ended = change.state == "ended"
+        source = Source(vendor=step.envelope.vendor) if ended else self._source(step.envelope)
         order = self._relay.config.order
         recorded = self._relay.leaves.record(change, self._key(step.envelope), source, seconds, order)
         if not recorded.turns and not recorded.busy:

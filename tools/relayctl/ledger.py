@@ -4,17 +4,20 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import click
 
 from relay.config_store import ConfigStore
-from relay.events import iso_ms
+from relay.events import LeaveChange, iso_ms
 from relay.headcount import Headcount
 from relay.leave import Employee, Leaves
 from relay.readings import Readings
 from relay.time_off import runs
+from relay.unprocessed import Envelope, Queues
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
+from relayctl.pushing import ApprovedLeave, approved
 from relayctl.target import Target
 
 COLUMNS = ("site", "place", "day", "people", "calven", "at", "source")
@@ -124,6 +127,53 @@ def show_leave(common: Common, email: str) -> None:
     if shown["lease"]:
         state = "under way" if shown["lease"]["active"] else "broken off"
         click.echo(f"a submission is {state}: its lease ends at {shown['lease']['until']}")
+
+
+@leave.command("end")
+@click.argument("source")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@common_options
+@pass_common
+def end_leave(common: Common, source: str, yes: bool) -> None:
+    """End every approved leave of SOURCE that is not over, for a source that was taken out of relay.yaml.
+
+    Each goes through the Unprocessed queue; Calven is told to give its days back.
+    """
+    target = common.target()
+    found = [each for each in approved(target) if each.source == source]
+    if found and not yes:
+        click.confirm(f"End {_leaves(len(found))}?", abort=True, err=True)
+    envelopes = [(_ending(each), 0.0) for each in found]
+    Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url).retry_later(
+        envelopes
+    )
+    if common.as_json:
+        print_json({"ended": len(found)})
+    else:
+        click.echo(f"{_leaves(len(found))} of {source} on the way to its end: `dlq list` shows what fails")
+
+
+def _leaves(number: int) -> str:
+    return "1 leave" if number == 1 else f"{number} leaves"
+
+
+def _ending(leave: ApprovedLeave) -> Envelope:
+    """The end of a leave, of the version that it has: of equal ones an ending wins."""
+    return Envelope(
+        source=leave.source,
+        vendor="unknown",
+        kind="time_off",
+        received_at=datetime.now(UTC),
+        event=LeaveChange(
+            event_id=uuid4().hex,
+            leave_id=leave.leave_id,
+            state="ended",
+            version=leave.version,
+            email=leave.email,
+            start=leave.start,
+            end=leave.end,
+        ),
+    )
 
 
 def _held(run: dict[str, Any]) -> str:

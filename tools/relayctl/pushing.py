@@ -4,7 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import click
 
@@ -41,9 +41,14 @@ def ask(target: Target, relay: RelayYaml, *, yes: bool) -> None:
         click.echo(line, err=True)
     if not effects or yes:
         return
-    if not sys.stdin.isatty():
+    if not on_a_terminal():
         raise click.ClickException("somebody is inside, so nothing was pushed: --yes pushes it")
     click.confirm("Push it?", abort=True, err=True)
+
+
+def on_a_terminal() -> bool:
+    """Whether there is somebody who can be asked."""
+    return sys.stdin.isatty()
 
 
 def said(effects: Sequence[Effect]) -> Iterator[str]:
@@ -62,20 +67,28 @@ def orphaned(target: Target, old: Config, new: Config) -> Iterator[str]:
     gone = {old.key(name): name for name in old.sources if old.key(name) not in kept}
     if not gone:
         return
-    left: Counter[str] = Counter()
-    for item in approved(target):
-        key = str(item["pk"]["S"]).removeprefix("leave#").partition("#")[0]
-        left[key] += 1
+    left = Counter(leave.source for leave in approved(target))
     for key, name in gone.items():
         if left[key]:
-            yield (
-                f"{name} goes, and {left[key]} of its leaves stay as they are: "
-                f"`relayctl leave end {name}` ends them"
-            )
+            stay = "stays as it is" if left[key] == 1 else "stay as they are"
+            them = "it" if left[key] == 1 else "them"
+            yield f"{name} goes, and {left[key]} of its leaves {stay}: `relayctl leave end {key}` ends {them}"
 
 
-def approved(target: Target) -> Iterator[dict[str, Any]]:
-    """Every leave in the table that is approved and not over, as DynamoDB has it."""
+@dataclass(frozen=True)
+class ApprovedLeave:
+    """A leave in the table that is approved and not over. `source` is its source's key in the ledger."""
+
+    source: str
+    leave_id: str
+    email: str
+    start: str
+    end: str
+    version: str
+
+
+def approved(target: Target) -> Iterator[ApprovedLeave]:
+    """Every leave that is approved and not over. It reads the whole table."""
     today = time.strftime("%Y-%m-%d", time.gmtime())
     pages = (
         target.client("dynamodb")
@@ -92,7 +105,10 @@ def approved(target: Target) -> Iterator[dict[str, Any]]:
         )
     )
     for page in pages:
-        yield from page["Items"]
+        for item in page["Items"]:
+            source, _, leave_id = str(item["pk"]["S"]).removeprefix("leave#").partition("#")
+            said = {name: str(item[name]["S"]) for name in ("email", "start", "end", "version")}
+            yield ApprovedLeave(source, leave_id, **said)
 
 
 def carry_out(target: Target) -> int:
