@@ -12,7 +12,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from relay import vendors
 from relay.config import Door, Place, Sensor, Source
-from relay.config_file import Problem, RelayYaml, did_you_mean, problems, zones
+from relay.config_file import Problem, RelayYaml, did_you_mean, meant_zone, problems, with_outer
 
 KeyPath = tuple[str, ...]
 
@@ -63,7 +63,7 @@ def oddities(relay: RelayYaml) -> list[str]:
             found.append(f"{name!r} has neither doors nor sensors: its events are dead letters")
     fed = {door.place for doors in relay.doors.values() for door in doors.values()}
     fed |= {sensor.place for sensors in relay.sensors.values() for sensor in sensors.values()}
-    around = {outer for place in fed for outer in relay.path(place)}
+    around = with_outer(relay, fed)
     found += [f"no door or sensor leads to {name!r}" for name in relay.places if name not in around]
     return found
 
@@ -116,7 +116,7 @@ def _checked(path: Path, document: CommentedMap, written: Sequence[str]) -> Rela
         for one in error.errors():
             where, what = _problem(one["loc"], one["type"], one["msg"])
             if where[-1:] == ("timezone",):
-                what += did_you_mean(str(one["input"]), zones())
+                what += meant_zone(str(one["input"]))
             found.append((where, what))
     if found:
         numbered = sorted((_line(lines, where), what) for where, what in found)
