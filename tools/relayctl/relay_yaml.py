@@ -1,18 +1,17 @@
 """`relay.yaml` read and checked, every problem with its line."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from relay import vendors
 from relay.config import Door, Place, Sensor, Source
 from relay.config_file import Problem, RelayYaml, did_you_mean, meant_zone, problems, with_outer
+from relayctl.yaml_reader import Entries, Malformed, read
 
 KeyPath = tuple[str, ...]
 
@@ -28,21 +27,19 @@ class InvalidConfig(Exception):
 def load(path: Path) -> RelayYaml:
     """Read and check a configuration; raises `InvalidConfig` with all that is wrong with it."""
     try:
-        content = path.read_text("utf-8")
-        document = YAML().load(content)
+        document, found = read(path.read_text("utf-8"))
     except RecursionError:
         raise InvalidConfig([f"{path}: nested too deeply"]) from None
     except OSError as error:
         raise InvalidConfig([f"{path}: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise InvalidConfig([f"{path}: not UTF-8"]) from None
-    except MarkedYAMLError as error:
-        raise InvalidConfig([f"{path}:{_marked_line(error)}: {_in_words(error)}"]) from None
-    except YAMLError as error:
-        raise InvalidConfig([f"{path}: {_first_line(str(error))}"]) from None
-    if not isinstance(document, CommentedMap):
+    except Malformed as error:
+        where = path if error.line is None else f"{path}:{error.line}"
+        raise InvalidConfig([f"{where}: {_in_words(error.said)}"]) from None
+    if not isinstance(document, Entries):
         raise InvalidConfig([f"{path}:1: the top level must be a mapping with `sources` and `places`"])
-    return _checked(path, document, content.splitlines())
+    return _checked(path, document, found)
 
 
 def mistakes(relay: RelayYaml) -> Iterator[Problem]:
@@ -107,20 +104,18 @@ def _texts(node: Any) -> Iterator[str]:
         yield node
 
 
-def _checked(path: Path, document: CommentedMap, written: Sequence[str]) -> RelayYaml:
-    lines, found = dict(_lines((), document)), list(_key_problems((), document, written))
+def _checked(path: Path, document: Entries, found: list[tuple[int, str]]) -> RelayYaml:
     try:
-        relay = RelayYaml.model_validate({k: v for k, v in _plain(document).items() if v is not None})
-        found += mistakes(relay)
+        relay = RelayYaml.model_validate({key: part for key, part in document.items() if part is not None})
+        found += [(document.line(where), what) for where, what in mistakes(relay)]
     except ValidationError as error:
-        for one in error.errors():
+        for one in error.errors(include_url=False):
             where, what = _problem(one["loc"], one["type"], one["msg"])
             if where[-1:] == ("timezone",):
                 what += meant_zone(str(one["input"]))
-            found.append((where, what))
+            found.append((document.line(where), what))
     if found:
-        numbered = sorted((_line(lines, where), what) for where, what in found)
-        raise InvalidConfig([f"{path}:{line}: {what}" for line, what in numbered])
+        raise InvalidConfig([f"{path}:{line}: {what}" for line, what in sorted(found)])
     return relay
 
 
@@ -145,76 +140,21 @@ def _keys(where: KeyPath) -> Iterator[str]:
     return (field.alias or name for name, field in model.model_fields.items())
 
 
-def _line(lines: dict[KeyPath, int], where: KeyPath) -> int:
-    """The line of a key, or of the innermost thing around it that is there."""
-    while where and where not in lines:
-        where = where[:-1]
-    return lines.get(where, 1)
-
-
-def _lines(where: KeyPath, node: Any) -> Iterator[tuple[KeyPath, int]]:
-    if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            here = (*where, str(key))
-            if key in (node.lc.data or {}):
-                yield here, node.lc.data[key][0] + 1
-            yield from _lines(here, value)
-
-
-def _key_problems(where: KeyPath, node: Any, written: Sequence[str]) -> Iterator[Problem]:
-    """Keys that do not say exactly what they are: a door `012` is not door 10, and `1` is `"1"` again."""
-    if not isinstance(node, CommentedMap):
-        return
-    seen: set[str] = set()
-    for key, value in node.items():
-        here = (*where, str(key))
-        if type(key) not in (str, int):
-            yield here, f"put the key {key} into quotes"
-        elif type(key) is int and (text := _as_written(node, key, written)) != str(key):
-            yield here, f"put the key {text} into quotes: as a number it is {key}"
-        elif str(key) in seen:
-            yield here, f"duplicate key {str(key)!r}"
-        seen.add(str(key))
-        yield from _key_problems(here, value, written)
-
-
-def _as_written(node: CommentedMap, key: int, written: Sequence[str]) -> str:
-    """A number that is a key, as it stands in the file."""
-    line, column = node.lc.data[key][:2]
-    text: str = written[line][column:]
-    return text.partition(":")[0].strip()
-
-
-def _plain(node: Any) -> Any:
-    """Mappings with text for keys, as door ids are texts even where YAML reads a number."""
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    return [_plain(entry) for entry in node] if isinstance(node, list) else node
-
-
-def _marked_line(error: MarkedYAMLError) -> int:
-    mark = error.problem_mark or error.context_mark
-    return mark.line + 1 if mark else 1
-
-
 IN_WORDS = {
-    "mapping values are not allowed here": "a `:` cannot stand here: see the indentation, or quote the text",
-    "expected <block end>": "the indentation does not fit the lines above",
+    "mapping values are not allowed": "a `:` cannot stand here: see the indentation, or quote the text",
+    "did not find expected key": "the indentation does not fit the lines above",
+    "did not find expected '-' indicator": "the indentation does not fit the lines above",
     "found character '\\t'": "a tab: indent with blanks",
     "could not find expected ':'": "a key without its `:`",
-    "expected ',' or": "a bracket that is not closed, or a comma that is missing",
+    "did not find expected ','": "a bracket that is not closed, or a comma that is missing",
     "found unexpected end of stream": "a quote that is not closed",
+    "exceeded maximum nesting depth": "nested too deeply",
 }
 """What the parser says, by how it begins, and what it means to whoever wrote the file."""
 
 
-def _in_words(error: MarkedYAMLError) -> str:
-    said = _first_line(error.problem)
+def _in_words(said: str) -> str:
     for beginning, meaning in IN_WORDS.items():
         if said.startswith(beginning):
             return f"{meaning} ({said})"
     return said
-
-
-def _first_line(text: str | None) -> str:
-    return (text or "not YAML").strip().splitlines()[0]
