@@ -295,3 +295,52 @@ def test_malformed_transaction_is_refused(cloud: tuple[Aws, Resources]) -> None:
     for steps in cases:
         with pytest.raises(aws.dynamodb.exceptions.ClientError):
             aws.dynamodb.transact_write_items(TransactItems=steps)
+
+
+def test_large_queue(cloud: tuple[Aws, Resources]) -> None:
+    """Of hundreds of messages each is delivered once, counted where it is, given back and deleted."""
+    sqs = cloud[0].sqs
+    url = sqs.create_queue(QueueName="large", Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+
+    def count() -> list[int]:
+        kinds = ("", "NotVisible", "Delayed")
+        names: Any = [f"ApproximateNumberOfMessages{kind}" for kind in kinds]
+        found: Any = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        return [int(found[name]) for name in names]
+
+    def receive() -> list[Any]:
+        messages: list[Any] = []
+        while some := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            messages += some
+        return messages
+
+    for start in range(0, 300, 10):
+        bodies = [str(number) for number in range(start, start + 10)]
+        sqs.send_message_batch(
+            QueueUrl=url, Entries=[{"Id": body, "MessageBody": body, "DelaySeconds": 0} for body in bodies]
+        )
+    sqs.send_message(QueueUrl=url, MessageBody="later", DelaySeconds=60)
+    assert count() == [300, 0, 1]
+    first = receive()
+    assert [message["Body"] for message in first] == [str(number) for number in range(300)]
+    assert count() == [0, 300, 1]
+    for message in first[100:]:
+        receipt = message["ReceiptHandle"]
+        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=0)
+    assert count() == [200, 100, 1]
+    assert [message["MessageId"] for message in receive()] == [one["MessageId"] for one in first[100:]]
+    for message in first:
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    assert count() == [0, 0, 1]
+    with pytest.raises(sqs.exceptions.ReceiptHandleIsInvalid):
+        sqs.delete_message(QueueUrl=url, ReceiptHandle="nothing")
+
+
+def test_old_messages_go(cloud: tuple[Aws, Resources]) -> None:
+    """What is older than its queue keeps messages is not delivered."""
+    sqs = cloud[0].sqs
+    url = sqs.create_queue(QueueName="short", Attributes={"MessageRetentionPeriod": "60"})["QueueUrl"]
+    sqs.send_message(QueueUrl=url, MessageBody="young")
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"MessageRetentionPeriod": "0"})
+    assert "Messages" not in sqs.receive_message(QueueUrl=url)
+    sqs.delete_queue(QueueUrl=url)

@@ -7,7 +7,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from starlette.types import Receive, Scope, Send
 
-from localrun import moto_transactions
+from localrun import moto_queues, moto_transactions
 
 
 class Moto:
@@ -18,6 +18,7 @@ class Moto:
     """
 
     def __init__(self) -> None:
+        moto_queues.install()
         moto_transactions.install()
         self._app = DomainDispatcherApplication(create_backend_app)
 
