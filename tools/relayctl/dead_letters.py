@@ -2,33 +2,52 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from relay.unprocessed import Envelope, Queues
-from relayctl.target import Target
+from relayctl import stopping
+from relayctl.target import Target, is_local
 
 HIDE_SECONDS = 300
 EMPTY_RECEIVES = 3
 """SQS asks only some of its hosts at a time: so many empty answers in a row mean that it is empty."""
+LONGER_SECONDS = 1
+"""So long SQS waits, and asks all of its hosts, after an empty answer of a queue that is not empty."""
 BATCH = 10
+MOST_AT_ONCE = 4
+MANY = 100
+"""Each so many letters are worth another call at the same time."""
+MOST_FAILURES = 3
+"""After so many calls that failed, the rest of the letters is not given back, but appears by itself."""
 
 Done = Callable[[int], object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as SQS has delivered it. `sent_at` (Unix seconds) is when it came into the queue."""
+    """A dead letter as SQS has delivered it: no more than its text, as there may be many."""
 
     message_id: str
-    receipt: str
-    sent_at: float
-    body: str
-    envelope: dict[str, Any] = field(compare=False)
+    receipt: str = field(compare=False)
+    body: str = field(compare=False)
+
+    @property
+    def envelope(self) -> dict[str, Any]:
+        """The envelope; a message that is none is shown as the text that it is."""
+        try:
+            envelope = json.loads(self.body)
+        except ValueError:
+            envelope = None
+        if isinstance(envelope, dict):
+            return envelope
+        return {"id": self.message_id, "reason": "unreadable", "detail": self.body[:1000]}
 
     @property
     def id(self) -> str:
@@ -70,29 +89,50 @@ class Reading:
     hidden: int
 
 
-def read(target: Target, selection: Selection | None = None, done: Done = lambda _: None) -> Reading:
+def read(
+    target: Target,
+    selection: Selection | None = None,
+    done: Done = lambda _: None,
+    fields: Collection[str] | None = None,
+) -> Reading:
     """Every envelope in the queue that is meant; each message is given back at once, however this ends.
 
-    What somebody else is reading just now cannot be seen: `hidden` says how many those are, about.
+    What somebody else is reading just now cannot be seen: `hidden` says how many those are, about. Of each
+    envelope only the `fields` that are named are kept.
     """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
-    shown, hidden = _numbers(queue, url)
-    found: list[Letter] = []
-    try:
-        for some in _received(queue, url):
-            found += some
-            done(len(some))
-    finally:
-        _give_back(queue, url, found)
-    meant = [letter.envelope for letter in found if wanted.takes(letter.envelope, present)]
-    missing = max(hidden, shown - len(found), 0)
-    return Reading(sorted(meant, key=lambda envelope: str(envelope.get("received_at"))), missing)
+    there = sum(_numbers(queue, url))
+    receipts: dict[str, str] = {}
+    meant: list[dict[str, Any]] = []
+    with stopping.in_order() as stop:
+        try:
+            for some in _received(queue, url):
+                new = [letter for letter in some if letter.message_id not in receipts]
+                receipts.update((letter.message_id, letter.receipt) for letter in some)
+                envelopes = [envelope for letter in new if wanted.takes(envelope := letter.envelope, present)]
+                meant += [_only(envelope, fields) for envelope in envelopes]
+                done(len(new))
+                if stop.asked:
+                    break
+        finally:
+            _give_back(queue, url, receipts.values())
+    meant.sort(key=lambda envelope: str(envelope.get("received_at")))
+    return Reading(meant, max(there - len(receipts), 0))
 
 
-def peek(target: Target, selection: Selection | None = None) -> list[dict[str, Any]]:
+def _only(envelope: dict[str, Any], fields: Collection[str] | None) -> dict[str, Any]:
+    """The fields that are named, and the time of the receipt, by which letters are sorted."""
+    if fields is None:
+        return envelope
+    return {name: envelope[name] for name in (*fields, "received_at") if name in envelope}
+
+
+def peek(
+    target: Target, selection: Selection | None = None, fields: Collection[str] | None = None
+) -> list[dict[str, Any]]:
     """Every envelope in the queue that is meant and can be seen, the oldest first."""
-    return read(target, selection).letters
+    return read(target, selection, fields=fields).letters
 
 
 @dataclass(frozen=True)
@@ -123,7 +163,8 @@ def redrive(target: Target, selection: Selection, done: Done, *, rate: float | N
 
 def came_back(target: Target, sent: Sequence[str]) -> list[dict[str, Any]]:
     """Of the letters that were redriven those that are dead letters again."""
-    return [letter for letter in peek(target) if letter.get("id") in set(sent)]
+    ids = set(sent)
+    return [letter for letter in peek(target, fields=("id", "reason")) if letter.get("id") in ids]
 
 
 def are_waiting(target: Target) -> int:
@@ -139,9 +180,9 @@ def are_waiting(target: Target) -> int:
     return sum(int(answer["Attributes"][name]) for name in names)
 
 
-def purge(target: Target, selection: Selection, done: Done) -> int:
-    """Delete the letters that are meant, for good; how many there were."""
-    return len(_each(target, selection, lambda _: None, done, None).sent)
+def purge(target: Target, selection: Selection, done: Done) -> Redriven:
+    """Delete the letters that are meant, for good."""
+    return _each(target, selection, lambda _: None, done, bodies=False)
 
 
 def _each(
@@ -149,38 +190,51 @@ def _each(
     selection: Selection,
     act: Callable[[Sequence[Letter]], None],
     done: Done,
-    rate: float | None,
+    rate: float | None = None,
+    *,
+    bodies: bool = True,
 ) -> Redriven:
     """Act upon the letters that are meant, and delete them; whatever is not is given back at once.
 
     All are received first: what is received while others are slowly dealt with would come round again.
+    Without `bodies`, `act` gets letters without text.
     """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     present = now()
-    _, hidden = _numbers(queue, url)
-    held: list[Letter] = []
+    there = sum(_numbers(queue, url))
+    held: dict[str, Letter] = {}
+    others: dict[str, str] = {}
     sent: list[str] = []
-    try:
-        for some in _received(queue, url):
-            held += some
-        hidden_at = time.monotonic()
-        others = [letter for letter in held if not selection.takes(letter.envelope, present)]
-        _give_back(queue, url, others)
-        held = [letter for letter in held if letter not in others]
-        for few in list(_chunks(held, rate)):
-            began = time.monotonic()
-            if began - hidden_at > HIDE_SECONDS / 3:
-                _hide(queue, url, held)
-                hidden_at = began
-            act(few)
-            _delete(queue, url, few)
-            held = [letter for letter in held if letter not in few]
-            sent += [letter.id for letter in few]
-            done(len(few))
-            time.sleep(max(len(few) / rate - (time.monotonic() - began), 0) if rate else 0)
-    finally:
-        _give_back(queue, url, held)
-    return Redriven(sent, len(held) + hidden)
+    with stopping.in_order() as stop:
+        try:
+            for some in _received(queue, url):
+                for letter in some:
+                    if selection.takes(letter.envelope, present):
+                        held[letter.message_id] = letter if bodies else replace(letter, body="")
+                    else:
+                        others[letter.message_id] = letter.receipt
+                if stop.asked:
+                    break
+            hidden_at = time.monotonic()
+            missing = max(there - len(held) - len(others), 0)
+            _give_back(queue, url, [others.pop(message_id) for message_id in list(others)])
+            for few in _chunks(list(held.values()), rate):
+                if stop.asked:
+                    break
+                began = time.monotonic()
+                if began - hidden_at > HIDE_SECONDS / 3:
+                    _hide(queue, url, [letter.receipt for letter in held.values()])
+                    hidden_at = began
+                act(few)
+                _delete(queue, url, few)
+                for letter in few:
+                    del held[letter.message_id]
+                sent += [letter.id for letter in few]
+                done(len(few))
+                stop.sleep(len(few) / rate - (time.monotonic() - began) if rate else 0)
+        finally:
+            _give_back(queue, url, [*others.values(), *(letter.receipt for letter in held.values())])
+    return Redriven(sent, len(held) + missing)
 
 
 def _numbers(queue: Any, url: str) -> tuple[int, int]:
@@ -199,36 +253,54 @@ def about(target: Target) -> int:
 
 
 def _received(queue: Any, url: str) -> Iterator[list[Letter]]:
-    empty, seen = 0, set()
-    while empty < EMPTY_RECEIVES:
-        answer = queue.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=BATCH,
-            VisibilityTimeout=HIDE_SECONDS,
-            MessageSystemAttributeNames=["SentTimestamp"],
-        )
-        new = [m for m in answer.get("Messages", []) if m["MessageId"] not in seen]
-        empty = 0 if new else empty + 1
-        seen |= {message["MessageId"] for message in new}
-        yield [_letter(message) for message in new]
+    """All letters that can be seen, some at a time, and the more at a time the more there are.
+
+    One whose time ran out meanwhile comes again, with the receipt that counts from then on.
+    """
+    empty, wait_seconds = 0, 0
+    seen: set[str] = set()
+    with ThreadPoolExecutor(MOST_AT_ONCE) as threads:
+        while empty < EMPTY_RECEIVES:
+            calls = [
+                threads.submit(_receive, queue, url, wait_seconds)
+                for _ in range(1 if empty else _at_once(len(seen)))
+            ]
+            wait(calls)
+            letters = [letter for call in calls if call.exception() is None for letter in call.result()]
+            known = len(seen)
+            seen.update(letter.message_id for letter in letters)
+            yield letters
+            for call in calls:
+                call.result()
+            empty = 0 if len(seen) > known else empty + 1
+            wait_seconds = _longer(queue, url) if empty else 0
 
 
-def _letter(message: dict[str, Any]) -> Letter:
-    sent_at = int(message["Attributes"]["SentTimestamp"]) / 1000
-    return Letter(
-        message["MessageId"], message["ReceiptHandle"], sent_at, message["Body"], _envelope(message)
+def _receive(queue: Any, url: str, wait_seconds: int) -> list[Letter]:
+    answer = queue.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=BATCH,
+        VisibilityTimeout=HIDE_SECONDS,
+        WaitTimeSeconds=wait_seconds,
     )
+    return [
+        Letter(message["MessageId"], message["ReceiptHandle"], message["Body"])
+        for message in answer.get("Messages", [])
+    ]
 
 
-def _envelope(message: dict[str, Any]) -> dict[str, Any]:
-    """The envelope; a message that is none is shown as the text that it is."""
-    try:
-        envelope = json.loads(message["Body"])
-    except ValueError:
-        envelope = None
-    if isinstance(envelope, dict):
-        return envelope
-    return {"id": message["MessageId"], "reason": "unreadable", "detail": message["Body"][:1000]}
+def _longer(queue: Any, url: str) -> int:
+    """How long to wait for an answer after an empty one: only where letters are said to be left.
+
+    The local SQS says so of all of them at once, and a call that waits there holds up all others.
+    """
+    shown, _ = _numbers(queue, url)
+    return LONGER_SECONDS if shown and not is_local(queue.meta.endpoint_url) else 0
+
+
+def _at_once(number: int) -> int:
+    """How many calls at the same time so many letters are worth."""
+    return min(1 + number // MANY, MOST_AT_ONCE)
 
 
 def _again(letter: Letter) -> Envelope | None:
@@ -249,21 +321,34 @@ def _delete(queue: Any, url: str, letters: Sequence[Letter]) -> None:
     queue.delete_message_batch(QueueUrl=url, Entries=entries)
 
 
-def _give_back(queue: Any, url: str, letters: Sequence[Letter]) -> None:
-    _change_visibility(queue, url, letters, 0)
+def _give_back(queue: Any, url: str, receipts: Iterable[str]) -> None:
+    _change_visibility(queue, url, list(receipts), 0)
 
 
-def _hide(queue: Any, url: str, letters: Sequence[Letter]) -> None:
-    _change_visibility(queue, url, letters, HIDE_SECONDS)
+def _hide(queue: Any, url: str, receipts: Iterable[str]) -> None:
+    _change_visibility(queue, url, list(receipts), HIDE_SECONDS)
 
 
-def _change_visibility(queue: Any, url: str, letters: Sequence[Letter], seconds: int) -> None:
-    for some in _chunks(letters, None):
+def _change_visibility(queue: Any, url: str, receipts: Sequence[str], seconds: int) -> None:
+    """Show letters from so many seconds on. What fails for some is raised after the others' turn."""
+    failures: list[Exception] = []
+
+    def change(start: int) -> None:
+        if len(failures) >= MOST_FAILURES:
+            return
         entries = [
-            {"Id": str(i), "ReceiptHandle": letter.receipt, "VisibilityTimeout": seconds}
-            for i, letter in enumerate(some)
+            {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+            for i, receipt in enumerate(receipts[start : start + BATCH])
         ]
-        queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+        try:
+            queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+        except (BotoCoreError, ClientError) as error:
+            failures.append(error)
+
+    with ThreadPoolExecutor(_at_once(len(receipts))) as threads:
+        wait([threads.submit(change, start) for start in range(0, len(receipts), BATCH)])
+    if failures:
+        raise failures[0]
 
 
 def age_seconds(envelope: dict[str, Any], now: datetime) -> float | None:

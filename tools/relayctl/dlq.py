@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ from relay.config_file import did_you_mean
 from relayctl import dead_letters
 from relayctl.dead_letters import Reading, Selection
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json, print_table, printable
+from relayctl.output import print_json, print_json_array, print_table, printable
 from relayctl.target import Target
 
 REASONS = (
@@ -42,6 +42,7 @@ REASONS = (
 T = TypeVar("T")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHOWN = 50
+COLUMNS = ("id", "reason", "source", "kind", "age", "detail")
 
 
 class _Age(click.ParamType[float]):
@@ -109,35 +110,40 @@ def dlq() -> None:
 @pass_common
 def list_letters(common: Common, selection: Selection) -> None:
     """List the dead letters, by reason and source. Reading gives every message back at once."""
-    reading = _read(common, selection)
+    reading = _read(common, selection, None if common.as_json else COLUMNS)
     envelopes = reading.letters
     if common.as_json:
-        print_json(envelopes)
+        print_json_array(envelopes)
         _complete(reading)
         return
     now = dead_letters.now()
     if envelopes:
         _print_summary(envelopes, now)
-        columns = ("id", "reason", "source", "kind", "age", "detail")
-        print_table(columns, [_row(envelope, columns, now) for envelope in envelopes[:SHOWN]])
+        print_table(COLUMNS, [_row(envelope, COLUMNS, now) for envelope in envelopes[:SHOWN]])
     if len(envelopes) > SHOWN:
         click.echo(f"and {len(envelopes) - SHOWN} more: --json and `dlq export` have them all")
     click.echo(_letters(len(envelopes)))
     _complete(reading)
 
 
-def _read(common: Common, selection: Selection) -> Reading:
-    """The letters, with a bar on standard error where that is a terminal."""
+def _read(common: Common, selection: Selection, fields: Collection[str] | None = None) -> Reading:
+    """The letters, or these fields of them, with a bar on standard error where that is a terminal."""
     target = common.target()
-    return _with_progress(common, target, "reading", lambda done: dead_letters.read(target, selection, done))
+    return _with_progress(
+        common, target, "reading", lambda done: dead_letters.read(target, selection, done, fields)
+    )
 
 
 def _complete(reading: Reading) -> None:
     """Exit code 1 where some letters could not be seen."""
     if reading.hidden:
-        message = f"about {reading.hidden} more are hidden: somebody is reading them just now; try again"
-        click.echo(message, err=True)
+        _say_hidden(reading.hidden)
         raise SystemExit(1)
+
+
+def _say_hidden(number: int) -> None:
+    message = f"about {number} more are hidden: somebody is reading them just now; try again"
+    click.echo(message, err=True)
 
 
 def _print_summary(envelopes: Sequence[dict[str, Any]], now: datetime) -> None:
@@ -212,7 +218,7 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
     """
     target = common.target()
     if dry_run:
-        reading = _read(common, selection)
+        reading = _read(common, selection, ())
         number = len(reading.letters)
         if common.as_json:
             print_json({"redriven": 0, "meant": number})
@@ -258,23 +264,30 @@ def _until_tried(target: Target, seconds: float) -> int:
 @common_options
 @pass_common
 def purge(common: Common, yes: bool, selection: Selection) -> None:
-    """Delete dead letters for good, after a confirmation."""
+    """Delete dead letters for good, after a confirmation. Exit code 1 where some could not be seen."""
     target = common.target()
     if not yes:
-        number = len(dead_letters.peek(target, selection))
+        number = len(_read(common, selection, ()).letters)
         click.confirm(f"Delete {_letters(number)} for good?", abort=True, err=True)
-    number = _with_progress(
+    purged = _with_progress(
         common, target, "deleting", lambda done: dead_letters.purge(target, selection, done)
     )
+    number = len(purged.sent)
     if common.as_json:
         print_json({"purged": number})
     else:
         click.echo(f"{_letters(number)} deleted")
+    if purged.left:
+        _say_hidden(purged.left)
+        raise SystemExit(1)
 
 
 def _with_progress(common: Common, target: Target, what: str, act: Callable[[dead_letters.Done], T]) -> T:
-    """Do something to the letters with a bar on standard error, where that is a terminal."""
-    if common.as_json or not sys.stderr.isatty():
+    """Do something to the letters with a bar on standard error, where that is a terminal.
+
+    A terminal that gets JSON on standard output gets no bar between it.
+    """
+    if not sys.stderr.isatty() or (common.as_json and sys.stdout.isatty()):
         return act(lambda _: None)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=dead_letters.about(target))

@@ -111,9 +111,13 @@ def _oldest_seconds(target: Target) -> float | None:
 
 
 def _dead(target: Target) -> Iterator[Finding]:
-    letters = dead_letters.peek(target)
-    counts = Counter(str(letter.get("reason", "")) for letter in letters)
-    if not counts:
+    reading = dead_letters.read(target, fields=("reason",))
+    counts = Counter(str(letter.get("reason", "")) for letter in reading.letters)
+    if reading.hidden:
+        detail = f"about {reading.hidden} are hidden"
+        todo = "somebody is reading them just now: try again"
+        yield Finding(check="dead letters", ok=False, detail=detail, next=todo)
+    elif not counts:
         yield Finding(check="dead letters", ok=True, detail="none")
     for reason, number in counts.most_common():
         detail = f"{number} {reason}"

@@ -37,11 +37,17 @@ class _Commands(click.Group):
 
 @contextmanager
 def _stopping_in_order() -> Iterator[None]:
-    """Let a command that is told to stop, or whose terminal closes, give back what it holds."""
+    """Let a command that is told to stop, or whose terminal closes, give back what it holds.
+
+    What is ignored stays ignored, as after `nohup`.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _stop)
     try:
         yield
     finally:

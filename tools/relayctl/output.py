@@ -2,8 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import indent
 from typing import Any
 
 import click
@@ -15,6 +16,15 @@ from rich.table import Table
 def print_json(value: Any) -> None:
     """One JSON value on standard output."""
     click.echo(json.dumps(value, indent=2))
+
+
+def print_json_array(values: Iterable[Any]) -> None:
+    """The same for an array that may be long, of which only one value at a time is made into text."""
+    before = "["
+    for value in values:
+        click.echo(f"{before}\n{indent(json.dumps(value, indent=2), '  ')}", nl=False)
+        before = ","
+    click.echo("[]" if before == "[" else "\n]")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

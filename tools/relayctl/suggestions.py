@@ -31,7 +31,8 @@ class Unmapped:
 def unmapped(target: Target) -> list[Unmapped]:
     """What is unmapped, by section and source, the most frequent first."""
     found: dict[tuple[Section, str, str], list[str]] = {}
-    for letter in dead_letters.peek(target, Selection(reasons=frozenset({"unmapped_door"}))):
+    unmapped_doors = Selection(reasons=frozenset({"unmapped_door"}))
+    for letter in dead_letters.peek(target, unmapped_doors, ("source", "event")):
         event = letter.get("event")
         section, field = FORMS.get(event.get("form", ""), ("doors", "")) if event else ("doors", "")
         if event and field:
