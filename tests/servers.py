@@ -2,10 +2,12 @@
 
 import socketserver
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 import httpx
@@ -77,5 +79,55 @@ def wire(script: Callable[[], Iterable[bytes | float]]) -> Iterator[str]:
             yield "http://{}:{}".format(*server.server_address)
         finally:
             over.set()
+            server.shutdown()
+            thread.join()
+
+
+class Proxy:
+    """What a proxy was asked for, such as `GET http://example.com/x` or `CONNECT example.com:443`.
+
+    `behind` has the URLs of the servers that answer for the hosts of the world.
+    """
+
+    def __init__(self, url: str, behind: Mapping[str, str]) -> None:
+        self.url = url
+        self.behind = behind
+        self.asked: list[str] = []
+
+
+@contextmanager
+def proxy(behind: Mapping[str, str] | None = None) -> Iterator[Proxy]:
+    """A forward proxy for plain HTTP. It answers 502 for tunnels, and where nobody stands behind a host."""
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            noted.asked.append(f"{self.command} {self.path}")
+            url = urlsplit(self.path)
+            server = noted.behind.get(url.hostname or "")
+            content = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if server is None:
+                self.send_error(502)
+                return
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            answer = httpx.request(
+                self.command, f"{server}{url.path}", headers=headers, content=content, trust_env=False
+            )
+            self.send_response(answer.status_code)
+            self.send_header("content-type", answer.headers.get("content-type", ""))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        do_POST = do_CONNECT = do_GET  # noqa: N815 - http.server's own names
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forward) as server:
+        noted = Proxy("http://{}:{}".format(*server.server_address), behind or {})
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield noted
+        finally:
             server.shutdown()
             thread.join()

@@ -10,11 +10,13 @@ from relay.deadline import Deadline
 from relay.http import Http
 from relay.secrets import Secrets
 from relayctl.checks import Finding, report
+from relayctl.network import EnvironmentTransport, UnusableProxy, is_local
 from relayctl.options import Common, common_options, pass_common
 from relayctl.target import Target
 
 SECONDS = 15.0
 RETRY = "see that Calven is up and that the network lets you reach it; events wait meanwhile"
+MEND_PROXY = "mend http_proxy, https_proxy or all_proxy, or name the host in no_proxy"
 NEXT = {
     400: "compare the key and the secret's `auth`, with Calven's console: relayctl secrets put calven",
     401: "compare key, secret and region with Calven's console, and the clock: relayctl secrets put calven",
@@ -44,7 +46,11 @@ def check(target: Target) -> Iterator[Finding]:
         todo = "deploy this version's template"
         yield _problem("the stack has no parameter CalvenBaseUrl", todo)
         return
-    http = Http()
+    try:
+        http = _http(target, url)
+    except UnusableProxy as error:
+        yield _problem(error.message, MEND_PROXY)
+        return
     try:
         secrets = Secrets(target.client("secretsmanager"), target.stack)
         Calven(url, secrets, http).authenticate(Deadline(time.time() + SECONDS))
@@ -56,6 +62,15 @@ def check(target: Target) -> Iterator[Finding]:
         yield _problem(f"{url}: {error}", RETRY)
     finally:
         http.close()
+
+
+def _http(target: Target, url: str) -> Http:
+    """The relay's client; from here a proxy may stand before Calven, but for the local relay none does.
+
+    Raises `UnusableProxy`.
+    """
+    direct = target.endpoint is not None or is_local(url)
+    return Http(None if direct else EnvironmentTransport(url, SECONDS))
 
 
 def _problem(detail: str, todo: str) -> Finding:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.errors import TableUnavailable
+from relayctl.network import AWS_ERRORS
 from relayctl.output import print_json, printable
 
 
@@ -29,7 +29,7 @@ def guarded(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
     """What a check found; where AWS or the relay does not answer, that."""
     try:
         return list(check())
-    except (BotoCoreError, ClientError, TableUnavailable) as error:
+    except (*AWS_ERRORS, TableUnavailable) as error:
         said = json.dumps(str(error))[1:-1]
         todo = "see that AWS answers, and that your credentials may read the stack"
         return [Finding(check=name, ok=False, detail=said, next=todo)]

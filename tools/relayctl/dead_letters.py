@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import ValidationError
 
 from relay.unprocessed import Envelope, Queues
 from relayctl import stopping
-from relayctl.target import Target, is_local
+from relayctl.network import AWS_ERRORS, is_local
+from relayctl.target import Target
 
 HIDE_SECONDS = 300
 EMPTY_RECEIVES = 3
@@ -342,7 +342,7 @@ def _change_visibility(queue: Any, url: str, receipts: Sequence[str], seconds: i
         ]
         try:
             queue.change_message_visibility_batch(QueueUrl=url, Entries=entries)
-        except (BotoCoreError, ClientError) as error:
+        except AWS_ERRORS as error:
             failures.append(error)
 
     with ThreadPoolExecutor(_at_once(len(receipts))) as threads:

@@ -13,10 +13,11 @@ from relay import vendors
 from relay.config_store import POINTER, ConfigStore
 from relay.config_versions import UnknownVersion, pull
 from relay.vendor_memory import VendorMemory
-from relayctl import calven, dead_letters, relay_yaml, secret_store, token_checks
+from relayctl import calven, dead_letters, network, relay_yaml, secret_store, token_checks
 from relayctl.checks import Finding, guarded, report
+from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
-from relayctl.target import Target, is_local
+from relayctl.target import Target
 
 WAITING = (
     "ApproximateNumberOfMessages",
@@ -129,7 +130,11 @@ def _front_door(target: Target) -> Iterator[Finding]:
     for family in ("access-control", "hris"):
         url, name = f"{target.api_url.rstrip('/')}/webhooks/{family}/{NOBODY}", f"front door {family}"
         try:
-            answer = httpx.post(url, content=b"{}", timeout=20, trust_env=not is_local(url))
+            with network.client(url, 20) as http:
+                answer = http.post(url, content=b"{}")
+        except UnusableProxy as error:
+            yield Finding(check=name, ok=False, detail=error.message, next=calven.MEND_PROXY)
+            continue
         except httpx.HTTPError as error:
             todo = "see that the API is deployed and that the network lets you reach it"
             yield Finding(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.errors import TableUnavailable, TooLarge
 from relay.vendor_memory import VendorMemory
@@ -17,6 +16,7 @@ from relayctl.configure import config
 from relayctl.dlq import dlq
 from relayctl.doctor import doctor
 from relayctl.ledger import leave, occupancy
+from relayctl.network import AWS_ERRORS
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.secrets import secrets
@@ -31,7 +31,7 @@ class _Commands(click.Group):
         try:
             with _stopping_in_order():
                 return super().invoke(context)
-        except (BotoCoreError, ClientError, TableUnavailable, TooLarge) as error:
+        except (*AWS_ERRORS, TableUnavailable, TooLarge) as error:
             raise click.ClickException(str(error)) from None
 
 

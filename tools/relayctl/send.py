@@ -12,8 +12,8 @@ import httpx
 
 from relay.config_store import ConfigStore
 from relay.vendors.base import Family, Vendor
-from relayctl import samples
-from relayctl.target import Target, is_local
+from relayctl import network, samples
+from relayctl.target import Target
 
 TIMEOUT_SECONDS = 35
 
@@ -82,15 +82,9 @@ def _webhook_url(base: str, route: str) -> str:
 def _post(url: str, content: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> httpx.Response:
     headers = {"content-type": "application/json", **headers}
     try:
-        return httpx.post(
-            url,
-            content=content,
-            headers=headers,
-            params=query or None,
-            timeout=TIMEOUT_SECONDS,
-            trust_env=not is_local(url),
-        )
-    except httpx.HTTPError as error:
+        with network.client(url, TIMEOUT_SECONDS) as http:
+            return http.post(url, content=content, headers=headers, params=query or None)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise click.ClickException(f"no answer from {url}: {type(error).__name__}") from None
 
 

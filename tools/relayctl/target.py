@@ -1,18 +1,18 @@
 """Which relay a command speaks to: a running `make run`, or a deployed stack."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import click
 import httpx
 from botocore.config import Config as ClientConfig
-from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.dynamo import Table
+from relayctl import network
+from relayctl.network import AWS_ERRORS, is_local
 
 OUTPUTS = {
     "table": "TableName",
@@ -20,6 +20,10 @@ OUTPUTS = {
     "dead_letter_queue_url": "DeadLetterQueueUrl",
     "api_url": "ApiUrl",
 }
+
+
+DIRECT = ClientConfig(proxies={})
+"""No proxies: without them boto3 takes the environment's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +47,25 @@ class Target:
         """A boto3 client for the target; the local one takes no real credentials."""
         key = "local" if self.endpoint else None
         session = boto3.session.Session(key, key, region_name=self.region)
-        proxies: dict[str, str] | None = {} if self.endpoint else None
-        config = ClientConfig(
-            connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3}, proxies=proxies
-        )
-        return session.client(service, endpoint_url=self.endpoint, config=config)
+        config = ClientConfig(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3})
+
+        def make(more: ClientConfig) -> Any:
+            return session.client(service, endpoint_url=self.endpoint, config=config.merge(more))
+
+        return make(DIRECT) if self.endpoint else _direct_if_local(make)
 
     def ledger(self) -> Table:
         """The relay's table, as the relay itself reads it."""
         return Table(self.client("dynamodb"), self.table)
 
 
-def is_local(url: str) -> bool:
-    """Whether a URL is on this machine: no proxy stands before that, and one may stand before all others."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+def _direct_if_local(make: Callable[[ClientConfig], Any]) -> Any:
+    """A boto3 client that asks AWS by the environment's proxies, and an emulator on this machine without."""
+    client = make(ClientConfig())
+    if not is_local(client.meta.endpoint_url):
+        return client
+    client.close()
+    return make(DIRECT)
 
 
 def local_url() -> str:
@@ -71,9 +80,10 @@ def local(url: str | None = None) -> Target:
     """
     for base in dict.fromkeys(((url or local_url()).partition("/webhooks/")[0].rstrip("/"), local_url())):
         try:
-            answer = httpx.get(f"{base}/_local", timeout=5, trust_env=False)
+            with network.client(base, 5) as http:
+                answer = http.get(f"{base}/_local")
             return _local(base, answer.raise_for_status().json())
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
             continue
     hint = "start one with `make run`, with the same PORT"
     raise click.ClickException(f"no local relay answers at {local_url()}: {hint}")
@@ -108,9 +118,11 @@ def deployed(stack: str) -> Target:
     """
     region = os.environ.get("AWS_REGION") or None
     try:
-        client = boto3.client("cloudformation", region_name=region)
+        client = _direct_if_local(
+            lambda config: boto3.client("cloudformation", region_name=region, config=config)
+        )
         found = client.describe_stacks(StackName=stack)["Stacks"][0]
-    except (BotoCoreError, ClientError) as error:
+    except AWS_ERRORS as error:
         raise click.ClickException(f"cannot read the stack {stack!r}: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in found.get("Parameters", [])}

@@ -1,0 +1,60 @@
+"""The command's own connections: by the environment's proxies, but never to what is on this machine."""
+
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlsplit
+
+import click
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+AWS_ERRORS = (BotoCoreError, ClientError, ResponseParserError)
+"""What a call to AWS may raise; the last where something else answers, such as a proxy."""
+
+
+class UnusableProxy(click.ClickException):
+    """The environment names a proxy that cannot be used."""
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is on this machine: no proxy stands before that, and one may stand before all others."""
+    with suppress(ValueError):
+        host = (urlsplit(url).hostname or "").rstrip(".")
+        return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
+    return False
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is a loopback address, however written; raises `ValueError` if it is no address."""
+    address = ip_address(host)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified
+
+
+def client(url: str, seconds: float) -> httpx.Client:
+    """A client for a URL: `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` count unless it is local.
+
+    Raises `UnusableProxy`.
+    """
+    try:
+        return httpx.Client(timeout=seconds, trust_env=not is_local(url))
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise UnusableProxy(f"the proxy that the environment names cannot be used: {error}") from None
+
+
+class EnvironmentTransport(httpx.BaseTransport):
+    """Such a client as the transport of a client that reads no environment, as the relay's own does not."""
+
+    def __init__(self, url: str, seconds: float) -> None:
+        self._client = client(url, seconds)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; each step of it gets the seconds."""
+        request.extensions["timeout"] = self._client.timeout.as_dict()
+        return self._client.send(request, stream=True)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
