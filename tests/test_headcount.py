@@ -294,12 +294,21 @@ def test_together_in_any_order(some: list[Badge], size: int, apart: int) -> None
 
 def test_early_badge_again(ledger: Counts) -> None:
     """A badge of a fast clock is known again after the person has moved on, from the ledger too."""
-    fast = replace(badge("e1", "ann", "in", "l1"), early=True)
+    fast = replace(badge("e1", "ann", "in", "l1"), own=NOON_MS + 3600_000)
     ledger.badge(fast)
     ledger.badge(badge("e2", "ann", "out", "hq", NOON_MS + 1))
     again = ledger.badge(replace(fast, at=NOON_MS + 2))
     assert (again.facts, again.reason) == ((), "duplicate")
     assert ledger.people() == {}
+
+
+def test_early_badge_again_the_next_day(ledger: Counts) -> None:
+    """What came ahead of the day's end is no badge of the next day when it comes again."""
+    fast = replace(badge("e1", "ann", "in", "l1", TODAY.end - 1000), own=TODAY.end + 60_000)
+    ledger.badge(fast)
+    again = replace(fast, at=fast.own)
+    [settled] = settle(ledger.headcount(), [again], Deadline(ledger.clock() + 20, ledger.clock))
+    assert settled == Settled((), "duplicate")
 
 
 def test_contended(ledger: Counts) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from relay.config import Door
 from relay.events import EARLIEST, LATEST, BadgeEvent, Direction
 from relay.occupancy import (
-    MAX_EARLY,
     Badge,
     Changes,
     Count,
@@ -46,6 +45,7 @@ class Memory:
         self.day, self.closed, self.since = day, closed, frozenset(since)
         self.positions: dict[str, Position] = {}
         self.counts: dict[str, Count] = {}
+        self.early: set[str] = set()
         self.told: list[Fact] = []
 
     def badge(self, badge: Badge, *, tell: bool = True) -> Settled:
@@ -58,8 +58,9 @@ class Memory:
         positions = {one.person: self.positions.get(one.person, Position()) for one in some}
         paths = (*(CONFIG.path(one.place) for one in some), *(p.path for p in positions.values()))
         counts = {place: self.counts.get(place, Count()) for path in paths for place in path}
-        ledger = Ledger(self.day, positions, counts, self.closed, self.since)
+        ledger = Ledger(self.day, positions, counts, self.closed, self.since, frozenset(self.early))
         changes = settle(some, ledger, CONFIG, apart)
+        self.early |= {one.id for one in some if one.early}
         self.positions |= changes.positions
         self.counts |= changes.counts
         if tell:
@@ -270,12 +271,6 @@ def test_early_badge_that_came_too_late() -> None:
     [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settled
     assert settled == Settled((), "duplicate")
     assert memory.people() == {}
-
-
-def test_early_badges_are_bounded() -> None:
-    """Of a clock that is always fast the latest badges are known, so that nobody's item grows for ever."""
-    memory = run(early(f"e{n}", "in", 60_000, n) for n in range(MAX_EARLY + 5))
-    assert memory.positions["ann"].early == tuple(f"kisi|e{n}" for n in range(5, MAX_EARLY + 5))
 
 
 def test_same_id_from_two_sources() -> None:

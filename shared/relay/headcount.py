@@ -15,7 +15,9 @@ from relay.config import Config
 from relay.contention import until_written
 from relay.deadline import Deadline
 from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.early import marked, marker_key
 from relay.errors import Contended
+from relay.events import iso_ms
 from relay.occupancy import (
     Badge,
     Changes,
@@ -91,7 +93,9 @@ class Headcount:
         late = self._clock() * 1000 >= day.end - LATE_MS
         days = [day, operating_day(config, day.site, day.end)] if late else [day]
         around = dict.fromkeys(place for badge in badges for place in config.around(badge.place))
-        found = self._table.get([*where.values(), *_keys(days, around), *([closed] if late else [])])
+        markers = {badge.id: _marker_key(badge) for badge in badges}
+        counts_around, ends = _keys(days, around), [closed] if late else []
+        found = self._table.get([*where.values(), *counts_around, *markers.values(), *ends])
         positions = {person: position_of(found.get(key)) for person, key in where.items()}
         left = dict.fromkeys(p for position in positions.values() for p in position.path if p not in around)
         if left:
@@ -101,19 +105,23 @@ class Headcount:
             for of in days
         )
         since = frozenset(place for later in next_day for place, count in later.items() if count.at)
-        ledger = Ledger(day, positions, counts, closed in found, since)
+        early = frozenset(badge_id for badge_id, key in markers.items() if key in found)
+        ledger = Ledger(day, positions, counts, closed in found, since, early)
         changes = settle(badges, ledger, config, apart)
-        if changes.positions:
-            guard = [Update(key=closed, expect={"at": found.get(closed, {}).get("at")})] if late else []
-            self._write(changes, ledger, guard)
+        ahead = {badge.id: badge for badge in badges if badge.early and badge.id not in early}
+        extra = [marked(_marker_key(badge), iso_ms(badge.at), self._clock()) for badge in ahead.values()]
+        if changes.positions and late:
+            extra.append(Update(key=closed, expect={"at": found.get(closed, {}).get("at")}))
+        if changes.positions or extra:
+            self._write(changes, ledger, extra)
         return changes.settled
 
-    def _write(self, changes: Changes, ledger: Ledger, guard: Sequence[Update]) -> None:
+    def _write(self, changes: Changes, ledger: Ledger, extra: Sequence[Update]) -> None:
         updates = [position_update(ledger.day, person, p) for person, p in changes.positions.items()]
         updates += [count_update(ledger.day, place, count) for place, count in changes.counts.items()]
-        if len(updates) + len(guard) > MAX_ITEMS and len(changes.settled) > 1:
+        if len(updates) + len(extra) > MAX_ITEMS and len(changes.settled) > 1:
             raise _TooMany
-        self._table.write([*updates, *guard])
+        self._table.write([*updates, *extra])
 
     def today(self, site: str, config: Config) -> tuple[Day, list[tuple[str, Count]]]:
         """The operating day that it is at a site now, and each place's count in it."""
@@ -209,6 +217,11 @@ def closed_key(day: Day) -> Key:
     return _partition(day.key), "closed"
 
 
+def _marker_key(badge: Badge) -> Key:
+    """Where it says that a badge came before its own time."""
+    return marker_key(badge.source, f"badge#{badge.person}", f"{badge.own}|{badge.event_id}")
+
+
 def position_key(day: Day, person: str) -> Key:
     """Where a person's position in a day is."""
     return f"people#{day.key}#{shard(person)}", f"person#{person}"
@@ -218,8 +231,6 @@ def position_update(day: Day, person: str, position: Position) -> Update:
     """A person's position, where it still has the revision that was read."""
     values: dict[str, Any] = {"path": list(position.path), "at": position.at, "event": position.event}
     values["moved"] = position.moved
-    if position.early:
-        values["early"] = list(position.early)
     return _versioned(position_key(day, person), values, position.revision, day)
 
 
@@ -242,7 +253,6 @@ def position_of(item: Item | None) -> Position:
         path=tuple(item["path"]),
         at=item["at"],
         event=item["event"],
-        early=tuple(item.get("early", ())),
         moved=item.get("moved", False),
         revision=item["revision"],
     )

@@ -19,8 +19,6 @@ from pydantic import BaseModel, ConfigDict
 from relay.config import Config, Door, LocationType
 from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds, same_person
 
-MAX_EARLY = 50
-
 
 class Fact(BaseModel):
     """One settled occupancy event: so many people in that place at that instant (Unix milliseconds).
@@ -82,29 +80,21 @@ class Day:
 class Position:
     """Where a person is since the badge `event` at `at` (ms): the places, from the inside out; outside, none.
 
-    They are the `locationId`s of those that were counted, whatever the configuration has become since.
-    `early` holds the ids of badges that came before their own time: when they come again, their receipt says
-    another time. Who has `moved` is counted in the day of another site since.
+    They are the `locationId`s of those that were counted, whatever the configuration has become since. Who
+    has `moved` is counted in the day of another site since.
     """
 
     path: tuple[str, ...] = ()
     at: int = 0
     event: str = ""
-    early: tuple[str, ...] = ()
     moved: bool = False
     revision: int = 0
 
     def stale(self, badge: "Badge") -> str:
         """Why a badge moves this person no more, if it does not."""
-        if badge.id == self.event or badge.id in self.early:
+        if badge.id == self.event:
             return "duplicate"
         return "superseded" if badge.order < (self.at, self.event) else ""
-
-    def knowing(self, badge: "Badge") -> "Position":
-        """The position once this badge has been seen, whether or not it moved the person."""
-        if not badge.early or badge.id in self.early:
-            return self
-        return replace(self, early=(*self.early, badge.id)[-MAX_EARLY:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +157,8 @@ class Count:
 class Badge:
     """A badge event with its door looked up: who (a keyed hash), when (ms), where to, by which source.
 
-    `place` is that of the door and `target` where it leads to, by `locationId`; outside is None. `early` says
-    that it was received before the time which it names, and `at` is the receipt.
+    `place` is that of the door and `target` where it leads to, by `locationId`; outside is None. `own` is the
+    time that the vendor gives (ms): where that is ahead of the receipt, `at` is the receipt.
     """
 
     event_id: str
@@ -177,7 +167,12 @@ class Badge:
     at: int
     place: str
     target: str | None
-    early: bool = False
+    own: int
+
+    @property
+    def early(self) -> bool:
+        """Whether it was received before its own time."""
+        return self.own > self.at
 
     @property
     def id(self) -> str:
@@ -205,7 +200,7 @@ def through(badge: BadgeEvent, door: Door, source: str, received_at: float, conf
     outwards = (*config.around(config.places[door.place].location_id), None)
     place, target = outwards[0] or "", outwards[0 if direction == "in" else 1]
     person = badge.person or ""
-    return Badge(badge.event_id, source, person, min(at, received), place, target, early=at > received)
+    return Badge(badge.event_id, source, person, min(at, received), place, target, own=at)
 
 
 def operating_day(config: Config, site: str, at: int) -> Day:
@@ -250,7 +245,7 @@ class Ledger:
 
     `positions` are those of their people, `counts` those of the places around their doors and around these
     positions. `closed` says whether the day has been closed, `since` which of the places have been reported
-    in the day after it.
+    in the day after it. `early` are the ids of those of the badges that came before their own time before.
     """
 
     day: Day
@@ -258,6 +253,7 @@ class Ledger:
     counts: Mapping[str, Count]
     closed: bool = False
     since: frozenset[str] = frozenset()
+    early: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +287,13 @@ def settle(badges: Sequence[Badge], ledger: Ledger, config: Config, apart: int =
     positions, counts = dict(ledger.positions), dict(ledger.counts)
     changed: dict[str, list[tuple[int, Count]]] = {}
     reasons: dict[int, str] = {}
+    early = set(ledger.early)
     for number, badge in enumerate(badges):
         position = positions[badge.person]
-        positions[badge.person] = position.knowing(badge)
-        if reason := position.stale(badge):
+        reason = "duplicate" if badge.id in early else position.stale(badge)
+        if badge.early:
+            early.add(badge.id)
+        if reason:
             reasons[number] = reason
             continue
         entered = config.around(badge.target)
