@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from relay.changeover import Changeover, lineage
 from relay.config import Config, Door, Tree
 from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
-from relay.headcount import Headcount
+from relay.headcount import SWEEP_AFTER_MS, Headcount
 from relay.occupancy import Fact, operating_day, through
 from relay.readings import Readings
 from relay.relocation import Relocation
@@ -62,25 +62,60 @@ ELSEWHERE = Spot("elsewhere", "elsewhere")
 """Where somebody is who is counted at another site: here only the last badge is known."""
 
 
+@dataclass(frozen=True)
+class Passage:
+    """A badge at a place's door, when it was first received (Unix seconds), and after which night."""
+
+    event: BadgeEvent
+    spot: Spot
+    direction: Direction
+    received: float
+    night: int
+
+    @property
+    def early(self) -> bool:
+        """Whether its clock was ahead."""
+        return self.event.at.timestamp() > self.received
+
+    @property
+    def order(self) -> Order:
+        """By when it counts."""
+        at = min(self.event.at.timestamp(), self.received)
+        return int(at * 1000), f"kisi|{self.event.event_id}"
+
+
+def died() -> None:
+    """The process ends here."""
+    raise Crash
+
+
 @dataclass
 class Truth:
     """The model: places as things that keep their identity, and where everybody is at each site."""
 
     spots: list[Spot] = field(default_factory=list)
     people: dict[str, dict[int, Entry]] = field(default_factory=dict)
+    known: set[Order] = field(default_factory=set)
+    nights: int = 0
 
-    def badge(self, person: str, spot: Spot, direction: Direction, order: Order) -> None:
-        """Somebody passes a door."""
-        entries = self.people.setdefault(person, {})
-        _, last = entries.get(id(spot.site), (None, (0, "")))
-        if order > last:
-            entries[id(spot.site)] = (spot if direction == "in" else spot.within, order)
+    def badge(self, passage: "Passage") -> None:
+        """Somebody passes a door. What is of a day before changes nothing any more."""
+        if passage.order in self.known or passage.night != self.nights:
+            return
+        if passage.early:
+            self.known.add(passage.order)
+        entries = self.people.setdefault(passage.event.person or "", {})
+        site = id(passage.spot.site)
+        _, last = entries.get(site, (None, (0, "")))
+        if passage.order > last:
+            inside = passage.direction == "in"
+            entries[site] = (passage.spot if inside else passage.spot.within, passage.order)
 
-    def rearranged(self, sites: dict[int, Spot], spots: list[Spot], before: dict[int, list[Spot]]) -> None:
+    def rearranged(self, sites: dict[int, Spot], before: dict[int, list[Spot]]) -> None:
         """The tree has changed: everybody is in the nearest place that is left, at the site that it is of.
 
-        `before` is what was around each place in the tree that was in force. A site that has taken a place
-        over knows everybody's last badge at the site from which it came.
+        `before` is what was around each place in the tree that was in force. A site that is still one knows
+        everybody's last badge.
         """
         for person, entries in self.people.items():
             after: dict[int, Entry] = {}
@@ -94,10 +129,9 @@ class Truth:
                     continue
                 if id(root.site) not in after or after[id(root.site)][1] < order:
                     after[id(root.site)] = (left, order)
-            for kept in spots:
-                origin = before[id(kept)][-1]
-                if id(origin) in entries and id(kept.site) not in after:
-                    after[id(kept.site)] = (ELSEWHERE, entries[id(origin)][1])
+            for site, (_, order) in entries.items():
+                if sites[site].site is sites[site] and not sites[site].gone:
+                    after.setdefault(site, (ELSEWHERE, order))
             self.people[person] = after
 
     def counts(self) -> Counter[str]:
@@ -127,7 +161,8 @@ class World:
         self.everything = list(self.truth.spots)
         self.before = {id(spot): list(spot.around()) for spot in self.everything}
         self.numbers = iter(range(1, 10_000))
-        self.badges: list[tuple[BadgeEvent, Spot, Direction, float]] = []
+        self.passages: list[Passage] = []
+        self.letters: list[Passage] = []
 
     def _tree(self) -> Tree:
         places = {}
@@ -137,33 +172,53 @@ class World:
             places[spot.name] = {"locationId": spot.location, "locationType": "zone", **outer}
         return Tree.model_validate({"places": places})
 
-    def badge(self, person: str, number: int, direction: Direction, config: Config | None = None) -> None:
-        """Somebody passes a door now."""
+    def event(self, person: str, number: int, direction: Direction, ahead: int = 0) -> "Passage":
+        """Somebody passes a door now, by a clock that is so many seconds ahead."""
         self.clock.advance(1)
-        spots = [spot for spot in self.truth.spots if config is None or config.name_of(spot.location)]
-        spot = spots[number % len(spots)]
-        at = datetime.fromtimestamp(self.clock(), UTC)
+        spot = self.truth.spots[number % len(self.truth.spots)]
+        at = datetime.fromtimestamp(self.clock() + ahead, UTC)
         event = BadgeEvent(event_id=f"e{next(self.numbers):05}", at=at, door="door", person=person)
-        self.badges.append((event, spot, direction, self.clock()))
-        self._settle(event, spot, direction, self.clock(), config or self.config)
-        order = (int(self.clock() * 1000), f"kisi|{event.event_id}")
-        self.truth.badge(person, spot, direction, order)
+        return Passage(event, spot, direction, self.clock(), self.truth.nights)
 
-    def again(self, number: int) -> None:
-        """A badge comes once more."""
-        if self.badges:
-            event, spot, direction, received = self.badges[number % len(self.badges)]
-            if not spot.gone and spot in self.truth.spots:
-                self._settle(event, spot, direction, received, self.config)
-                order = (int(received * 1000), f"kisi|{event.event_id}")
-                self.truth.badge(event.person or "", spot, direction, order)
+    def deliver(self, passage: "Passage", crash: int | None = None, other: "Passage | None" = None) -> None:
+        """The relay gets a badge. It may end at a request, and gets the badge once more; others go on."""
+        if passage.spot not in self.truth.spots:
+            return
+        if other is not None:
+            self._after(crash or 0, lambda: self.settle(other, self.config))
+        elif crash is not None:
+            self._after(crash, died)
+        with suppress(Crash):
+            self.settle(passage, self.config)
+        self.table.happen = lambda: None
+        self.settle(passage, self.config)
+        for one in (other, passage) if other else (passage,):
+            self.settle(one, self.config)
+            self.truth.badge(one)
+        if crash is not None:
+            # What the process had written and not told, and no badge is on the way of, the schedule tells.
+            self.clock.advance(SWEEP_AFTER_MS / 1000 + 1)
+            self.schedule()
 
-    def _settle(
-        self, event: BadgeEvent, spot: Spot, direction: Direction, received: float, config: Config
-    ) -> None:
-        name = config.name_of(spot.location)
+    def _after(self, requests: int, act: Callable[[], None]) -> None:
+        """Have something happen once, after so many requests."""
+        left = requests
+
+        def happen() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                self.table.happen = lambda: None
+                act()
+
+        self.table.happen = happen
+
+    def settle(self, passage: "Passage", config: Config) -> None:
+        """The relay settles a badge, and tells Calven."""
+        name = config.name_of(passage.spot.location)
         assert name
-        badge = through(event, Door(place=name, direction=direction), "kisi", received, config)
+        door = Door(place=name, direction=passage.direction)
+        badge = through(passage.event, door, "kisi", passage.received, config)
         day = operating_day(config, config.around(badge.place)[-1], badge.at)
         deadline = Deadline(self.clock() + 100, self.clock)
         for settled in Headcount(self.table, self.clock).settle([badge], day, config, deadline):
@@ -174,8 +229,6 @@ class World:
         for fact in facts:
             payload = fact.payload(self.config)
             location, people = str(payload["locationId"]), int(str(payload["occupancy"]))
-            if (fact.at, people) != self.calven.get(location):
-                assert location not in self.calven or fact.at >= self.calven[location][0] or not fact.people
             if fact.at >= self.calven.get(location, (0, 0))[0]:
                 self.calven[location] = (fact.at, people)
         Reports(self.table).reported(list(facts))
@@ -190,10 +243,10 @@ class World:
         self.config = Config(places=tree.places, lineage=kept)
         old = old.model_copy(update={"lineage": kept})
         change = Changeover(old, self.config, at)
-        self.truth.rearranged(sites, self.truth.spots, self.before)
+        self.truth.rearranged(sites, self.before)
         self.before = {id(spot): list(spot.around()) for spot in self.truth.spots}
         for requests in crashes:
-            self._end_after(requests)
+            self._after(requests, died)
             with suppress(Crash):
                 self._apply(change)
             self.table.happen = lambda: None
@@ -208,13 +261,9 @@ class World:
         spots = [s for s in self.truth.spots if old.name_of(s.location) and self.config.name_of(s.location)]
         same = [s for s in spots if old.around(s.location) == self.config.around(s.location)]
         if same:
-            spot = same[number % len(same)]
-            self.clock.advance(1)
-            at = datetime.fromtimestamp(self.clock(), UTC)
-            event = BadgeEvent(event_id=f"e{next(self.numbers):05}", at=at, door="door", person=person)
-            self._settle(event, spot, direction, self.clock(), old)
-            order = (int(self.clock() * 1000), f"kisi|{event.event_id}")
-            self.truth.badge(person, spot, direction, order)
+            passage = replace(self.event(person, 0, direction), spot=same[number % len(same)])
+            self.settle(passage, old)
+            self.truth.badge(passage)
 
     def _apply(self, change: Changeover) -> None:
         relocation = Relocation(
@@ -223,23 +272,20 @@ class World:
         facts = [fact for _, fact in relocation.apply(change, Deadline(self.clock() + 100, self.clock))]
         self.tell(facts)
 
-    def _end_after(self, requests: int) -> None:
-        left = [None] * requests
-
-        def happen() -> None:
-            if not left:
-                raise Crash
-            left.pop()
-
-        self.table.happen = happen
-
     def night(self) -> None:
         """Two days pass, and the schedule closes every site's day."""
         self.clock.advance(2 * DAY)
+        self.schedule()
+        # What came ahead of its time is known for 16 days, whichever day it is.
+        self.passages = [one for one in self.passages if one.early]
+        self.truth.people = {}
+        self.truth.nights += 1
+
+    def schedule(self) -> None:
+        """The schedule closes days that are over, and tells what is left."""
         for site in self.config.site_ids:
             facts = [fact for _, fact in Headcount(self.table, self.clock).close_days(site, self.config)]
             self.tell(facts)
-        self.truth.people, self.badges = {}, []
 
     def shown(self) -> Counter[str]:
         """What Calven shows of each place that has anybody."""
@@ -283,23 +329,52 @@ def other_clock(world: World, spot: Spot, number: int) -> None:
 
 CHANGES: tuple[Callable[[World, Spot, int], None], ...] = (renamed, corrected, moved, removed, other_clock)
 DIRECTIONS: st.SearchStrategy[Direction] = st.sampled_from(("in", "in", "out"))
-BADGES = st.tuples(st.just("badge"), st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS)
-PUSHES = st.tuples(
-    st.just("push"),
-    st.lists(
-        st.tuples(st.sampled_from(CHANGES), st.integers(0, 9), st.integers(0, 40)), min_size=1, max_size=3
-    ),
-    st.lists(st.integers(0, 12), max_size=2),
-    st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS), max_size=2),
+PASSAGES = st.tuples(
+    st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS, st.sampled_from((0, 0, 0, 5, 3600, 2 * DAY))
 )
+CHANGED = st.tuples(st.sampled_from(CHANGES), st.integers(0, 9), st.integers(0, 40))
 STEPS = st.one_of(
-    BADGES,
-    BADGES,
-    BADGES,
-    PUSHES,
+    st.tuples(st.just("badge"), PASSAGES, st.none() | st.integers(0, 6), st.none()),
+    st.tuples(st.just("badge"), PASSAGES, st.integers(0, 4), PASSAGES),
+    st.tuples(st.just("badge"), PASSAGES, st.none(), st.none()),
+    st.tuples(
+        st.just("push"),
+        st.lists(CHANGED, min_size=1, max_size=3),
+        st.lists(st.integers(0, 12), max_size=2),
+        st.lists(st.tuples(st.sampled_from(PEOPLE), st.integers(0, 9), DIRECTIONS), max_size=2),
+    ),
     st.tuples(st.just("again"), st.integers(0, 99)),
+    st.tuples(st.just("letter"), PASSAGES),
+    st.tuples(st.just("redrive"), st.integers(0, 99)),
     st.tuples(st.just("night")),
 )
+
+
+def play(world: World, step: tuple[Any, ...]) -> None:
+    """One step."""
+    match step:
+        case "badge", passage, crash, other:
+            world.passages.append(world.event(*passage))
+            beside = world.event(*other) if other else None
+            world.deliver(world.passages[-1], crash, beside)
+        case "again", number if world.passages:
+            one = world.passages[number % len(world.passages)]
+            world.clock.advance(1)
+            if one.spot in world.truth.spots:
+                # The vendor sends it anew: it is received now.
+                world.settle(replace(one, received=world.clock()), world.config)
+                world.truth.badge(one)
+        case "letter", passage:
+            world.letters.append(world.event(*passage))
+        case "redrive", number if world.letters:
+            world.deliver(world.letters.pop(number % len(world.letters)))
+            world.schedule()
+        case "push", changes, crashes, meanwhile:
+            for change, number, other in changes:
+                change(world, world.truth.spots[number % len(world.truth.spots)], other)
+            world.push(crashes, meanwhile)
+        case "night", *_:
+            world.night()
 
 
 @many(150)
@@ -308,17 +383,7 @@ def test_any_history(steps: list[tuple[Any, ...]]) -> None:
     """Whatever becomes of the configuration while people come and go, Calven shows where they are."""
     world = World()
     for step in steps:
-        match step:
-            case "badge", person, number, direction:
-                world.badge(person, number, direction)
-            case "again", number:
-                world.again(number)
-            case "night", *_:
-                world.night()
-            case "push", changes, crashes, meanwhile:
-                for change, number, other in changes:
-                    change(world, world.truth.spots[number % len(world.truth.spots)], other)
-                world.push(crashes, meanwhile)
+        play(world, step)
         assert world.shown() == world.truth.counts(), step
     world.night()
     assert world.shown() == Counter()

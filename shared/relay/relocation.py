@@ -109,17 +109,16 @@ class Relocation:
     def apply(self, change: Changeover, deadline: Deadline) -> Iterator[tuple[str, Fact]]:
         """Move everybody as one changeover has it; what is then to be told, by the key of its source."""
         days = [operating_day(change.old, site, change.at) for site in change.concerned]
-        found = {day: dict(self._people(day)) for day in days}
         people: dict[str, list[Day]] = {}
-        for day, positions in found.items():
-            for person, position in positions.items():
+        for day in days:
+            for person, position in self._people(day):
                 if _concerned(change, day, position):
                     people.setdefault(person, []).append(day)
         touched = dict.fromkeys(days)
         for some in _batches(people, TOGETHER):
             touched |= dict.fromkeys(self._move(change, some, deadline))
-        for day, positions in found.items():
-            self._hand_over(change, day, positions, deadline)
+        for day in days:
+            self._hand_over(change, day, deadline)
         for day in touched:
             yield from self._headcount.pending(day)
         for site in change.gone:
@@ -129,21 +128,12 @@ class Relocation:
             for fact in self._readings.unwatch(place, left, to, change.at, deadline):
                 yield source, fact
 
-    def _hand_over(
-        self, change: Changeover, day: Day, people: Mapping[str, Position], deadline: Deadline
-    ) -> None:
-        """Have the days that count some places of a day now know what they must not fall behind.
-
-        That is when each place was last told, and the last badge of each person: what comes late or again
-        changes there no more than it would have changed here.
-        """
+    def _hand_over(self, change: Changeover, day: Day, deadline: Deadline) -> None:
+        """Have the days that count some places of a day now know when each was last told."""
         handed = change.handed(day.site)
         for place, count in self._headcount.counts(day):
             if place in handed:
                 self._told_before(*handed[place], count, deadline)
-        for to in dict.fromkeys(to for to, _ in handed.values()):
-            for some in _batches(people, TOGETHER):
-                self._introduce(to, some, deadline)
 
     def _told_before(self, day: Day, place: str, before: Count, deadline: Deadline) -> None:
         def attempt() -> None:
@@ -151,19 +141,6 @@ class Relocation:
             count = count_of(self._table.get([key]).get(key))
             if count.at < before.at:
                 self._table.write([count_update(day, place, replace(count, at=before.at))])
-
-        until_written(attempt, deadline)
-
-    def _introduce(self, day: Day, people: Mapping[str, Position], deadline: Deadline) -> None:
-        def attempt() -> None:
-            known = self._table.get([position_key(day, person) for person in people])
-            self._table.write(
-                [
-                    position_update(day, person, replace(position, path=(), moved=True, revision=0))
-                    for person, position in people.items()
-                    if position_key(day, person) not in known
-                ]
-            )
 
         until_written(attempt, deadline)
 
