@@ -131,6 +131,19 @@ def test_conditions(ledger: Ledger, update: Update, holds: bool, together: bool)
     assert len(ledger.requests) == 1
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_delete_of_a_set(ledger: Ledger, together: bool) -> None:
+    """What is taken out of a set leaves the rest of it; a set of nothing is no attribute any more."""
+    fill(ledger, A, ids={"a", "b", "c"}, x=1)
+    others = [Update(key=C, set={"y": 1})] if together else []
+    for gone, left in (("a", {"b", "c"}), ("a", {"b", "c"}), ("bc", None)):
+        ledger.table.write([Update(key=A, delete={"ids": frozenset(gone)}, present=["ids"]), *others])
+        assert (ledger.table.get([A])[A]).get("ids") == left
+    with pytest.raises(Conflict):
+        ledger.table.write([Update(key=A, delete={"ids": frozenset("a")}, present=["ids"]), *others])
+    assert ledger.table.get([A])[A] == {"pk": "p", "sk": "a", "x": 1}
+
+
 def test_write_nothing(ledger: Ledger) -> None:
     """Without updates there is no request."""
     ledger.table.write([])

@@ -42,19 +42,25 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Update:
-    """A conditional update of one item; with nothing to set or remove, a check only.
+    """A conditional update of one item; with nothing to change, a check only.
 
-    `expect` maps attributes to the value that they must have, None for absent. `below` maps attributes to
-    the value that they must be less than; absent counts as less. `present` names attributes that must be
-    there.
+    `delete` maps attributes that are sets to what is taken out of them. `expect` maps attributes to the value
+    that they must have, None for absent. `below` maps attributes to the value that they must be less than;
+    absent counts as less. `present` names attributes that must be there.
     """
 
     key: Key
     set: Mapping[str, Any] = field(default_factory=dict)
     remove: Sequence[str] = ()
+    delete: Mapping[str, frozenset[str]] = field(default_factory=dict)
     expect: Mapping[str, Any] = field(default_factory=dict)
     below: Mapping[str, Any] = field(default_factory=dict)
     present: Sequence[str] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it does more than check."""
+        return bool(self.set or self.remove or self.delete)
 
 
 class Table:
@@ -100,13 +106,13 @@ class Table:
     def write(self, updates: Sequence[Update]) -> None:
         """Carry out every update, or none: one request, a transaction when there are several."""
         with _errors():
-            if len(updates) == 1 and (updates[0].set or updates[0].remove):
+            if len(updates) == 1 and updates[0].changes:
                 self._client.update_item(TableName=self._name, **_expressions(updates[0]))
             elif updates:
                 self._client.transact_write_items(TransactItems=[self._in_transaction(u) for u in updates])
 
     def _in_transaction(self, update: Update) -> Any:
-        kind = "Update" if update.set or update.remove else "ConditionCheck"
+        kind = "Update" if update.changes else "ConditionCheck"
         return {kind: {"TableName": self._name, **_expressions(update)}}
 
 
@@ -128,7 +134,8 @@ def _errors() -> Iterator[None]:
 
 def _expressions(update: Update) -> Any:
     """The request parameters of one update; every name and value is passed by reference."""
-    names = list(dict.fromkeys((*update.set, *update.remove, *update.expect, *update.below, *update.present)))
+    changed = (*update.set, *update.remove, *update.delete)
+    names = list(dict.fromkeys((*changed, *update.expect, *update.below, *update.present)))
     alias = {name: f"#a{i}" for i, name in enumerate(names)}
     values = {f":s{i}": value for i, value in enumerate(update.set.values())}
     actions = []
@@ -136,6 +143,9 @@ def _expressions(update: Update) -> Any:
         actions.append("SET " + ", ".join(f"{alias[n]} = :s{i}" for i, n in enumerate(update.set)))
     if update.remove:
         actions.append("REMOVE " + ", ".join(alias[name] for name in update.remove))
+    if update.delete:
+        actions.append("DELETE " + ", ".join(f"{alias[n]} :d{i}" for i, n in enumerate(update.delete)))
+        values |= {f":d{i}": value for i, value in enumerate(update.delete.values())}
     conditions = []
     for i, (name, value) in enumerate(update.expect.items()):
         conditions.append(
