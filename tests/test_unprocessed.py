@@ -369,6 +369,27 @@ def test_outage(sqs: Sqs, error: Exception, code: str) -> None:
         sqs.queues.retry_later([(envelope(), 0)])
     with pytest.raises(QueueUnavailable, match=f"^{code}$"):
         sqs.queues.hide("receipt", 1)
+    with pytest.raises(QueueUnavailable, match=f"^{code}$"):
+        sqs.queues.hide_all(["receipt"], 1)
+    with pytest.raises(QueueUnavailable, match=f"^{code}$"):
+        sqs.queues.done(["receipt"])
+
+
+def test_done_and_hidden(sqs: Sqs) -> None:
+    """More messages than a request takes are hidden together, or taken out of the queue for good."""
+    sqs.queues.retry_later([(envelope(), 0)] * 23)
+    url, receipts = sqs.queues.unprocessed_url, []
+    for wait in (-1, 600):
+        receipts = [message["ReceiptHandle"] for message in sqs.take(url)]
+        assert len(receipts) == 23
+        sqs.queues.hide_all(receipts, wait)
+    assert sqs.take(url) == []
+    sqs.queues.done(receipts)
+    counts = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
+    left = aws_client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    assert [left[name] for name in counts] == ["0", "0"]
+    sqs.queues.done([])
+    sqs.queues.hide_all([], 1)
 
 
 def test_hide(sqs: Sqs) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -194,14 +195,26 @@ class Queues:
 
     def hide(self, receipt_handle: str, seconds: float) -> None:
         """Show a received message again after a wait (12 hours at most)."""
-        try:
+        with _errors():
             self._client.change_message_visibility(
                 QueueUrl=self.unprocessed_url,
                 ReceiptHandle=receipt_handle,
                 VisibilityTimeout=min(round(seconds), SQS_MAX_VISIBILITY_SECONDS),
             )
-        except (ClientError, BotoCoreError) as error:
-            raise QueueUnavailable(_code(error)) from None
+
+    def hide_all(self, receipt_handles: Sequence[str], seconds: float) -> None:
+        """Show received messages again after a wait, other than their visibility timeout."""
+        wait = min(max(round(seconds), 0), SQS_MAX_VISIBILITY_SECONDS)
+        for entries in _handles(receipt_handles):
+            hidden: Any = [{**entry, "VisibilityTimeout": wait} for entry in entries]
+            with _errors():
+                self._client.change_message_visibility_batch(QueueUrl=self.unprocessed_url, Entries=hidden)
+
+    def done(self, receipt_handles: Sequence[str]) -> None:
+        """Take received messages out of the Unprocessed queue at once."""
+        for entries in _handles(receipt_handles):
+            with _errors():
+                self._client.delete_message_batch(QueueUrl=self.unprocessed_url, Entries=entries)
 
     def _send(self, url: str, envelopes: Sequence[tuple[Envelope, float]]) -> None:
         for batch in _batches([_entry(envelope, wait) for envelope, wait in envelopes]):
@@ -215,10 +228,8 @@ class Queues:
                 raise QueueUnavailable("a message was refused")
 
     def _send_batch(self, url: str, entries: Sequence[Any]) -> set[str]:
-        try:
+        with _errors():
             answer = self._client.send_message_batch(QueueUrl=url, Entries=entries)
-        except (ClientError, BotoCoreError) as error:
-            raise QueueUnavailable(_code(error)) from None
         return {failure["Id"] for failure in answer.get("Failed", [])}
 
 
@@ -248,5 +259,18 @@ def _batches(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
         yield batch
 
 
-def _code(error: Exception) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+def _handles(receipt_handles: Sequence[str]) -> Iterator[list[Any]]:
+    """Received messages in as few batches as SQS takes."""
+    for start in range(0, len(receipt_handles), SQS_BATCH):
+        some = receipt_handles[start : start + SQS_BATCH]
+        yield [{"Id": str(i), "ReceiptHandle": handle} for i, handle in enumerate(some)]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        raise QueueUnavailable(error.response["Error"]["Code"]) from None
+    except BotoCoreError as error:
+        raise QueueUnavailable(type(error).__name__) from None
