@@ -58,7 +58,12 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
         case "PutSecretValue" | "CreateSecret":
             name = params.get("SecretId") or params["Name"]
             yield f"{name.removeprefix(f'{STACK}/').partition('/')[0]}/*", f"secretsmanager:{operation}"
-        case "SendMessageBatch" | "ChangeMessageVisibility":
+        case (
+            "SendMessageBatch"
+            | "ChangeMessageVisibility"
+            | "ChangeMessageVisibilityBatch"
+            | "DeleteMessageBatch"
+        ):
             queue = "DeadLetterQueue" if "dead-letter" in params["QueueUrl"] else "UnprocessedQueue"
             yield queue, f"sqs:{operation.removesuffix('Batch')}"
         case _:
@@ -126,6 +131,16 @@ def queue(rig: Rig, relay: Relay) -> None:
         rig.retry(relay)
         rig.clock.advance(60)
     rig.recover()
+    rig.retry(relay)
+    suspected(rig, relay, stored)
+
+
+def suspected(rig: Rig, relay: Relay, stored: Relay) -> None:
+    """A message that was under way when another process ended."""
+    rig.post("hibob", "approved", relay=stored)
+    url = rig.resources.unprocessed_queue_url
+    [message] = rig.aws.sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]
+    stored.under_way.begin([message["MessageId"]], until=0)
     rig.retry(relay)
 
 

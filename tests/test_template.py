@@ -60,7 +60,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("access-control/*", READ),
         ("hris/*", READ),
         ("tokens/*", KEEP),
-        ("LedgerTable", LEDGER_CALLS | CHECK),
+        ("LedgerTable", LEDGER_CALLS | CHECK | {"dynamodb:Query"}),
         ("UnprocessedQueue", TAKE),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),

@@ -9,12 +9,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay.deadline import BATCH, Deadline
+from relay.deadline import BATCH, FUNCTION_RESERVE_SECONDS, Deadline
 from relay.fates import Fate, log, store
 from relay.observability import Telemetry
 from relay.pipeline import Pipeline
 from relay.runtime import Relay
+from relay.under_way import MOST_ALONE
 from relay.unprocessed import SCHEDULE, Envelope, QueueUnavailable, StoredRequest
+
+ENDED = "the function ended twice while it worked on this alone: too much memory or time"
+ALONE_SECONDS = 10.0
+"""With less than this left, a suspect is not begun."""
+CERTAIN_SECONDS = 10.0
+"""So long after an invocation's last moment, nobody doubts that it is over."""
+
+_Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +45,41 @@ class _Message:
 
 
 def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
-    """Process a batch within that many seconds; the answer names the messages that stay in the queue."""
+    """Process a batch within that many seconds; the answer names the messages that stay in the queue.
+
+    Messages that were under way when a process ended are suspected: each is tried alone, after the others.
+    """
     telemetry = Telemetry(request_id)
-    received = [_message(record) for record in event["Records"]]
+    deadline = Deadline(relay.clock() + seconds, relay.clock)
+    records = {record["messageId"]: record for record in event["Records"]}
+    suspects = relay.under_way.suspects(records)
+    others = {message_id: record for message_id, record in records.items() if message_id not in suspects}
+    stay = []
+    if others:
+        relay.under_way.begin(others, _ends(deadline))
+        stay += _process(relay, [*others.values()], deadline, telemetry)
+    if suspects:
+        # What a suspect may end must not bring back what is done with.
+        _done(relay, [record for message_id, record in others.items() if message_id not in stay])
+        telemetry.problem("function ended", messages=len(suspects))
+        telemetry.flush()
+        alone = [record for message_id, record in records.items() if message_id in suspects]
+        stay += _process_alone(relay, alone, suspects, deadline, telemetry)
+    relay.under_way.end()
+    telemetry.flush()
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
+
+
+def _ends(deadline: Deadline) -> float:
+    """When the invocation is over at the latest: Lambda ends it then."""
+    return deadline.at + FUNCTION_RESERVE_SECONDS
+
+
+def _process(relay: Relay, records: Sequence[_Record], deadline: Deadline, telemetry: Telemetry) -> list[str]:
+    """Process messages together; the ids of those that stay in the queue."""
+    received = [_message(record, _read(record)) for record in records]
     early = [message for message in received if message.wait(relay.clock()) > 0]
     messages = [message for message in received if message not in early]
-    deadline = Deadline(relay.clock() + seconds, relay.clock)
     pipeline = Pipeline(relay, deadline, telemetry, BATCH)
     processed = pipeline.process([message.envelope for message in messages])
     stay = [message.id for message in early if _hidden(relay, message)]
@@ -50,16 +88,70 @@ def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: s
         for message, fates in zip(messages, processed, strict=True)
         if not _settle(relay, pipeline, message, fates, telemetry)
     ]
-    telemetry.flush()
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
+    return stay
 
 
-def _message(record: Mapping[str, Any]) -> _Message:
-    received = int(record["attributes"]["ApproximateReceiveCount"])
+def _process_alone(
+    relay: Relay,
+    records: Sequence[_Record],
+    tried: Mapping[str, int],
+    deadline: Deadline,
+    telemetry: Telemetry,
+) -> list[str]:
+    """Process suspects one after the other, those first that ended the fewest processes by themselves.
+
+    Should one of them end this process too, the others come back as soon as that is certain.
+    """
+    with suppress(QueueUnavailable):
+        seconds = _ends(deadline) - relay.clock() + CERTAIN_SECONDS
+        relay.queues.hide_all([record["receiptHandle"] for record in records], seconds)
+    stay = []
+    for record in sorted(records, key=lambda record: tried[record["messageId"]]):
+        message_id = record["messageId"]
+        if deadline.left_for_work() < ALONE_SECONDS:
+            stay.append(message_id)
+            continue
+        relay.under_way.begin([message_id], _ends(deadline), tried[message_id] + 1)
+        if tried[message_id] >= MOST_ALONE:
+            done = survived = _give_up(relay, record, tried[message_id], deadline, telemetry)
+        else:
+            done, survived = not _process(relay, [record], deadline, telemetry), True
+        if done:
+            _done(relay, [record])
+        else:
+            stay.append(message_id)
+        if survived:
+            relay.under_way.survived(message_id)
+        telemetry.flush()
+    return stay
+
+
+def _give_up(relay: Relay, record: _Record, tried: int, deadline: Deadline, telemetry: Telemetry) -> bool:
+    """Make a dead letter of a message that ends each process; whether it is stored.
+
+    Where reading it was what ended the last one, its text is kept unread.
+    """
+    message = _message(record, _read(record) if tried == MOST_ALONE else _unreadable(record))
+    now = datetime.fromtimestamp(relay.clock(), UTC)
+    dead = Fate("dead-lettered", message.envelope.failed("unparseable", ENDED, now), "unparseable")
+    return _settle(relay, Pipeline(relay, deadline, telemetry, BATCH), message, [dead], telemetry)
+
+
+def _done(relay: Relay, records: Sequence[_Record]) -> None:
+    """Take messages out of the queue now; where that fails, Lambda does when the batch is over."""
+    with suppress(QueueUnavailable):
+        relay.queues.done([record["receiptHandle"] for record in records])
+
+
+def _read(record: _Record) -> Envelope:
     try:
-        envelope = Envelope.model_validate_json(record["body"])
+        return Envelope.model_validate_json(record["body"])
     except ValidationError:
-        envelope = _unreadable(record)
+        return _unreadable(record)
+
+
+def _message(record: _Record, envelope: Envelope) -> _Message:
+    received = int(record["attributes"]["ApproximateReceiveCount"])
     envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
     since = int(record["attributes"]["SentTimestamp"]) / 1000
     if envelope.queued_at is not None:
@@ -74,7 +166,7 @@ def _hidden(relay: Relay, message: _Message) -> bool:
     return True
 
 
-def _unreadable(record: Mapping[str, Any]) -> Envelope:
+def _unreadable(record: _Record) -> Envelope:
     """A message that is no envelope, as one: its text is kept, and it goes to the dead-letter queue."""
     sent = int(record["attributes"]["SentTimestamp"]) / 1000
     return Envelope(

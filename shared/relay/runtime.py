@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from relay.readings import Readings
     from relay.relocation import Relocation
     from relay.tokens import RotatingTokens
+    from relay.under_way import UnderWay
 
 
 class Relay:
@@ -80,6 +81,13 @@ class Relay:
         from relay.tokens import RotatingTokens  # noqa: PLC0415
 
         return RotatingTokens(self._table, self.secrets, self.clock)
+
+    @cached_property
+    def under_way(self) -> "UnderWay":
+        """What the retry function works on."""
+        from relay.under_way import UnderWay  # noqa: PLC0415
+
+        return UnderWay(self._table, self.clock)
 
     @cached_property
     def queues(self) -> Queues:
