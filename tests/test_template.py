@@ -281,7 +281,14 @@ def test_queues_outlast_the_schedule() -> None:
     assert dead["MessageRetentionPeriod"] > unprocessed["MessageRetentionPeriod"]
     waits = [SCHEDULE.wait(attempts) * (1 - SCHEDULE.jitter) for attempts in range(1000)]
     receives = next(number for number in range(1000) if sum(waits[:number]) > SCHEDULE.max_age)
-    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] >= 5 * receives
+    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] >= 1.8 * receives
+
+
+def test_receives_end_before_the_retention() -> None:
+    """What comes back with each visibility timeout is a dead letter long before SQS forgets it."""
+    unprocessed = resource("UnprocessedQueue")
+    ends = unprocessed["RedrivePolicy"]["maxReceiveCount"] * unprocessed["VisibilityTimeout"]
+    assert ends < unprocessed["MessageRetentionPeriod"] / 2
 
 
 def test_readme_shows_the_schedule() -> None:
@@ -304,13 +311,13 @@ def test_visibility_outlasts_the_retry_function() -> None:
 
 
 def test_dead_letters_outlive_unprocessed_events() -> None:
-    """A dead letter keeps the age that it had; the retry function gives up long before both ends."""
+    """A dead letter keeps the age that it had; the retry function gives up before both ends."""
     unprocessed, dead = resource("UnprocessedQueue"), resource("DeadLetterQueue")
     day = 86_400
     assert unprocessed["MessageRetentionPeriod"] == 4 * day
     assert dead["MessageRetentionPeriod"] == 14 * day
     assert named(unprocessed["RedrivePolicy"]["deadLetterTargetArn"]) == "DeadLetterQueue"
-    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] == 1000
+    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] == 250
     assert "RedrivePolicy" not in dead
 
 
