@@ -1,5 +1,6 @@
 """A server in a thread starts and stops cleanly."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -58,6 +59,27 @@ def test_stop_lets_requests_finish() -> None:
         begun.wait(5)
         server.stop()
         assert answer.result().text == "done"
+
+
+def test_client_that_goes_away(capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that breaks off in the middle of its request is no fault of the server's: it says nothing."""
+    begun, ended = threading.Event(), threading.Event()
+
+    async def read(request: Request) -> Response:
+        begun.set()
+        try:
+            return Response(await request.body())
+        finally:
+            ended.set()
+
+    with serve(read) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nhost: here\r\ncontent-length: 100\r\n\r\nhalf")
+            assert begun.wait(5)
+        assert ended.wait(5)
+        assert httpx.get(url).status_code == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_stop_cuts_off_what_outlives_the_grace(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
@@ -53,10 +53,7 @@ class _Gateway:
         found = self._match(request.method, request.scope["path"])
         if found is None:
             return JSONResponse({"message": "Not Found"}, 404)
-        try:
-            body = await _body(request)
-        except ClientDisconnect:
-            return Response(status_code=400)
+        body = await _body(request)
         if body is None:
             return JSONResponse({"message": "Request Entity Too Large"}, 413)
         route, parameters = found

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -137,6 +138,8 @@ class _Application:
         state["stopping"] = self.stopping
         try:
             await self._app(scope, receive, send)
+        except ClientDisconnect:
+            return  # the client went away in the middle of its request: nobody waits for an answer
         except asyncio.CancelledError:
             state["abort"]()
             await _finally_gone(receive)
