@@ -387,7 +387,7 @@ def standing(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Failure | None]
 
 def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Badges that many containers relay at once, repeated and shuffled, end in exact counts."""
-    some = passages(2000)
+    some = passages(800)
     with standing(monkeypatch, repeat(None)) as building:
         building.relay(delivered(some))
         check_counts(building, some)
