@@ -21,7 +21,7 @@ from relay.config_versions import (
 from relay.dynamo import Conflict
 from relayctl import pushing, relay_yaml, suggestions
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import counting, print_json, print_table
+from relayctl.output import counting, print_json, print_table, working
 from relayctl.target import Target, tell_sandbox
 
 YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -90,7 +90,9 @@ def push_file(common: Common, file: Path | None, yes: bool) -> None:
     """
     target = common.target()
     relay = _loaded(file)
-    if (current := _same(target, relay)) is not None:
+    with working("comparing with what is in force"):
+        current = _same(target, relay)
+    if current is not None:
         _tell_sandbox(target, relay)
         _done(common, current, f"nothing changes: version {current} stays current", told=0)
         return

@@ -53,3 +53,13 @@ def counting(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], No
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what)
         yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """A sign of life on standard error, where that is a terminal, for what cannot be counted."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    with Console(stderr=True).status(what):
+        yield

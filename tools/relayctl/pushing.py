@@ -19,6 +19,7 @@ from relay.readings import Readings
 from relay.relocation import Effect, Relocation
 from relay.reports import Reports
 from relay.unprocessed import Queues, QueueUnavailable, in_envelopes
+from relayctl.output import working
 from relayctl.target import Target
 
 SECONDS = 600.0
@@ -31,10 +32,11 @@ def ask(target: Target, relay: RelayYaml, *, yes: bool) -> None:
     Raises `click.ClickException` where nobody can be asked, `click.Abort` where the answer is no.
     """
     table = target.ledger()
-    change = planned(table, relay, time.time())
+    with working("looking who is inside"):
+        change = planned(table, relay, time.time())
+        effects = _relocation(table).preview(change) if change else []
     if change is None:
         return
-    effects = _relocation(table).preview(change)
     for line in said(effects):
         click.echo(line, err=True)
     for line in orphaned(target, change.old, change.new):
@@ -118,7 +120,8 @@ def carry_out(target: Target) -> int:
     """
     table = target.ledger()
     try:
-        facts = _relocation(table).carry_out(Deadline(time.time() + SECONDS, time.time))
+        with working("moving who is inside"):
+            facts = _relocation(table).carry_out(Deadline(time.time() + SECONDS, time.time))
         config = in_force(table) or Config()
         queues = Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url)
         queues.retry_later([(envelope, 0) for envelope in in_envelopes(facts, config, time.time())])
