@@ -196,7 +196,12 @@ def test_site_joins_another(operator: Operator) -> None:
     operator.badge("dan", "annex")
     assert operator.shown() == {"SITE": 3, "LEVEL": 3, "ANNEX": 2}
     operator.places["annex"] = {"locationId": "ANNEX", "locationType": "location", "within": "site"}
-    operator.pushed()
+    result = operator.push("--yes")
+    assert set(result.stderr.splitlines()) == {
+        "site: 3 inside now, Calven is told 4",
+        "level: 3 inside now, Calven is told 2",
+    }
+    operator.settle()
     assert operator.shown() == {"SITE": 4, "LEVEL": 2, "ANNEX": 2}
     operator.badge("ann", "site", "out")
     assert operator.shown() == {"SITE": 3, "LEVEL": 2, "ANNEX": 1}
@@ -351,3 +356,71 @@ def test_source_removed(absent: Operator) -> None:
     absent.settle()
     assert absent.rig.away("noa@example.com") == {}
     assert absent.run("leave", "end", "generic", "--yes", "--json").stdout.strip() == '{\n  "ended": 0\n}'
+
+
+CLOCKED = """
+sources: {generic: {vendor: generic}}
+places:
+  site: {locationId: SITE, locationType: location, CLOCK}
+doors: {generic: {front: {place: site}}}
+"""
+
+
+def instant(text: str) -> float:
+    """Unix seconds of an instant of November 2026, in UTC."""
+    return datetime.fromisoformat(f"2026-11-{text}:00+00:00").timestamp()
+
+
+def clocked(rig: Rig, folder: Path, clock: str, at: str) -> None:
+    """Push a site with a clock at an instant, and have the functions take it up."""
+    rig.clock.now = instant(at)
+    rig.push(CLOCKED.replace("CLOCK", clock), folder)
+    rig.clock.advance(MAX_AGE_SECONDS + 1)
+
+
+def enter(rig: Rig, *people: str) -> None:
+    """People come in, a second apart."""
+    for person in people:
+        rig.clock.advance(1)
+        at = datetime.fromtimestamp(rig.clock(), UTC).isoformat()
+        rig.post("generic", {"type": "badge", "id": person + at, "at": at, "door": "front", "person": person})
+
+
+def test_zone_set_at_last(rig: Rig, tmp_path: Path) -> None:
+    """A site that gets its time zone while people are in it keeps them until the zone's next reset."""
+    clocked(rig, tmp_path, "resetAt: '04:00'", "10T01:20")
+    rig.clock.now = instant("10T01:29")
+    enter(rig, "ann", "ben", "cat")
+    clocked(rig, tmp_path, "timezone: Australia/Sydney", "10T01:34")
+    rig.clock.now = instant("10T01:36")
+    rig.reset()
+    assert [event["occupancy"] for event in rig.calven()] == [1, 2, 3]
+    rig.clock.now = instant("10T05:00")
+    rig.reset()
+    enter(rig, "dan")
+    assert rig.counts() == {"site": 4}, "04:00 UTC is no reset any more"
+    rig.clock.now = instant("10T17:02")
+    rig.reset()
+    last = rig.calven()[-1]
+    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-10T17:00:00.000Z")
+    enter(rig, "ann")
+    assert rig.counts() == {"site": 1}
+
+
+def test_later_reset(rig: Rig, tmp_path: Path) -> None:
+    """Nobody of a day that is over revives when the reset is put to a later hour."""
+    clocked(rig, tmp_path, "timezone: UTC", "10T08:00")
+    enter(rig, "ann", "ben", "cat")
+    rig.clock.now = instant("11T04:02")
+    rig.reset()
+    assert rig.counts() == {"site": 0}
+    clocked(rig, tmp_path, "resetAt: '10:00'", "11T09:00")
+    rig.reset()
+    enter(rig, "dan")
+    assert rig.counts() == {"site": 1}
+    rig.clock.now = instant("11T10:02")
+    rig.reset()
+    last = rig.calven()[-1]
+    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-11T10:00:00.000Z")
+    rig.clock.now = instant("12T10:02")
+    assert rig.reset() == {"facts": 0}

@@ -191,12 +191,17 @@ class Relocation:
 
     def preview(self, change: Changeover) -> list[Effect]:
         """What a changeover would do to the places in which somebody is; changes nothing."""
-        before: Counter[str] = Counter()
-        after: Counter[str] = Counter()
-        for site in change.concerned:
-            for _, position in self._people(operating_day(change.old, site, change.at)):
-                before.update(change.now(place) or place for place in position.path)
-                after.update(change.path(position.path))
+        where: dict[tuple[Day, str], Position] = {}
+        seen: set[Day] = set()
+        coming = {operating_day(change.old, site, change.at) for site in change.concerned}
+        while coming:
+            seen |= coming
+            found = {(day, person): position for day in coming for person, position in self._people(day)}
+            coming = {_day_now(change, day, position) for (day, _), position in found.items()} - seen
+            where |= found
+        then = {**where, **_resolved(change, where)}
+        before = Counter(change.now(place) or place for position in where.values() for place in position.path)
+        after = Counter(place for position in then.values() for place in position.path)
         effects = [
             _effect(change, place, before[place], after[place])
             for place in dict.fromkeys((*before, *after))
@@ -261,13 +266,14 @@ def _resolved(
             there = replace(position, path=change.path(position.path))
             coming.setdefault((_day_now(change, day, position), person), []).append(there)
     after: dict[tuple[Day, str], Position] = {}
-    for who, position in before.items():
+    for who in dict.fromkeys((*before, *coming)):
+        position = before.get(who, Position())
         if who in coming:
             newest = max(coming[who], key=lambda p: (p.at, p.event, len(p.path)))
             after[who] = replace(newest, revision=position.revision)
         elif position.event and not position.moved:
             after[who] = replace(position, path=(), moved=True)
-    return {who: position for who, position in after.items() if position != before[who]}
+    return {who: position for who, position in after.items() if position != before.get(who)}
 
 
 @dataclass(frozen=True, slots=True)
