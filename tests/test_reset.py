@@ -1,10 +1,18 @@
 """The scheduled function: days end, and nothing stays unreported."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tests.rig import NOON, Rig, sample
 
 HOUR = 3600.0
+PLACES = """
+places:
+  sydney:
+    {locationId: 0B6F4E1C-1D7A-4C7E-9C55-6E0D3A9F1A01, locationType: location, timezone: Australia/Sydney}
+  sydney-l3: {locationId: 5C2D9A37-84E6-4B0B-8B1F-2F7C1D6E3B03, locationType: level, within: sydney}
+"""
 RESET = NOON + 13 * HOUR
 """04:00 in Sydney, the day after `NOON`."""
 
@@ -76,3 +84,15 @@ def test_no_table(rig: Rig) -> None:
     """Without the table a run does nothing and fails nothing: the next one does it."""
     rig.aws.dynamodb.delete_table(TableName=rig.resources.table)
     assert rig.reset() == {"facts": 0}
+
+
+def test_push_that_cannot_be_finished(rig: Rig, tmp_path: Path, printed: Callable[[], str]) -> None:
+    """A version that cannot be read any more keeps no other site's day open."""
+    badge(rig)
+    rig.push("sources: {kisi-sydney: {vendor: kisi}}\n" + PLACES, tmp_path)
+    key = {"pk": {"S": "config#1"}, "sk": {"S": "main"}}
+    rig.aws.dynamodb.delete_item(TableName=rig.resources.table, Key=key)
+    rig.clock.now = RESET + 120
+    assert rig.reset(rig.built()) == {"facts": 2}
+    assert "a push is not finished" in printed()
+    assert set(rig.counts().values()) == {0}

@@ -7,6 +7,7 @@ the push does it at once, and the schedule again when every function has taken t
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -69,36 +70,40 @@ class Relocation:
         self._readings = readings
         self._clock = clock
 
-    def finish(self, deadline: Deadline) -> list[tuple[str, Fact]]:
-        """What is still to be told for the last push, once every function has taken it up.
+    def due(self) -> int:
+        """The last push (its instant, ms), where people may have to be moved once more for it; else 0.
 
-        Each fact with the key of its source. Nothing where the push was finished before.
+        It is due when every function has taken the push up, until that is `finished`.
         """
-        pointer = readable(self._table.get([POINTER]).get(POINTER)) or {}
-        swapped_at = pointer.get("swapped_at", 0)
-        if not pointer.get("behind") or self._clock() * 1000 < swapped_at + TAKEN_UP_SECONDS * 1000:
-            return []
-        facts = self.carry_out(deadline)
-        done = Update(key=POINTER, set={"behind": []}, expect={"swapped_at": swapped_at})
-        try:
-            self._table.write([done])
-        except Conflict:
-            return facts
-        return facts
+        pointer = self._pointer()
+        pushed = int(pointer.get("swapped_at", 0))
+        taken_up = self._clock() * 1000 >= pushed + TAKEN_UP_SECONDS * 1000
+        return pushed if pointer.get("behind") and taken_up else 0
+
+    def finished(self, pushed: int) -> None:
+        """Note that all is told for a push, so that nobody looks again; a later push is left alone."""
+        with suppress(Conflict):
+            self._table.write([Update(key=POINTER, set={"behind": []}, expect={"swapped_at": pushed})])
+
+    def _pointer(self) -> Item:
+        return readable(self._table.get([POINTER]).get(POINTER)) or {}
 
     def carry_out(self, deadline: Deadline) -> list[tuple[str, Fact]]:
-        """Move everybody to where the configuration in force has them; what is then to be told."""
+        """Move everybody to where the configuration in force has them.
+
+        What is then to be told, each fact with the key of its source.
+        """
         return [found for change in self._pending() for found in self.apply(change, deadline)]
 
     def _pending(self) -> Iterator[Changeover]:
         """The changeovers from every configuration since the last that was finished."""
-        pointer = readable(self._table.get([POINTER]).get(POINTER)) or {}
+        pointer = self._pointer()
         if not pointer.get("behind"):
             return
         new, watched_now = self._loaded(pointer["version"], pointer)
         for version in pointer["behind"]:
-            old, watched = self._loaded(version, pointer)
-            yield Changeover(old, new, pointer["swapped_at"], watched, watched_now)
+            old, watched_then = self._loaded(version, pointer)
+            yield Changeover(old, new, pointer["swapped_at"], watched_then, watched_now)
 
     def _loaded(self, version: int, pointer: Item) -> tuple[Config, Watched]:
         key = main_key(version)

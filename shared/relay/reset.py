@@ -2,9 +2,10 @@
 
 from relay.config import Config
 from relay.deadline import BATCH, Deadline
-from relay.errors import TableUnavailable
+from relay.errors import NotNow
 from relay.fates import log, store
 from relay.observability import Telemetry
+from relay.occupancy import Fact
 from relay.pipeline import Pipeline
 from relay.runtime import Relay
 from relay.unprocessed import QueueUnavailable, in_envelopes
@@ -18,10 +19,11 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
     told = 0
     try:
         config = relay.config.current()
-        found = list(relay.relocation.finish(deadline))
+        pushed, found = _relocated(relay, deadline, telemetry)
         for site in config.site_ids:
             found += relay.headcount.close_days(site, config)
         found += relay.readings.untold()
+        found = list(dict.fromkeys(found))
         envelopes = in_envelopes(found, config, relay.clock())
         fates = [fate for of_envelope in pipeline.process(envelopes) for fate in of_envelope]
         store(relay, fates)
@@ -29,14 +31,29 @@ def handle(relay: Relay, seconds: float, request_id: str) -> dict[str, int]:
         relay.reports.swept(
             [f for fate in fates if fate.outcome == "queued" for f in fate.envelope.calven or ()]
         )
+        if pushed:
+            relay.relocation.finished(pushed)
         for fate in fates:
             log(relay, telemetry, fate)
         told = len(found)
         telemetry.silent(_silent(relay, config))
-    except (TableUnavailable, QueueUnavailable) as error:
+    except (NotNow, QueueUnavailable) as error:
         telemetry.problem("reset failed, the next run does it", error=type(error).__name__, detail=str(error))
     telemetry.flush()
     return {"facts": told}
+
+
+def _relocated(relay: Relay, deadline: Deadline, telemetry: Telemetry) -> tuple[int, list[tuple[str, Fact]]]:
+    """The push for which people had to be moved once more, and what is then to be told.
+
+    A fault there holds up nobody's end of the day: the next run tries again.
+    """
+    try:
+        pushed = relay.relocation.due()
+        return pushed, relay.relocation.carry_out(deadline) if pushed else []
+    except NotNow as error:
+        telemetry.problem("a push is not finished", error=type(error).__name__, detail=str(error))
+        return 0, []
 
 
 def _silent(relay: Relay, config: Config) -> dict[str, float]:
