@@ -1,5 +1,6 @@
 """Fixtures: dummy AWS credentials first, then a relay with everything around it played by stand-ins."""
 
+import gc
 import os
 import ssl
 from collections.abc import Callable, Iterator
@@ -38,6 +39,10 @@ def printed(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 @pytest.fixture(scope="session", autouse=True)
 def read_once() -> Iterator[None]:
     """What is read from disk for every relay that is built, boto3's models and certificates, is read once."""
+    # Botocore's models are hundreds of megabytes: to look through them for garbage takes longer than most tests.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.session, "Session", cache(boto3.session.Session))
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))

@@ -3,12 +3,15 @@
 import base64
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from moto.backends import get_backend
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from starlette.types import Receive, Scope, Send
 
 from localrun.aws import Aws, create
@@ -46,6 +49,29 @@ class Clock:
         self.now += seconds
 
 
+class Seeded:
+    """Moto's table and secrets as the configuration leaves them: the same for every relay of a session.
+
+    To store them anew for each test takes most of what its relay takes.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Any, Any] | None = None
+
+    def fill(self, seed: Callable[[], None]) -> None:
+        """Have moto hold them: by seeding it the first time, and as a copy from then on."""
+        secrets, tables = _backend("secretsmanager"), _backend("dynamodb")
+        if self._kept is None:
+            seed()
+            self._kept = deepcopy((secrets.secrets, tables.tables))
+        else:
+            secrets.secrets, tables.tables = deepcopy(self._kept)
+
+
+def _backend(service: Any) -> Any:
+    return get_backend(service)[DEFAULT_ACCOUNT_ID]["us-east-1"]
+
+
 class Sandboxes:
     """Serves a sandbox that each test replaces, and the vendors' own APIs."""
 
@@ -56,6 +82,7 @@ class Sandboxes:
         self.aws = Aws(None)
         self.template = Template()
         self.config = relay_yaml.load(DEMO / "relay.yaml")
+        self.seeded = Seeded()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert self.current is not None
@@ -86,7 +113,7 @@ class Rig:
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)
-        seed(self.aws, self.resources, self.config, self.secrets, self.clock)
+        sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
         self._relays: list[Relay] = []
         self.relay = self.built()
 
