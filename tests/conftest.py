@@ -39,7 +39,7 @@ def printed(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 @pytest.fixture(scope="session", autouse=True)
 def read_once() -> Iterator[None]:
     """What is read from disk for every relay that is built, boto3's models and certificates, is read once."""
-    # Botocore's models are hundreds of megabytes: to look through them for garbage takes longer than most tests.
+    # To look through all of botocore's models for garbage takes longer than most tests.
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

@@ -387,7 +387,7 @@ def standing(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Failure | None]
 
 def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Badges that many containers relay at once, repeated and shuffled, end in exact counts."""
-    some = passages(800)
+    some = passages(400)
     with standing(monkeypatch, repeat(None)) as building:
         building.relay(delivered(some))
         check_counts(building, some)
@@ -396,7 +396,7 @@ def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calven_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """So they do while one in five of Calven's calls fails, and the retry function runs beside them."""
-    some = passages(300)
+    some = passages(200)
     outcomes = (outcome for failure in cycle(FAILURES) for outcome in (None, None, None, None, failure))
     with standing(monkeypatch, outcomes) as building:
         answers = building.relay(delivered(some), retries=RETRIES)
