@@ -43,6 +43,7 @@ lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the templ
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy shared functions tools tests
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/build/docs.py --check
 	$(SAM) validate --lint
 	$(BIN)/cfn-lint template.yaml

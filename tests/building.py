@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from relay.config import Config, Door
+from relay.config.model import Config, Door
 from relay.events import BadgeEvent, Direction
-from relay.occupancy import Badge, through
+from relay.occupancy.rules import Badge, through
 from tests.rig import NOON
 
 NOON_MS = int(NOON * 1000)

@@ -9,7 +9,7 @@ import boto3
 from hypothesis import Phase, settings
 from moto import mock_aws
 
-from relay.dynamo import Item, Key, Table
+from relay.aws.table import Item, Key, Table
 from tests.rig import Clock
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ from typing import Any, Literal
 import httpx
 from boto3.dynamodb.types import TypeDeserializer
 
-from relay import aws
+from relay.aws import clients
 from relay.calven import Calven
-from relay.headcount import closed_key
+from relay.container import Relay
 from relay.http import Http
-from relay.occupancy import operating_day
-from relay.runtime import Relay
+from relay.occupancy.ledger import closed_key
+from relay.occupancy.rules import operating_day
 from tests.ledger import SESSION
 from tests.rig import NOON, Rig, Sandboxes
 
@@ -45,7 +45,7 @@ class Machine(httpx.BaseTransport):
         self.loss: tuple[Instead, Taken] | None = None
         self.late: list[httpx.Request] = []
 
-    def client(self, service: Any, config: Any = aws.CLIENT) -> Any:
+    def client(self, service: Any, config: Any = clients.CLIENT) -> Any:
         """An AWS client, as a session makes it."""
         if service not in self._clients:
             client: Any = SESSION.client(service, config=config)

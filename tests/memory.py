@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.aws.table import Conflict, Item, Key, Table, Update
 
 
 class Memory(Table):

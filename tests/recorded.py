@@ -6,8 +6,8 @@ from typing import Any
 
 from localrun.vendor_api import answer_file
 from relay import vendors
+from relay.entrypoints.request import RawRequest
 from relay.events import Event, Notice, Webhook
-from relay.inbound import RawRequest
 from relay.vendors.base import Vendor
 from relayctl import samples
 from tests.rig import NOON

@@ -21,10 +21,11 @@ from localrun.serve import Served
 from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
-from relay import reset, retry, vendors, webhook
-from relay.runtime import Relay
+from relay import vendors
+from relay.container import Relay
+from relay.entrypoints import queue, schedule, webhook
 from relay.settings import Settings
-from relay.signatures import Signature
+from relay.vendors.signatures import Signature
 from relayctl import dead_letters, relay_yaml
 from relayctl.target import Target
 
@@ -250,7 +251,7 @@ class Rig:
         file = path / "relay.yaml"
         file.write_text(yaml)
         self.config = relay_yaml.load(file)
-        from relay.config_versions import push  # noqa: PLC0415 - only some tests push
+        from relay.config.versions import push  # noqa: PLC0415 - only some tests push
 
         push(self.aws.dynamodb, self.resources.table, self.config, clock=self.clock)
 
@@ -262,7 +263,7 @@ class Rig:
         """Deliver what is in the Unprocessed queue to the retry function, as its mapping does."""
         messages = self._receive()
         records = [_record(message, receive_count, self.clock() - age) for message in messages]
-        answer = retry.handle(relay or self.relay, {"Records": records}, 50, "request-2")
+        answer = queue.handle(relay or self.relay, {"Records": records}, 50, "request-2")
         failed = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
         for message in messages:
             if message["MessageId"] not in failed:
@@ -272,7 +273,7 @@ class Rig:
 
     def reset(self, relay: Relay | None = None) -> dict[str, int]:
         """Run the scheduled function."""
-        return reset.handle(relay or self.relay, 50, "request-3")
+        return schedule.handle(relay or self.relay, 50, "request-3")
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The envelopes in the dead-letter queue."""

@@ -17,10 +17,11 @@ from localrun.seed import seed, with_vendor_api
 from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.world import Urls, World
-from relay import vendors, webhook
-from relay.aws import ANSWER_SECONDS, LEAST_SECONDS, Clients, until
+from relay import vendors
+from relay.aws.clients import ANSWER_SECONDS, LEAST_SECONDS, Clients, until
+from relay.container import Relay
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
-from relay.runtime import Relay
+from relay.entrypoints import webhook
 from relay.settings import Settings
 from relayctl import dead_letters, relay_yaml, samples
 from tests.servers import wire

@@ -13,9 +13,9 @@ from moto import mock_aws
 
 from localrun.sandbox import Sandbox
 from localrun.serve import bind
+from relay.aws.secrets import Secrets
 from relay.calven import Calven, Result, Submission
 from relay.deadline import Deadline
-from relay.secrets import Secrets
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
 

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.changeover import Changeover, lineage
-from relay.config import Config, Door, Tree
+from relay.config.model import Config, Door, Tree
 from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
-from relay.headcount import SWEEP_AFTER_MS, Headcount
-from relay.occupancy import Fact, operating_day, through
-from relay.readings import Readings
-from relay.relocation import Relocation
-from relay.reports import Reports
+from relay.occupancy.changeover import Changeover, lineage
+from relay.occupancy.ledger import SWEEP_AFTER_MS, Headcount
+from relay.occupancy.relocation import Relocation
+from relay.occupancy.reported import Reports
+from relay.occupancy.rules import Fact, operating_day, through
+from relay.occupancy.sensors import Readings
 from tests.ledger import Crash, many
 from tests.memory import Memory
 from tests.rig import NOON, Clock

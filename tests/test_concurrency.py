@@ -34,13 +34,14 @@ from localrun.seed import seed
 from localrun.serve import Served
 from localrun.settings import Secrets
 from localrun.template import STACK, Template
-from relay import reset, retry, vendors, webhook
-from relay.config_file import RelayYaml
+from relay import vendors
+from relay.aws.table import Table
+from relay.config.file import RelayYaml
+from relay.container import Relay
 from relay.deadline import Clock
-from relay.dynamo import Table
+from relay.entrypoints import queue, schedule, webhook
 from relay.events import Direction, iso_ms
-from relay.occupancy import operating_day
-from relay.runtime import Relay
+from relay.occupancy.rules import operating_day
 from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample
@@ -251,7 +252,7 @@ class Building:
     def sweep(self) -> int:
         """Run the scheduled function when all is old enough for it; how much there was to tell."""
         with self.container(lambda: time.time() + SWEEP_SECONDS) as relay:
-            return reset.handle(relay, 50, "request-3")["facts"]
+            return schedule.handle(relay, 50, "request-3")["facts"]
 
     def left(self, queue_url: str) -> int:
         """How many messages a queue holds, whether they can be received now or not."""
@@ -306,7 +307,7 @@ def post(relay: Relay, passage: Passage) -> int:
 
 def retried(relay: Relay, batch: Mapping[str, Any], _: object) -> dict[str, Any]:
     """The retry function's answer to a batch."""
-    return retry.handle(relay, batch, 50, "request-2")
+    return queue.handle(relay, batch, 50, "request-2")
 
 
 def passages(number: int) -> list[Passage]:

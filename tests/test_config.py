@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 
 from localrun.settings import DEMO
-from relay.config import Config, Door, Place, Sensor, Source
-from relay.config_file import MOST_GUESSES, MOST_LEVELS, Names, RelayYaml
+from relay.config.file import MOST_GUESSES, MOST_LEVELS, Names, RelayYaml
+from relay.config.model import Config, Door, Place, Sensor, Source
 from relayctl.relay_yaml import InvalidConfig, load
 from relayctl.yaml_reader import Malformed, read
 

@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from relay.config import Door, Place, Sensor, Source
-from relay.config_file import RelayYaml
-from relay.config_store import POINTER, ConfigStore
-from relay.config_versions import pull, push
-from relay.dynamo import Conflict, Item, Key, Table, Update
+from relay.aws.table import Conflict, Item, Key, Table, Update
+from relay.config.file import RelayYaml
+from relay.config.model import Door, Place, Sensor, Source
+from relay.config.store import POINTER, ConfigStore
+from relay.config.versions import pull, push
 from relay.errors import TableUnavailable
 from tests.rig import Clock
 from tests.servers import Faulty, aws_client, aws_error

@@ -14,11 +14,11 @@ import pytest
 
 from localrun.template import STACK
 from relay import vendors
+from relay.entrypoints.request import RawRequest, verify
 from relay.errors import Unparseable
 from relay.events import Event, Notice, Unread
-from relay.inbound import RawRequest, verify
-from relay.signatures import Credentials
 from relay.vendors.base import Vendor
+from relay.vendors.signatures import Credentials
 from relayctl import samples
 from tests.recorded import Api, asked, every, webhook
 from tests.rig import NOON, Rig

@@ -31,7 +31,7 @@ from moto import mock_aws
 from moto.dynamodb.models import DynamoDBBackend
 
 from localrun import moto_transactions
-from relay.config_file import RelayYaml
+from relay.config.file import RelayYaml
 from relay.events import iso
 from tests.ledger import FEW
 from tests.machine import Instead, Machine, Moment, Site, Step, Taken

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import Source
-from relay.days_off import days_off
+from relay.config.model import Source
 from relay.errors import InvalidLeave
 from relay.events import Amount, DayOff, LeaveChange
-from relay.time_off import leave_of
+from relay.time_off.days import days_off
+from relay.time_off.rules import leave_of
 
 MONDAY = date(2027, 2, 1)
 SIX = 6.0

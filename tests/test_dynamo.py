@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
-from relay.dynamo import CONFLICTS, Conflict, Update
+from relay.aws.table import CONFLICTS, Conflict, Update
 from relay.errors import TableUnavailable
 from tests.ledger import Ledger
 

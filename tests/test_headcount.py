@@ -10,13 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.config import Config
+from relay.aws.table import Table
+from relay.config.model import Config
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
-from relay.dynamo import Table
 from relay.errors import Contended
-from relay.headcount import KEPT_SECONDS, Headcount, position_key
-from relay.occupancy import Badge, Fact, Settled, operating_day
-from relay.reports import Reports
+from relay.occupancy.ledger import KEPT_SECONDS, Headcount, position_key
+from relay.occupancy.reported import Reports
+from relay.occupancy.rules import Badge, Fact, Settled, operating_day
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
 from tests.ledger import FEW, Crash, Ledger
 from tests.rig import NOON

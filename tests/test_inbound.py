@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import vendors
-from relay.inbound import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
-from relay.signatures import Credentials, HeaderToken, Hmac, QueryToken
+from relay.entrypoints.request import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
 from relay.vendors.base import Vendor
+from relay.vendors.signatures import Credentials, HeaderToken, Hmac, QueryToken
 from tests.rig import NOON
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import Source, TimeOffType
-from relay.days_off import span
-from relay.dynamo import Table
+from relay.aws.table import Table
+from relay.config.model import Source, TimeOffType
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
-from relay.leave import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Turn
-from relay.time_off import TimeOff
+from relay.time_off.days import span
+from relay.time_off.ledger import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Turn
+from relay.time_off.rules import TimeOff
 from tests.ledger import FEW, Ledger
 
 TYPES = {"Vacation": "holiday", "Sick": "sick"}

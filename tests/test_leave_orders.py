@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
-from relay.config import Source, TimeOffType
-from relay.days_off import span
-from relay.dynamo import Table
+from relay.aws.table import Table
+from relay.config.model import Source, TimeOffType
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
-from relay.leave import LEASE_GRACE_SECONDS, Leaves, Turn
-from relay.time_off import TimeOff
+from relay.time_off.days import span
+from relay.time_off.ledger import LEASE_GRACE_SECONDS, Leaves, Turn
+from relay.time_off.rules import TimeOff
 from tests.ledger import FEW, Crash, Ledger, many
 from tests.memory import Memory
 from tests.rig import Clock, Rig, Sandboxes, sample

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.config import Door
+from relay.config.model import Door
 from relay.events import EARLIEST, LATEST, BadgeEvent, Direction
-from relay.occupancy import (
+from relay.occupancy.rules import (
     Badge,
     Changes,
     Count,

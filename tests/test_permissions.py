@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from localrun.template import STACK
-from relay.runtime import Relay
+from relay.container import Relay
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.test_template import GRANTS
 

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
-from relay.relocation import TAKEN_UP_SECONDS
-from relay.unprocessed import SCHEDULE
+from relay.envelope import SCHEDULE
+from relay.occupancy.relocation import TAKEN_UP_SECONDS
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
 from tests.rig import Rig, sample

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from relay.config_store import MAX_AGE_SECONDS
+from relay.config.store import MAX_AGE_SECONDS
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+from relay.envelope import Envelope
 from relay.errors import Contended
 from relay.events import SensorReading
-from relay.occupancy import Fact
-from relay.readings import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
-from relay.reports import Reports, reading_key
-from relay.unprocessed import Envelope
+from relay.occupancy.reported import Reports, reading_key
+from relay.occupancy.rules import Fact
+from relay.occupancy.sensors import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
 from tests.building import CONFIG, NOON_MS
 from tests.ledger import FEW, Ledger
 from tests.rig import NOON, Rig

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from functions.pre_traffic import app
 from localrun.serve import Served
-from relay import webhook
+from relay.entrypoints import webhook
 from relay.vendors.base import Family
 from tests.rig import Rig
 

@@ -14,11 +14,11 @@ from ruamel.yaml import YAML
 
 from localrun.settings import DEMO
 from localrun.template import STACK
-from relay.config import Config, Door, Place, Source
-from relay.config_file import RelayYaml
-from relay.config_store import ConfigStore
-from relay.config_versions import UnknownVersion, history, pull, push, rollback
-from relay.dynamo import Conflict, Key, Table, Update
+from relay.aws.table import Conflict, Key, Table, Update
+from relay.config.file import RelayYaml
+from relay.config.model import Config, Door, Place, Source
+from relay.config.store import ConfigStore
+from relay.config.versions import UnknownVersion, history, pull, push, rollback
 from relayctl import relay_yaml
 from relayctl.main import main
 from tests.rig import Rig, sample

@@ -17,13 +17,13 @@ from starlette.routing import Route
 from localrun.serve import Served
 from localrun.template import STACK
 from localrun.vendor_api import SPENT
-from relay import webhook
-from relay.config import Source
-from relay.config_file import RelayYaml
-from relay.config_versions import push
-from relay.occupancy import operating_day
-from relay.reports import count_key
-from relay.signatures import Signature
+from relay.config.file import RelayYaml
+from relay.config.model import Source
+from relay.config.versions import push
+from relay.entrypoints import webhook
+from relay.occupancy.reported import count_key
+from relay.occupancy.rules import operating_day
+from relay.vendors.signatures import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS
 from relayctl.main import main

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 
 from localrun.template import STACK
 from relay import vendors
-from relay.config import Source
-from relay.config_file import RelayYaml
-from relay.config_versions import push
-from relay.secrets import SourceSecret
+from relay.aws.secrets import SourceSecret
+from relay.config.file import RelayYaml
+from relay.config.model import Source
+from relay.config.versions import push
 from relay.vendors.base import Api
 from relayctl import secret_store
 from relayctl.main import main

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from relay import retry
+from relay.entrypoints import queue
+from relay.envelope import SCHEDULE, Envelope
 from relay.events import Notice
-from relay.unprocessed import SCHEDULE, Envelope
 from tests.rig import Rig, sample
 
 
@@ -219,7 +219,7 @@ def test_duplicate_delivery(rig: Rig) -> None:
         }
         for i in range(2)
     ]
-    answer = retry.handle(rig.relay, {"Records": records}, 50, "request")
+    answer = queue.handle(rig.relay, {"Records": records}, 50, "request")
     assert answer == {"batchItemFailures": []}
     assert len(rig.calven()) == 2
 

@@ -14,14 +14,15 @@ from botocore.exceptions import ConnectTimeoutError
 
 from localrun.moto_server import Moto
 from localrun.serve import Served
-from relay import retry
-from relay.dynamo import Table, Update
+from relay.aws.queues import Queues
+from relay.aws.table import Table, Update
+from relay.container import Relay
+from relay.delivery.outcome import Fate
+from relay.delivery.pipeline import Pipeline
+from relay.entrypoints import queue
+from relay.entrypoints.under_way import PARTITION, PREFIX, Slot, UnderWay, left_behind, tried_alone
+from relay.envelope import Envelope
 from relay.errors import TableUnavailable
-from relay.fates import Fate
-from relay.pipeline import Pipeline
-from relay.runtime import Relay
-from relay.under_way import PARTITION, PREFIX, Slot, UnderWay, left_behind, tried_alone
-from relay.unprocessed import Envelope, Queues
 from tests.machine import Died
 from tests.rig import Rig, sample
 
@@ -132,7 +133,7 @@ class World:
         records = self.sqs.receive()
         self.relay = self.relay or self.container()
         try:
-            answer = retry.handle(self.relay, {"Records": records}, seconds, "request-2")
+            answer = queue.handle(self.relay, {"Records": records}, seconds, "request-2")
         except Died:
             self.relay = None
             return False
@@ -177,7 +178,7 @@ def kills(said: object) -> bool:
 
 def have_die(patch: pytest.MonkeyPatch, moment: str, end: type[BaseException] = Died) -> None:
     """Have killers end their process: when they are read, before or after they are processed."""
-    read, process = retry._read, Pipeline.process  # noqa: SLF001
+    read, process = queue._read, Pipeline.process  # noqa: SLF001
 
     def reading(record: Mapping[str, Any]) -> Envelope:
         if kills(record["body"]):
@@ -194,7 +195,7 @@ def have_die(patch: pytest.MonkeyPatch, moment: str, end: type[BaseException] = 
         return fates
 
     if moment == "reading":
-        patch.setattr(retry, "_read", reading)
+        patch.setattr(queue, "_read", reading)
     else:
         patch.setattr(Pipeline, "process", processing)
 
@@ -226,7 +227,7 @@ def test_killers(
     latest = max(world.sqs.gone[key] for key in others) - began
     assert latest <= VISIBILITY + SHORT * len(killers)
     assert {letter["reason"] for letter in world.sqs.dead} == {"unparseable"}
-    assert {letter["detail"] for letter in world.sqs.dead} == {retry.ENDED}
+    assert {letter["detail"] for letter in world.sqs.dead} == {queue.ENDED}
     assert len(world.sqs.dead) == len(killers)
     for letter in world.sqs.dead:
         assert set(letter) & {"request", "event", "calven"} == {"request" if moment == "reading" else "event"}
@@ -430,13 +431,14 @@ def test_forgotten_slot(world: World) -> None:
 
 PROCESS = """
 import json, os, sys
-from relay import retry, settings
-from relay.pipeline import Pipeline
-from relay.runtime import Relay
+from relay import settings
+from relay.entrypoints import queue
+from relay.delivery.pipeline import Pipeline
+from relay.container import Relay
 
 Pipeline.process = lambda *_: os._exit(9)
 clock = float(sys.argv[1])
-retry.handle(Relay(settings.read(), lambda: clock), json.load(sys.stdin), 55, "request")
+queue.handle(Relay(settings.read(), lambda: clock), json.load(sys.stdin), 55, "request")
 """
 
 

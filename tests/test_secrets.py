@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
+from relay.aws.secrets import CalvenSecret, Secrets, SourceSecret
 from relay.errors import SecretUnreadable
-from relay.secrets import CalvenSecret, Secrets, SourceSecret
 from tests.rig import Clock
 from tests.servers import Faulty, aws_client, aws_error
 

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from localrun.serve import Served
 from localrun.template import STACK
-from relay.config_store import MAX_AGE_SECONDS
+from relay.config.store import MAX_AGE_SECONDS
 from tests.rig import Rig, sample
 
 HOUR = 3600

@@ -14,7 +14,7 @@ import standardwebhooks
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from relay.signatures import (
+from relay.vendors.signatures import (
     TOLERANCE_SECONDS,
     AnyOf,
     Basic,

@@ -10,8 +10,8 @@ import pytest
 
 from build import lint_template
 from localrun.template import Template
+from relay.envelope import SCHEDULE
 from relay.settings import Settings
-from relay.unprocessed import SCHEDULE
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = (ROOT / "template.yaml").read_text(encoding="utf-8")

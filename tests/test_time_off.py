@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.config import Source, TimeOffType
-from relay.days_off import span
+from relay.config.model import Source, TimeOffType
 from relay.errors import InvalidLeave
 from relay.events import Amount, LeaveChange, LeaveState
-from relay.time_off import (
+from relay.time_off.days import span
+from relay.time_off.rules import (
     KEPT,
     Held,
     Leave,

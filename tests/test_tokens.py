@@ -25,8 +25,8 @@ from starlette.routing import Route
 from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
-from relay.runtime import Relay
-from relay.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
+from relay.container import Relay
+from relay.vendors.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
 from tests.rig import NOON, Rig
 from tests.servers import aws_error
 
@@ -306,7 +306,7 @@ def test_too_little_time(rig: Rig, endpoint: Endpoint) -> None:
     body = notification(1)
     signature = rig.signature("doorflow", body)
     request = rig.request(body, "doorflow", signature.headers, received_at=rig.clock() - 3.4)
-    from relay import webhook  # noqa: PLC0415 - a handler of this test alone
+    from relay.entrypoints import webhook  # noqa: PLC0415 - a handler of this test alone
 
     answer = webhook.handle(rig.relay, "access-control", request)
     assert json.loads(answer["body"])["reason"] == "vendor_unavailable"
@@ -315,8 +315,8 @@ def test_too_little_time(rig: Rig, endpoint: Endpoint) -> None:
 
 PROCESS = """
 import json, os, sys
-from relay import webhook
-from relay.runtime import Relay
+from relay.entrypoints import webhook
+from relay.container import Relay
 from relay.settings import Settings
 
 now = 0.0

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from moto import mock_aws
 from pydantic import ValidationError
 
+from relay.aws.queues import Queues, QueueUnavailable
+from relay.envelope import Envelope, StoredRequest, wait_seconds
 from relay.events import (
     Amount,
     BadgeEvent,
@@ -23,8 +25,7 @@ from relay.events import (
     SensorReading,
     Webhook,
 )
-from relay.occupancy import Fact
-from relay.unprocessed import Envelope, Queues, QueueUnavailable, StoredRequest, wait_seconds
+from relay.occupancy.rules import Fact
 from tests.rig import NOON
 from tests.servers import Faulty, aws_client, aws_error
 

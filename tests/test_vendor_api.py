@@ -17,15 +17,15 @@ from starlette.routing import Route
 
 from localrun.serve import Served, bind
 from relay import vendors
+from relay.aws.secrets import SourceSecret
+from relay.aws.table import Table
 from relay.deadline import Deadline
-from relay.dynamo import Table
 from relay.errors import VendorRefused, VendorUnavailable
 from relay.http import MAX_ANSWER_BYTES, Http
-from relay.secrets import SourceSecret
-from relay.tokens import RotatingTokens
-from relay.vendor_api import VendorApis, VendorClient
-from relay.vendor_memory import VendorMemory
+from relay.vendors.api import VendorApis, VendorClient
 from relay.vendors.base import Api
+from relay.vendors.memory import VendorMemory
+from relay.vendors.tokens import RotatingTokens
 from tests.ledger import SESSION
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire

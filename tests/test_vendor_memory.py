@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from relay.aws import CLIENT
-from relay.dynamo import Table
+from relay.aws.clients import CLIENT
+from relay.aws.table import Table
+from relay.container import Relay
 from relay.errors import TableUnavailable
-from relay.runtime import Relay
-from relay.vendor_memory import VendorMemory
+from relay.vendors.memory import VendorMemory
 from tests.ledger import SESSION, Ledger
 from tests.rig import Rig, sample
 

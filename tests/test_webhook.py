@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from relay import vendors, webhook
+from relay import vendors
+from relay.entrypoints import webhook
 from tests.rig import Rig, sample
 
 FORWARDED = [

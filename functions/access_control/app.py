@@ -3,8 +3,8 @@
 from typing import Any
 
 from functions import started
-from relay import webhook
-from relay.runtime import initialize, relay
+from relay.container import initialize, relay
+from relay.entrypoints import webhook
 
 initialize()
 started()

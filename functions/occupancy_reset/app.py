@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from functions import started
-from relay import reset
+from relay.container import initialize, relay
 from relay.deadline import of_function
-from relay.runtime import initialize, relay
+from relay.entrypoints import schedule
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -16,4 +16,4 @@ started()
 
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Close and sweep every site."""
-    return reset.handle(relay(), of_function(context), context.aws_request_id)
+    return schedule.handle(relay(), of_function(context), context.aws_request_id)

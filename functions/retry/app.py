@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from functions import started
-from relay import retry
+from relay.container import initialize, relay
 from relay.deadline import of_function
-from relay.runtime import initialize, relay
+from relay.entrypoints import queue
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -16,4 +16,4 @@ started()
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Process one batch; the answer names the messages that stay in the queue."""
-    return retry.handle(relay(), event, of_function(context), context.aws_request_id)
+    return queue.handle(relay(), event, of_function(context), context.aws_request_id)

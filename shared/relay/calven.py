@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from relay.aws.secrets import CalvenSecret, Secrets
 from relay.deadline import Deadline
 from relay.errors import SecretUnreadable
 from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
-from relay.secrets import CalvenSecret, Secrets
 
 if TYPE_CHECKING:
     from relay.deadline import Clock

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay import vendors
+from relay.envelope import Envelope
 from relay.events import BadgeEvent, iso
-from relay.unprocessed import Envelope
 from relayctl.samples import signed
 
 SECRET: dict[str, Any] = {"signingSecrets": ["whsec_" + base64.b64encode(b"bench" * 8).decode()]}

@@ -23,9 +23,9 @@ from localrun.aws import Aws, create
 from localrun.seed import seed
 from localrun.template import STACK, Template
 from localrun.world import World
-from relay import config_versions
-from relay.config_file import RelayYaml
-from relay.dynamo import Table
+from relay.aws.table import Table
+from relay.config import versions
+from relay.config.file import RelayYaml
 
 PYTHON = BIN / "python"
 INSIDE = Path(__file__).parent / "inside"
@@ -104,11 +104,11 @@ class Stage:
 
     def push(self, doors: int) -> int:
         """Push a configuration with so many doors; its version, which is current then."""
-        return config_versions.push(self.aws.dynamodb, self.resources.table, configuration(doors))
+        return versions.push(self.aws.dynamodb, self.resources.table, configuration(doors))
 
     def point_to(self, version: int) -> None:
         """Make another version current."""
-        config_versions.rollback(Table(self.aws.dynamodb, self.resources.table), version)
+        versions.rollback(Table(self.aws.dynamodb, self.resources.table), version)
 
     def received(self, number: int) -> list[Any]:
         """So many messages of the Unprocessed queue, which keeps them, hidden; raises `Failed` for fewer."""

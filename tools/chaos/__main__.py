@@ -24,10 +24,10 @@ from chaos.faults import FAULTS, Fault, Injection
 from chaos.stage import Stage
 from chaos.stream import EMPLOYEES, Happening, Stream, away, people
 from relay import vendors
-from relay.dynamo import Table as Ledger
+from relay.aws.table import Table as Ledger
 from relay.events import BadgeEvent, iso_ms, utc
-from relay.headcount import position_key
-from relay.occupancy import anonymous
+from relay.occupancy.ledger import position_key
+from relay.occupancy.rules import anonymous
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
 

@@ -22,11 +22,11 @@ from localrun.serve import bind
 from localrun.settings import Settings
 from localrun.template import STACK, Template
 from localrun.world import World
-from relay import reset
 from relay import settings as relay_settings
-from relay.config_file import RelayYaml
-from relay.occupancy import Day, operating_day
-from relay.runtime import Relay
+from relay.config.file import RelayYaml
+from relay.container import Relay
+from relay.entrypoints import schedule
+from relay.occupancy.rules import Day, operating_day
 from relayctl.target import Target
 
 CALVEN = {"apiKey": "chaos", "apiSecret": "example"}
@@ -148,7 +148,7 @@ class Stage:
         os.environ.update(environment.of_functions(_settings(), self.urls, self.resources))
         relay = Relay(relay_settings.read(), lambda: time.time() + 120)
         with closing(relay.http):
-            return reset.handle(relay, 50, "sweep")["facts"]
+            return schedule.handle(relay, 50, "sweep")["facts"]
 
     def calven(self, order: str, content: Mapping[str, Any] | None = None) -> None:
         """An order to Calven's sandbox."""

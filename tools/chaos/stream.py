@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from typing import Any, Literal
 
 from chaos.stage import WITHIN
-from relay.days_off import span
 from relay.events import iso_ms
+from relay.time_off.days import span
 from relayctl import samples
 
 PEOPLE, EMPLOYEES = 120, 40

@@ -13,7 +13,7 @@ import httpx
 
 from e2e.checks import Failed
 from localrun.settings import Secrets
-from relay.config_file import RelayYaml
+from relay.config.file import RelayYaml
 from relayctl import relay_yaml, target
 from relayctl.send import send_event
 from relayctl.target import Target

@@ -13,8 +13,8 @@ from e2e.checks import Failed, Skipped, equal, until
 from e2e.deploy import resources
 from e2e.relay import Calven, Relay
 from localrun.template import Template
-from relay.config_store import FRESH_SECONDS, ConfigStore
-from relay.dynamo import Table
+from relay.aws.table import Table
+from relay.config.store import FRESH_SECONDS, ConfigStore
 from relayctl import samples
 
 FIRST_ANSWER_SECONDS = 30.0

@@ -22,7 +22,7 @@ from localrun.template import REGION, STACK, Template
 from localrun.world import Urls, World, WorldError
 
 if TYPE_CHECKING:
-    from relay.config_file import RelayYaml
+    from relay.config.file import RelayYaml
 
 _GRACE = 5
 

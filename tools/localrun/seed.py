@@ -13,7 +13,7 @@ from localrun.settings import Secrets, StartError
 from localrun.template import STACK
 
 if TYPE_CHECKING:
-    from relay.config_file import RelayYaml
+    from relay.config.file import RelayYaml
 
 
 def load_config(path: Path) -> "RelayYaml":
@@ -53,9 +53,9 @@ def seed(
     clock: Callable[[], float] = time.time,
 ) -> None:
     """Pushes the configuration and makes every secret."""
-    from relay import config_versions  # noqa: PLC0415
+    from relay.config import versions  # noqa: PLC0415
 
-    config_versions.push(aws.dynamodb, resources.table, config, clock=clock)
+    versions.push(aws.dynamodb, resources.table, config, clock=clock)
     _put(aws, "calven", secrets["calven"])
     aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
     for family, source in routes(config):

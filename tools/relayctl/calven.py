@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import click
 
+from relay.aws.secrets import Secrets
 from relay.calven import Calven, Misconfigured, Transient
 from relay.deadline import Deadline
 from relay.http import Http
-from relay.secrets import Secrets
 from relayctl.checks import Finding, report
 from relayctl.network import EnvironmentTransport, UnusableProxy, is_local
 from relayctl.options import Common, common_options, pass_common

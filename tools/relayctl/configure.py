@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from relay.config_file import RelayYaml
-from relay.config_versions import (
+from relay.aws.table import Conflict
+from relay.config.file import RelayYaml
+from relay.config.versions import (
     UnknownVersion,
     earlier_version,
     history,
@@ -18,7 +19,6 @@ from relay.config_versions import (
     push,
     rollback,
 )
-from relay.dynamo import Conflict
 from relayctl import pushing, relay_yaml, suggestions
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import counting, print_json, print_table, working

@@ -10,7 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from relay.unprocessed import Envelope, Queues
+from relay.aws.queues import Queues
+from relay.envelope import Envelope
 from relayctl import stopping
 from relayctl.network import AWS_ERRORS, is_local
 from relayctl.target import Target

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from relay.config_file import did_you_mean
+from relay.config.file import did_you_mean
 from relayctl import dead_letters
 from relayctl.dead_letters import Reading, Selection
 from relayctl.options import Common, common_options, pass_common

@@ -8,13 +8,14 @@ from uuid import uuid4
 
 import click
 
-from relay.config_store import ConfigStore
+from relay.aws.queues import Queues
+from relay.config.store import ConfigStore
+from relay.envelope import Envelope
 from relay.events import LeaveChange, iso_ms
-from relay.headcount import Headcount
-from relay.leave import Employee, Leaves
-from relay.readings import Readings
-from relay.time_off import runs
-from relay.unprocessed import Envelope, Queues
+from relay.occupancy.ledger import Headcount
+from relay.occupancy.sensors import Readings
+from relay.time_off.ledger import Employee, Leaves
+from relay.time_off.rules import runs
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.pushing import ApprovedLeave, approved

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 
 import click
 
-from relay.config import Config
-from relay.config_file import RelayYaml
-from relay.config_versions import in_force, planned
+from relay.aws.queues import Queues, QueueUnavailable
+from relay.aws.table import Table
+from relay.config.file import RelayYaml
+from relay.config.model import Config
+from relay.config.versions import in_force, planned
 from relay.deadline import Deadline
-from relay.dynamo import Table
+from relay.envelope import in_envelopes
 from relay.errors import Contended, TableUnavailable
-from relay.headcount import Headcount
-from relay.readings import Readings
-from relay.relocation import Effect, Relocation
-from relay.reports import Reports
-from relay.unprocessed import Queues, QueueUnavailable, in_envelopes
+from relay.occupancy.ledger import Headcount
+from relay.occupancy.relocation import Effect, Relocation
+from relay.occupancy.reported import Reports
+from relay.occupancy.sensors import Readings
 from relayctl.output import working
 from relayctl.target import Target
 

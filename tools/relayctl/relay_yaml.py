@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 
 from relay import vendors
-from relay.config import Door, Place, Sensor, Source
-from relay.config_file import Problem, RelayYaml, did_you_mean, meant_zone, problems, with_outer
+from relay.config.file import Problem, RelayYaml, did_you_mean, meant_zone, problems, with_outer
+from relay.config.model import Door, Place, Sensor, Source
 from relayctl.yaml_reader import Entries, Malformed, read
 
 KeyPath = tuple[str, ...]

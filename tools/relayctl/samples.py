@@ -10,10 +10,10 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from relay import vendors
+from relay.aws.secrets import SourceSecret
 from relay.events import LeaveChange, Webhook
-from relay.secrets import SourceSecret
-from relay.signatures import Signature
 from relay.vendors.base import Family, Fresh, Vendor
+from relay.vendors.signatures import Signature
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 

@@ -17,11 +17,11 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from relay import vendors
-from relay.config import Config
-from relay.config_store import ConfigStore
-from relay.secrets import CalvenSecret, SourceSecret
-from relay.signatures import Credentials, Scheme, StandardWebhooks
+from relay.aws.secrets import CalvenSecret, SourceSecret
+from relay.config.model import Config
+from relay.config.store import ConfigStore
 from relay.vendors.base import Family, Vendor
+from relay.vendors.signatures import Credentials, Scheme, StandardWebhooks
 from relayctl.checks import Finding
 from relayctl.target import Target
 

@@ -6,10 +6,10 @@ from typing import Any, get_args
 
 import click
 
-from relay.config_store import ConfigStore
-from relay.secrets import CalvenSecret, Region
-from relay.signatures import Credentials, Scheme
+from relay.aws.secrets import CalvenSecret, Region
+from relay.config.store import ConfigStore
 from relay.vendors.base import Api, Family, Vendor
+from relay.vendors.signatures import Credentials, Scheme
 from relayctl import secret_store
 from relayctl.checks import report
 from relayctl.options import Common, common_options, pass_common

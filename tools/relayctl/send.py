@@ -10,7 +10,7 @@ from typing import Any
 import click
 import httpx
 
-from relay.config_store import ConfigStore
+from relay.config.store import ConfigStore
 from relay.vendors.base import Family, Vendor
 from relayctl import network, samples
 from relayctl.target import Target

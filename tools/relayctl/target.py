@@ -10,7 +10,7 @@ import click
 import httpx
 from botocore.config import Config as ClientConfig
 
-from relay.dynamo import Table
+from relay.aws.table import Table
 from relayctl import network
 from relayctl.network import AWS_ERRORS, is_local
 

@@ -29,8 +29,8 @@ from relay.events import (
     milliseconds,
     unparseable,
 )
-from relay.signatures import AnyOf, Basic, HeaderToken, QueryToken
 from relay.vendors.base import VendorApi
+from relay.vendors.signatures import AnyOf, Basic, HeaderToken, QueryToken
 
 MOST_EVENTS = 1000
 """More in one body are a mistake, or an attack: each would be a message of its own."""

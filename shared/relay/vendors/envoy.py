@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, unparseable
-from relay.signatures import AnyOf, HeaderToken, Hmac
 from relay.vendors.base import Vendor
 from relay.vendors.common import BEARER, Text, instant
+from relay.vendors.signatures import AnyOf, HeaderToken, Hmac
 
 DIRECTIONS: dict[str, Direction] = {
     "entry_sign_in": "in",

@@ -17,9 +17,9 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_vali
 
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
-from relay.signatures import Hmac
 from relay.vendors.base import Api, Vendor, VendorApi
 from relay.vendors.common import PART_OF_A_DAY, PathId, changed, day, day_off, gone, known, read, unwrapped
+from relay.vendors.signatures import Hmac
 
 CHANGES = "timeoff.request."
 PINGS = (b"Ping test", b'"Ping test"')

@@ -18,7 +18,6 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Validation
 
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
-from relay.signatures import AnyOf, HeaderToken
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.common import (
     PathId,
@@ -31,6 +30,7 @@ from relay.vendors.common import (
     unwrapped,
     without_blanks,
 )
+from relay.vendors.signatures import AnyOf, HeaderToken
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")

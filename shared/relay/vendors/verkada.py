@@ -21,8 +21,8 @@ from relay.events import (
     unparseable,
     utc,
 )
-from relay.signatures import Hmac, Part
 from relay.vendors.base import Vendor
+from relay.vendors.signatures import Hmac, Part
 
 GRANTED = frozenset(
     {

@@ -10,14 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from relay import inbound, runtime, vendors, webhook
-from relay.config_file import RelayYaml
+from relay import container, vendors
+from relay.aws.table import Conflict, Item, Key, Update
+from relay.config.file import RelayYaml
 from relay.deadline import Deadline
-from relay.dynamo import Conflict, Item, Key, Update
+from relay.delivery.pipeline import Pipeline
+from relay.entrypoints import request as inbound
+from relay.entrypoints import webhook
+from relay.envelope import Envelope, StoredRequest
 from relay.http import Answer
 from relay.observability import Telemetry
-from relay.pipeline import Pipeline
-from relay.unprocessed import Envelope, StoredRequest
 
 SECRETS: Mapping[str, str] = json.loads(os.environ["BENCH_SECRETS"])
 CONFIG = RelayYaml.model_validate_json(os.environ["BENCH_CONFIG"])
@@ -86,8 +88,8 @@ def _accepted(events: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
 
 
 for stand_in in (Table, Clients, Http):
-    setattr(runtime, stand_in.__name__, stand_in)
-RELAY = runtime.relay()
+    setattr(container, stand_in.__name__, stand_in)
+RELAY = container.relay()
 VENDOR = vendors.load("kisi")
 
 

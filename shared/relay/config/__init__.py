@@ -1,0 +1,1 @@
+"""`relay.yaml`: what it may say, how it is stored, and what of it is in force."""

@@ -1,0 +1,166 @@
+"""The configuration in the table: versions, the pointer to the current one, doors read when needed.
+
+`config` / `pointer` names the current version, and keeps what it has of those before it: their `lineage`, and
+in `behind` the versions whose people may not all be where the current one has them. `config#<version>` /
+`main` holds sources and places as one JSON text, which may be larger than an item: then `main#1` and so on
+hold its further `parts`. `config#<version>#<source>` / `door#<id>` and `sensor#<id>` hold one door or sensor
+each. A version is written from its doors and sensors to its `main`, which comes with the pointer in one
+transaction: a push that breaks off, or comes too late, leaves no `main`.
+"""
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from relay.aws.table import Item, Key, Table
+from relay.config.model import Config, Door, Lineage, Sensor, Tree
+from relay.errors import TableUnavailable
+
+if TYPE_CHECKING:
+    from relay.deadline import Clock
+
+POINTER: Key = ("config", "pointer")
+M = TypeVar("M", bound=BaseModel)
+
+LAYOUT = 3
+"""Of all items in the table: raised where what is stored is not read by the version before any more."""
+MAX_AGE_SECONDS = 60.0
+FRESH_SECONDS = 5.0
+"""How old configuration may be when a door is about to be called unmapped, and the wait after a failure."""
+
+
+class ConfigStore:
+    """The current configuration, cached for a minute. Raises `TableUnavailable` while it has none."""
+
+    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+        self._table = table
+        self._clock = clock
+        self._lock = Lock()
+        self._read_at = self._failed_at = float("-inf")
+        self._current: tuple[int, Config, dict[Key, Any]] = (0, Config(), {})
+        self.order = 0
+        """Tells the configuration from earlier ones: when it was made the current one, Unix milliseconds."""
+
+    def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
+        """The configuration, at most that many seconds old.
+
+        While it cannot be read the last one goes on being used, and is tried again every few seconds.
+        """
+        if self._is_due(max_age):
+            with self._lock:
+                if self._is_due(max_age):
+                    self._try_refresh()
+        return self._current[1]
+
+    def _is_due(self, max_age: float) -> bool:
+        now = self._clock()
+        return now - self._read_at > max_age and now - self._failed_at > FRESH_SECONDS
+
+    def _try_refresh(self) -> None:
+        try:
+            self._refresh()
+        except TableUnavailable:
+            if self._read_at == float("-inf"):
+                raise
+            self._failed_at = self._clock()
+
+    def door(self, source: str, door: str) -> Door | None:
+        """A door of the current version; one that is not there is looked for in fresh configuration."""
+        return self._entry(Door, source, f"door#{door}")
+
+    def sensor(self, source: str, sensor: str) -> Sensor | None:
+        """A sensor of the current version, looked for as a door is."""
+        return self._entry(Sensor, source, f"sensor#{sensor}")
+
+    def _entry(self, model: type[M], source: str, entry: str) -> M | None:
+        found = self._found(model, source, entry)
+        if found is None and self._clock() - self._read_at > FRESH_SECONDS:
+            self.current(FRESH_SECONDS)
+            found = self._found(model, source, entry)
+        return found
+
+    def _found(self, model: type[M], source: str, entry: str) -> M | None:
+        version, _, cached = self._current
+        key = (partition(version, source), entry)
+        if key not in cached:
+            item = self._table.get([key]).get(key)
+            if item is None:
+                return None
+            cached[key] = read(model, item)
+        found: M = cached[key]
+        return found
+
+    def _refresh(self) -> None:
+        pointer = readable(self._table.get([POINTER]).get(POINTER))
+        version = pointer.get("version", 0) if pointer else 0
+        order = int(pointer.get("swapped_at", 0)) if pointer else 0
+        if pointer and (version, order) != (self._current[0], self.order):
+            key = main_key(version)
+            config = read_main(self._table, version, self._table.get([key]).get(key))
+            config = config.model_copy(update={"lineage": lineage_of(pointer)})
+            self._current = (version, config, {})
+            self.order = order
+        self._read_at = self._clock()
+
+
+def read(model: type[M], item: Item | None) -> M:
+    """A stored record; keys that a newer version of the relay has written are passed over."""
+    try:
+        return model.model_validate_json(item.get("body", "") if item else "", extra="ignore")
+    except ValidationError:
+        raise TableUnavailable(f"the stored {model.__name__.lower()} is missing or unreadable") from None
+
+
+def readable(pointer: Item | None) -> Item | None:
+    """The pointer, if the table is laid out as this version reads it. Raises `TableUnavailable`."""
+    layout = pointer.get("layout", LAYOUT) if pointer else LAYOUT
+    if layout != LAYOUT:
+        raise TableUnavailable(
+            f"the table has the layout {layout}, and this version of the relay reads {LAYOUT}: "
+            "deploy the version that wrote it, or begin with a new table"
+        )
+    return pointer
+
+
+def lineage_of(pointer: Item) -> Lineage:
+    """What the configuration in force keeps of those before it."""
+    return read(Lineage, {"body": pointer.get("lineage", "{}")})
+
+
+def entries(table: Table, version: int, tree: Tree, model: type[M], prefix: str) -> dict[str, dict[str, M]]:
+    """The doors or sensors of each source of a version; no source that has none."""
+    found = {
+        source: {
+            str(item["sk"]).removeprefix(prefix): read(model, item)
+            for item in table.query(partition(version, source), prefix)
+        }
+        for source in tree.sources
+    }
+    return {source: of_source for source, of_source in found.items() if of_source}
+
+
+def read_main(table: Table, version: int, main: Item | None) -> Config:
+    """The sources and places of a version. Raises `TableUnavailable` where a part of them is missing."""
+    if main is None or main.get("parts", 1) == 1:
+        return read(Config, main)
+    keys = [part_key(version, number) for number in range(1, main["parts"])]
+    found = table.get(keys)
+    further = "".join(found[key]["body"] for key in keys if key in found)
+    return read(Config, {"body": main["body"] + further})
+
+
+def part_key(version: int, number: int) -> Key:
+    """Where a part of a version's sources and places is."""
+    return f"config#{version}", f"main#{number}"
+
+
+def main_key(version: int) -> Key:
+    """Where a version has its sources and places."""
+    return f"config#{version}", "main"
+
+
+def partition(version: int, source: str) -> str:
+    """Where a version has a source's doors and sensors."""
+    return f"config#{version}#{source}"

@@ -1,0 +1,49 @@
+"""A new version's first event: signed, verified and mapped, with nothing recorded and nothing sent.
+
+Before a version takes traffic, the hook function invokes it with an event of API Gateway's form and, beside
+it, `rehearsal`: `{"secret": "whsec_…"}`, made for this one event. API Gateway passes no such key on, so
+nobody outside can rehearse. What is proven: the code starts, may read its configuration and Calven's secret,
+and takes a signed event through verification, parsing and mapping.
+"""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from relay import vendors
+from relay.container import Relay
+from relay.entrypoints.request import Unacceptable, read, verify
+from relay.errors import SecretUnreadable, Stop
+from relay.vendors.base import Family
+
+
+def answer(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
+    """200 and the number of events, or 401 or 500 and the class of what failed; no value of anything."""
+    vendor = vendors.load("generic")
+    try:
+        relay.config.current()
+        _may_read_secrets(relay)
+        request = read(event)
+        secrets = {vendor.scheme.credentials: [event["rehearsal"]["secret"]]}
+        webhook = verify(request, vendor, secrets, relay.clock())
+        if webhook is None or family not in vendor.families:
+            return _said(401, "failed", "signature")
+        return _said(200, "rehearsed", str(len(vendor.parse(webhook))))
+    except (Stop, Unacceptable, KeyError, TypeError) as error:
+        return _said(500, "failed", type(error).__name__)
+
+
+def _may_read_secrets(relay: Relay) -> None:
+    """A secret that nobody has put there yet is no fault of the version; one that it may not read is."""
+    with suppress(SecretUnreadable):
+        try:
+            relay.secrets.calven()
+        except SecretUnreadable as error:
+            if "AccessDenied" in str(error):
+                raise Stop(str(error)) from None
+            raise
+
+
+def _said(status: int, outcome: str, detail: str) -> dict[str, Any]:
+    return {"statusCode": status, "body": json.dumps({"status": outcome, "detail": detail})}

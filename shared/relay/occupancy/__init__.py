@@ -1,0 +1,1 @@
+"""How many people are in a place: the rules, and their ledger."""

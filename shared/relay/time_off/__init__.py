@@ -1,0 +1,1 @@
+"""Who is away, on which days: the rules, and their ledger."""

@@ -1,0 +1,244 @@
+"""Leave: which days Calven should hold as away, and the difference to send. Pure functions, no storage.
+
+Calven acts on dates, not on requests: `scheduled` makes days away, `cancelled` gives days back. So each
+employee has days *wanted* (covered by approved leave of any source) and days *held* (that Calven may have as
+away), and what is sent is always the difference of the two.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TypeVar
+from uuid import uuid5
+
+from relay.config.model import Source, TimeOffType
+from relay.errors import InvalidLeave
+from relay.events import NAMESPACE, LeaveChange, LeaveState, same_person
+from relay.time_off.days import days_off, span
+
+STATES: tuple[LeaveState, ...] = ("requested", "approved", "ended")
+"""In the order in which they win at equal times."""
+ADDRESS = re.compile(r"[^\s@\x00-\x20\x7f]+@[^\s@\x00-\x20\x7f]+")
+"""Loose on purpose: whether somebody has the address is Calven's to say."""
+KEPT = timedelta(days=60)
+ONE_DAY = timedelta(days=1)
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """One leave as the ledger keeps it. `start` and `end` are the whole days off, None where none is left.
+
+    `gaps` are days between the two that are not off, `former` the addresses that it was known under before,
+    `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
+    that it is all that is known of a leave. `content` is a digest of what the vendor said, `config` tells
+    with which configuration it was read: the later one is the greater.
+    """
+
+    state: LeaveState
+    version: str
+    email: str = ""
+    former: tuple[str, ...] = ()
+    start: date | None = None
+    end: date | None = None
+    gaps: frozenset[date] = frozenset()
+    type: TimeOffType = "leave"
+    recorded: date = date.min
+    dated: bool = True
+    unseen: bool = False
+    content: str = ""
+    config: int = 0
+
+    def rank(self) -> tuple[str, int, str]:
+        """What decides between two versions: the later change, at equal times an ending, then content."""
+        return self.version, STATES.index(self.state), self.content
+
+    def takes_over(self, known: "Leave | None") -> bool:
+        """Whether this is news: a later version, or the same one read with what is configured by now."""
+        if known is None:
+            return True
+        if self.rank() != known.rank():
+            return self.rank() > known.rank()
+        return self.config >= known.config and self.reading() != known.reading()
+
+    def reading(self) -> tuple[object, ...]:
+        """What configuration and address make of the vendor's words."""
+        return self.start, self.end, self.gaps, self.type, same_person(self.email)
+
+    def with_days(self, off: Sequence[date]) -> "Leave":
+        """The leave of these days, which are in order."""
+        if not off:
+            return replace(self, start=None, end=None, gaps=frozenset())
+        gaps = frozenset(span(off[0], off[-1])) - frozenset(off)
+        return replace(self, start=off[0], end=off[-1], gaps=gaps)
+
+    def days(self) -> Iterator[date]:
+        """Each day of an approved leave; none of any other."""
+        if self.state == "approved" and self.start and self.end:
+            yield from (day for day in span(self.start, self.end) if day not in self.gaps)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it.
+
+    `email` is the spelling of the address under which it was told.
+    """
+
+    type: TimeOffType | None
+    confirmed: bool
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOff:
+    """One time-off event to send: a range of days, and its type when they are `scheduled`.
+
+    `email` is the spelling to send it under, where that is not the employee's newest.
+    """
+
+    start: date
+    end: date
+    type: TimeOffType | None
+    email: str = ""
+
+    def event_id(self, source: str, vendor_event_id: str, email: str) -> str:
+        """Calven's `eventId`: of source, vendor's event and all that the event says."""
+        said = (self.start, self.end, self.type or "cancelled", same_person(self.email or email))
+        return str(uuid5(NAMESPACE, "|".join((source, vendor_event_id, *map(str, said)))))
+
+    def payload(self, event_id: str, email: str) -> dict[str, object]:
+        """The event as `POST /v1/timeoff` takes it."""
+        event: dict[str, object] = {
+            "eventId": event_id,
+            "email": self.email or email,
+            "eventType": "scheduled" if self.type else "cancelled",
+            "startDate": self.start.isoformat(),
+            "endDate": self.end.isoformat(),
+        }
+        return {**event, "timeOffType": self.type} if self.type else event
+
+
+def leave_of(change: LeaveChange, source: Source, today: date, config: int = 0) -> Leave:
+    """What the ledger keeps of a change; raises `InvalidLeave` where it is approved and cannot be sent."""
+    off: list[date] = []
+    dated = True
+    try:
+        off = _days_away(change, source)
+    except InvalidLeave:
+        if change.state == "approved":
+            raise
+        dated = False
+    return replace(without_days(change, source, today, config), dated=dated).with_days(off)
+
+
+def without_days(change: LeaveChange, source: Source, today: date, config: int) -> Leave:
+    """All that the ledger keeps of a change but its days."""
+    return Leave(
+        state=change.state,
+        version=change.version,
+        email=change.email if change.email and ADDRESS.fullmatch(change.email) else "",
+        type=source.time_off_type(change.type_name),
+        recorded=today,
+        content=change.content,
+        config=config,
+    )
+
+
+def still_covered(before: Leave | None, change: LeaveChange) -> list[date]:
+    """The days that a leave had before and that a change which cannot be told still covers.
+
+    A change without an end covers all from its start on, one that ends before it starts nothing.
+    """
+    if before is None:
+        return []
+    try:
+        start = date.fromisoformat(change.start or "")
+        end = date.max if change.open_ended else date.fromisoformat(change.end or "")
+    except ValueError:
+        return []
+    return [day for day in before.days() if start <= day <= end]
+
+
+def _days_away(change: LeaveChange, source: Source) -> list[date]:
+    """The days that Calven is to hold, in order: the whole ones, and where the source says so all others."""
+    shares = days_off(change, source.whole_day_hours)
+    return [day for day, share in shares.items() if share == "whole" or source.part_days == "whole"]
+
+
+def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:
+    """The days of all approved leave; where two cover a day, the newest one's type."""
+    return {day: leave.type for leave in sorted(leaves, key=Leave.rank) for day in leave.days()}
+
+
+def to_send(want: Mapping[date, TimeOffType], held: Mapping[date, Held]) -> list[TimeOff]:
+    """The difference between wanted and held, as ranges of adjacent days of one kind.
+
+    What is cancelled is cancelled under the spelling that it was scheduled under.
+    """
+    sending: dict[date, tuple[TimeOffType | None, str]] = {}
+    for day, value in held.items():
+        if day not in want:
+            sending[day] = None, value.email
+    for day, kind in want.items():
+        value_held = held.get(day)
+        if value_held is None or not value_held.confirmed or value_held.type != kind:
+            sending[day] = kind, ""
+    return [TimeOff(start, end, kind, email) for start, end, (kind, email) in runs(sending)]
+
+
+def runs(values: Mapping[date, V]) -> list[tuple[date, date, V]]:
+    """Adjacent days of one value as (first day, last day, value), in order of time."""
+    found: list[tuple[date, date, V]] = []
+    for day in sorted(values):
+        if found and found[-1][1] + ONE_DAY == day and found[-1][2] == values[day]:
+            found[-1] = (found[-1][0], day, values[day])
+        else:
+            found.append((day, day, values[day]))
+    return found
+
+
+def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff], email: str = "") -> dict[date, Held]:
+    """What Calven may hold from the moment when these are sent: all their days, unconfirmed."""
+    found = dict(held)
+    for sent in sending:
+        value = Held(sent.type, confirmed=False, email=sent.email or email)
+        found |= dict.fromkeys(span(sent.start, sent.end), value)
+    return found
+
+
+def accepted(held: Mapping[date, Held], sent: TimeOff, email: str = "") -> dict[date, Held]:
+    """What Calven holds once it has accepted one of them."""
+    days = set(span(sent.start, sent.end))
+    if sent.type is None:
+        return {day: value for day, value in held.items() if day not in days}
+    return {**held, **dict.fromkeys(days, Held(sent.type, confirmed=True, email=sent.email or email))}
+
+
+def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:
+    """What Calven holds once it has refused one of them: what it held before, or is now known to hold."""
+    unconfirmed = {day for day, value in held.items() if value.type == sent.type and not value.confirmed}
+    days = unconfirmed.intersection(span(sent.start, sent.end))
+    kept = {day: value for day, value in held.items() if day not in days}
+    return {**kept, **{day: value for day, value in before.items() if day in days}}
+
+
+def recent(leaves: Mapping[str, Leave], today: date) -> dict[str, Leave]:
+    """Without the leaves that ended, and were last heard of, over 60 days ago."""
+    return {
+        name: leave
+        for name, leave in leaves.items()
+        if max(leave.end or date.min, leave.recorded) >= today - KEPT
+    }
+
+
+def recent_days(held: Mapping[date, Held], leaves: Mapping[str, Leave], today: date) -> dict[date, Held]:
+    """Without the confirmed days over 60 days ago that no leave covers any more."""
+    covered = wanted(leaves.values())
+    return {
+        day: value
+        for day, value in held.items()
+        if day >= today - KEPT or day in covered or not value.confirmed
+    }

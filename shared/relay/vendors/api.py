@@ -1,0 +1,248 @@
+"""Questions to a vendor's own API, with the credentials in its source's secret.
+
+The host is the vendor module's, or the secret's `api.baseUrl`; never one that a payload names.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from relay.aws.secrets import SourceSecret
+from relay.deadline import Deadline
+from relay.errors import Unparseable, VendorRefused, VendorUnavailable
+from relay.events import read_json
+from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
+from relay.vendors.base import Api, OAuth
+from relay.vendors.memory import VendorMemory
+
+if TYPE_CHECKING:
+    from relay.deadline import Clock
+    from relay.vendors.tokens import RotatingTokens
+
+GONE = frozenset({404})
+LONGEST_ADDRESS = 320
+EARLY_SECONDS = 60.0
+MOST_SECONDS = 10**9
+REFRESH_SECONDS = 4.0
+"""What a token endpoint gets at least, once it is asked with a refresh token."""
+UNSAID_SECONDS = 300.0
+"""How long a token is used whose answer does not say when it ends."""
+
+_Credentials = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token endpoint gave: an access token for so many seconds, and maybe the next refresh token."""
+
+    access_token: str = field(repr=False)
+    seconds: float
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+class GrantRefused(Exception):
+    """The token endpoint answered that the refresh token is not good."""
+
+
+def early(seconds: float) -> float:
+    """How long before its end a token is not used any more."""
+    return min(EARLY_SECONDS, seconds / 4)
+
+
+class Tokens:
+    """Access tokens to vendors' APIs, kept until they expire; one container's, by host and credentials."""
+
+    def __init__(self, clock: "Clock" = time.time) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[str, _Credentials], tuple[str, float]] = {}
+
+    def get(self, host: str, credentials: _Credentials) -> str | None:
+        """A token that is still good."""
+        token, until = self._kept.get((host, credentials), ("", 0.0))
+        return token if self._clock() < until else None
+
+    def keep(self, host: str, credentials: _Credentials, token: str, seconds: float) -> None:
+        """Keep a token that is good for so long."""
+        self._kept[host, credentials] = token, self._clock() + seconds - early(seconds)
+
+    def drop(self, host: str, credentials: _Credentials) -> None:
+        """Forget a token that was refused."""
+        self._kept.pop((host, credentials), None)
+
+
+class VendorApis:
+    """What a container's questions to vendors' APIs share. `rotating` are its refresh tokens, once needed."""
+
+    def __init__(
+        self,
+        http: Http,
+        memory: VendorMemory,
+        rotating: Callable[[], "RotatingTokens"],
+        clock: "Clock" = time.time,
+    ) -> None:
+        self.http = http
+        self.memory = memory
+        self.clock = clock
+        self.tokens = Tokens(clock)
+        self.rotating = rotating
+
+
+class VendorClient:
+    """A vendor's API for one source; `anew` has it ask for addresses that are remembered too.
+
+    Raises `VendorUnavailable`, `VendorRefused` and `TableUnavailable`.
+    """
+
+    def __init__(
+        self,
+        shared: VendorApis,
+        api: Api,
+        secret: SourceSecret,
+        deadline: Deadline,
+        source: str,
+        *,
+        anew: bool = False,
+    ) -> None:
+        credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
+        self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
+        self._credentials = credentials
+        try:
+            self._headers = {"accept": "application/json", **api.headers(credentials)}
+            self._oauth = None if "authorization" in self._headers else api.oauth
+            self._form = self._oauth.form(credentials) if self._oauth else {}
+        except KeyError as missing:
+            raise VendorRefused(f"the source's secret has no api.{missing.args[0]}") from None
+        self._http = shared.http
+        self._tokens = shared.tokens
+        self._rotating = shared.rotating
+        self._memory = shared.memory
+        self._clock = shared.clock
+        self._deadline = deadline
+        self._source = source
+        self._anew = anew
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock()
+
+    def get(self, path: str, absent: Collection[int] = GONE) -> Any:
+        """The JSON at a path; None where there is nothing."""
+        return self._asked("GET", path, absent)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON that answers a JSON body; None where there is nothing."""
+        return self._asked("POST", path, GONE, body)
+
+    def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
+        """An employee's address as it was within a day, else as `ask` finds it."""
+        known = None if self._anew else self._memory.email(self._source, employee)
+        if known:
+            return known
+        email = ask()
+        if email and len(email) <= LONGEST_ADDRESS:
+            self._memory.remember_email(self._source, employee, email)
+            return email
+        return None
+
+    def name(self, kind: str, id: str, ask: Callable[[], Mapping[str, str]]) -> str | None:  # noqa: A002
+        """What the vendor calls something: as it was within a day, else as `ask` finds it."""
+        known = self._memory.names(self._source, kind)
+        if id not in known:
+            known = ask()
+            self._memory.remember_names(self._source, kind, known)
+        return known.get(id)
+
+    def setting(self, name: str) -> str:
+        """A value of the secret's `api`, for a path."""
+        if not (value := self._credentials.get(name)):
+            raise VendorRefused(f"the source's secret has no api.{name}")
+        return quote(value, safe="")
+
+    def _asked(
+        self, method: str, path: str, absent: Collection[int], body: Mapping[str, Any] | None = None
+    ) -> Any:
+        if self._oauth is None:
+            answer = self._send(method, path, self._headers, json=body)
+        else:
+            token = self._token(self._oauth)
+            answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
+            if answer.status == 401:
+                token = self._token(self._oauth, refused=token)
+                answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
+        return None if answer.status in absent else self._json(answer)
+
+    def _token(self, oauth: OAuth, refused: str | None = None) -> str:
+        """An access token that is good, and not the one that was refused."""
+        if "refreshToken" in self._credentials:
+            refresh = partial(self._refreshed, oauth)
+            return self._rotating().access_token(
+                self._source, self._base_url, self._credentials, refresh, self._deadline, refused
+            )
+        if refused:
+            self._tokens.drop(self._base_url, self._key())
+        known = self._tokens.get(self._base_url, self._key())
+        return known or self._new_token(oauth)
+
+    def _new_token(self, oauth: OAuth) -> str:
+        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=self._form)
+        if answer.status == 400:
+            raise VendorRefused("the vendor's API gave no token: 400")
+        grant = self._granted(answer)
+        self._tokens.keep(self._base_url, self._key(), grant.access_token, grant.seconds)
+        return grant.access_token
+
+    def _refreshed(self, oauth: OAuth, refresh_token: str) -> Grant:
+        """What the token endpoint gives for a refresh token; raises `GrantRefused` where it is not good."""
+        form = oauth.form({**self._credentials, "refreshToken": refresh_token})
+        # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
+        limit = Deadline(max(self._deadline.at, self._clock() + REFRESH_SECONDS), self._clock)
+        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form, limit=limit)
+        if answer.status in (400, 401, 403):
+            raise GrantRefused
+        return self._granted(answer)
+
+    def _granted(self, answer: Answer) -> Grant:
+        found = self._json(answer)
+        token = found.get("access_token") if isinstance(found, dict) else None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise VendorUnavailable("the vendor's API gave no token")
+        seconds, following = found.get("expires_in"), found.get("refresh_token")
+        usable = isinstance(seconds, int | float) and 0 < seconds < MOST_SECONDS
+        good = float(seconds) if usable else UNSAID_SECONDS
+        return Grant(token, good, following if isinstance(following, str) and following else None)
+
+    def _key(self) -> _Credentials:
+        return tuple(sorted(self._credentials.items()))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        json: Mapping[str, Any] | None = None,
+        form: Mapping[str, str] | None = None,
+        limit: Deadline | None = None,
+    ) -> Answer:
+        deadline = limit or self._deadline
+        try:
+            return self._http.request(method, self._base_url + path, headers, deadline, json=json, form=form)
+        except NoAnswer as error:
+            raise VendorUnavailable(f"no answer from the vendor's API: {error}") from None
+
+    def _json(self, answer: Answer) -> Any:
+        if answer.status in RETRIED_STATUSES or answer.status >= 500:
+            wait = answer.retry_after(self._clock())
+            raise VendorUnavailable(f"the vendor's API answered {answer.status}", retry_after=wait)
+        if not 200 <= answer.status < 300:
+            raise VendorRefused(f"the vendor's API answered {answer.status}")
+        try:
+            return read_json(answer.body)
+        except Unparseable:
+            raise VendorUnavailable("the vendor's API answered no JSON") from None
+
+
+def _bearer(token: str) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {token}"}
