@@ -149,7 +149,8 @@ def test_site_removed(operator: Operator) -> None:
 def test_place_removed(operator: Operator) -> None:
     """The people of a place that goes are in the nearest one around it, and can leave that."""
     del operator.places["level"], operator.doors["generic"]["level"]
-    operator.pushed()
+    assert operator.push("--yes").stdout.splitlines()[-1] == "1 place is told anew"
+    operator.settle()
     assert operator.shown() == {"SITE": 3, "LEVEL": 0}
     operator.badge("ann", "site", "out")
     assert operator.shown() == {"SITE": 2, "LEVEL": 0}

@@ -188,7 +188,7 @@ def _done(common: Common, version: int, sentence: str, told: int) -> None:
         return
     click.echo(sentence)
     if told:
-        click.echo(f"{told} places are told anew")
+        click.echo("1 place is told anew" if told == 1 else f"{told} places are told anew")
 
 
 def _same(target: Target, relay: RelayYaml) -> int | None:

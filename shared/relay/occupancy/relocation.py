@@ -93,7 +93,8 @@ class Relocation:
 
         What is then to be told, each fact with the key of its source.
         """
-        return [found for change in self._pending() for found in self.apply(change, deadline)]
+        found = (fact for change in self._pending() for fact in self.apply(change, deadline))
+        return list(dict.fromkeys(found))
 
     def _pending(self) -> Iterator[Changeover]:
         """The changeovers from every configuration since the last that was finished."""
