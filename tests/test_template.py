@@ -354,7 +354,7 @@ def test_table_keys_and_expiry() -> None:
     expiry = table["TimeToLiveSpecification"]
     assert expiry["Enabled"] is True
     attribute = re.compile(rf'"{re.escape(expiry["AttributeName"])}"')
-    sources = (ROOT / "shared" / "relay").glob("*.py")
+    sources = (ROOT / "shared" / "relay").rglob("*.py")
     assert any(attribute.search(path.read_text(encoding="utf-8")) for path in sources)
 
 
