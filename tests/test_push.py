@@ -226,6 +226,17 @@ def test_handed_to_a_sensor(operator: Operator) -> None:
     assert operator.shown() == {"SITE": 0, "LEVEL": 0, "ROOM": 4}
 
 
+def test_site_handed_to_a_sensor(operator: Operator) -> None:
+    """Who is in a place whose site a sensor watches now stays in the site's day, and is out with its end."""
+    operator.doors, operator.sensors = {}, {"generic": {"one": {"place": "site"}}}
+    operator.pushed()
+    assert operator.shown() == {"SITE": 0, "LEVEL": 3}
+    operator.reading(7)
+    operator.rig.clock.advance(2 * 24 * 3600)
+    operator.rig.reset()
+    assert operator.shown() == {"SITE": 7, "LEVEL": 0}
+
+
 def test_handed_to_doors(operator: Operator) -> None:
     """A place handed from a sensor to doors keeps no number of the sensor."""
     operator.places = {**operator.places, "room": ROOM}

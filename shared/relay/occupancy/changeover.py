@@ -123,11 +123,6 @@ class Changeover:
             if left != before or to != place:
                 yield place, to, left
 
-    @property
-    def empty(self) -> bool:
-        """Whether nothing that is counted changes."""
-        return not self.sites and not self.gone and not any(self.rewatched)
-
 
 def lineage(old: Config, new: Tree, version: int, at: int) -> Lineage:
     """What the new configuration keeps of the old one (at `at`, ms)."""

@@ -250,13 +250,14 @@ def _concerned(change: Changeover, day: Day, position: Position) -> bool:
 
 def _day_now(change: Changeover, day: Day, position: Position) -> Day:
     """The day in which somebody is counted now: whoever is nowhere any more, in the one as before."""
-    path = change.path(position.path)
-    site = change.now(day.site)
-    if not position.path and site is not None:
-        path = change.new.around(site)
-    if not path or path[-1] == day.site:
+    innermost = next(iter(change.path(position.path)), None)
+    # Whoever is outside is outside of what the site is part of now.
+    place = innermost if position.path else change.now(day.site)
+    if place is None:
         return day
-    return change.day_now(path[-1])
+    # The outermost place of the path may be another than the site, where a sensor watches that.
+    site = change.new.around(place)[-1]
+    return day if site == day.site else change.day_now(site)
 
 
 def _resolved(
