@@ -271,6 +271,24 @@ def test_sensor_moved(operator: Operator) -> None:
     assert operator.shown()["HALL"] == 5
 
 
+def test_id_corrected_of_a_watched_place(operator: Operator) -> None:
+    """What sensors said of a place goes on under its new id, once."""
+    operator.places = {**operator.places, "room": ROOM}
+    operator.sensors = {"generic": {"one": {"place": "room"}, "two": {"place": "room"}}}
+    operator.pushed()
+    operator.reading(4)
+    operator.reading(2, "two")
+    operator.places = {**operator.places, "room": {**ROOM, "locationId": "RIGHT"}}
+    operator.pushed()
+    assert operator.shown()["RIGHT"] == 6
+    told = len(operator.rig.calven())
+    operator.rig.reset()
+    assert len(operator.rig.calven()) == told
+    operator.reading(5)
+    assert operator.shown()["RIGHT"] == 7
+    assert operator.rig.dead_letters() == []
+
+
 def test_clock_changed(operator: Operator) -> None:
     """A site's open day goes on to the next reset of its new clock; its end is told behind its reports."""
     operator.places = {**operator.places, "site": {**SITE, "timezone": "America/New_York"}}
