@@ -13,7 +13,7 @@ from relay.container import Relay
 from relay.http import Http
 from relay.occupancy.ledger import closed_key
 from relay.occupancy.rules import operating_day
-from tests.ledger import SESSION
+from tests.moto_table import SESSION
 from tests.rig import NOON, Rig, Sandboxes
 
 SUBMISSIONS = ("/v1/occupancy", "/v1/timeoff")

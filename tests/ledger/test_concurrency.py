@@ -171,9 +171,9 @@ def serve() -> None:
 @contextmanager
 def cloud() -> Iterator[str]:
     """The URL of AWS, as a process of its own: it takes as much time as all the containers together."""
-    command = [sys.executable, "-c", "from tests.test_concurrency import serve; serve()"]
+    command = [sys.executable, "-c", "from tests.ledger.test_concurrency import serve; serve()"]
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=Path(__file__).parents[1], **pipes) as process:
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
 

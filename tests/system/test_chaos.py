@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 
 
 def test_nothing_is_lost(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from relay.occupancy.ledger import KEPT_SECONDS, Headcount, position_key
 from relay.occupancy.reported import Reports
 from relay.occupancy.rules import Badge, Fact, Settled, operating_day
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
-from tests.ledger import FEW, Crash, Ledger
+from tests.moto_table import FEW, Crash, Ledger
 from tests.rig import NOON
 
 TODAY = operating_day(CONFIG, "hq", NOON_MS)

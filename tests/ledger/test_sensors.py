@@ -21,7 +21,7 @@ from relay.occupancy.reported import Reports, reading_key
 from relay.occupancy.rules import Fact
 from relay.occupancy.sensors import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
 from tests.building import CONFIG, NOON_MS
-from tests.ledger import FEW, Ledger
+from tests.moto_table import FEW, Ledger
 from tests.rig import NOON, Rig
 
 RECEIVED = NOON + 3600

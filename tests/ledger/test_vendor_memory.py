@@ -10,7 +10,7 @@ from relay.aws.table import Table
 from relay.container import Relay
 from relay.errors import TableUnavailable
 from relay.vendors.memory import VendorMemory
-from tests.ledger import SESSION, Ledger
+from tests.moto_table import SESSION, Ledger
 from tests.rig import Rig, sample
 
 

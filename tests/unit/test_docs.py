@@ -8,7 +8,7 @@ import pytest
 
 from relay import vendors
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_made_from_the_code() -> None:

@@ -11,9 +11,9 @@ import pytest
 from localrun.template import STACK
 from localrun.vendor_api import SPENT
 from tests.rig import Rig, sample
-from tests.test_template import deployed, of_type
+from tests.system.test_template import deployed, of_type
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAMESPACE = "CalvenRelay/${AWS::StackName}"
 Figure = tuple[str, frozenset[str]]
 """A metric and the names of its dimensions."""

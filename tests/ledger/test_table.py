@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from relay.aws.table import CONFLICTS, Conflict, Update
 from relay.errors import TableUnavailable
-from tests.ledger import Ledger
+from tests.moto_table import Ledger
 
 A, B, C = (("p", name) for name in "abc")
 

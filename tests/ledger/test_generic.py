@@ -15,7 +15,7 @@ from relay.vendors.generic import MOST
 from tests.payloads import ANY_JSON, mutated, reads_or_refuses
 from tests.rig import Rig, content, sample
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def post(rig: Rig, payload: Any, family: str = "access-control") -> tuple[int, Any]:

@@ -20,8 +20,8 @@ from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
 from relay.occupancy.rules import Fact, operating_day, through
 from relay.occupancy.sensors import Readings
-from tests.ledger import Crash, many
 from tests.memory import Memory
+from tests.moto_table import Crash, many
 from tests.rig import NOON, Clock
 
 pytestmark = pytest.mark.no_cover

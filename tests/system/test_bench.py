@@ -16,7 +16,7 @@ from bench.figures import Figure
 from bench.stage import INSIDE, configuration
 from localrun.template import STACK
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FIGURE = Figure(row="row", what="what", value=12.0, unit="ms")
 
 

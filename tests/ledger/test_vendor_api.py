@@ -26,7 +26,7 @@ from relay.vendors.api import VendorApis, VendorClient
 from relay.vendors.base import Api
 from relay.vendors.memory import VendorMemory
 from relay.vendors.tokens import RotatingTokens
-from tests.ledger import SESSION
+from tests.moto_table import SESSION
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
 

@@ -17,7 +17,7 @@ from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
 from relay.time_off.ledger import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Turn
 from relay.time_off.rules import TimeOff
-from tests.ledger import FEW, Ledger
+from tests.moto_table import FEW, Ledger
 
 TYPES = {"Vacation": "holiday", "Sick": "sick"}
 SOURCE = Source.model_validate({"vendor": "deel", "timeOffTypes": TYPES})

@@ -13,7 +13,7 @@ from localrun.template import Template
 from relay.envelope import SCHEDULE
 from relay.settings import Settings
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "template.yaml").read_text(encoding="utf-8")
 
 FOLDERS = {

@@ -15,7 +15,7 @@ from moto import mock_aws
 from localrun.template import STACK
 from relay.container import Relay
 from tests.rig import NOON, Rig, Sandboxes, sample
-from tests.test_template import GRANTS
+from tests.system.test_template import GRANTS
 
 Calls = set[tuple[str, str]]
 """What may be called on which resource of the template, as in `GRANTS`."""

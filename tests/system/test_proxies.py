@@ -14,7 +14,7 @@ from relayctl import network, target
 from relayctl.main import main
 from tests.rig import Rig
 from tests.servers import Proxy, proxy
-from tests.test_end_to_end import Run
+from tests.system.test_end_to_end import Run
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy")
 Behind = Callable[[str], None]

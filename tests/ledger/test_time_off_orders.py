@@ -19,10 +19,10 @@ from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
 from relay.time_off.ledger import LEASE_GRACE_SECONDS, Leaves, Turn
 from relay.time_off.rules import TimeOff
-from tests.ledger import FEW, Crash, Ledger, many
+from tests.ledger.test_time_off_ledger import SAM, SECONDS, TYPES, change, deleted
 from tests.memory import Memory
+from tests.moto_table import FEW, Crash, Ledger, many
 from tests.rig import Clock, Rig, Sandboxes, sample
-from tests.test_leave import SAM, SECONDS, TYPES, change, deleted
 
 pytestmark = pytest.mark.no_cover
 """They visit the same lines thousands of times, which other tests measure."""

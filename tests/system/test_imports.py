@@ -1,8 +1,8 @@
 """What a function loads when it starts is a budget: a module more is time on every cold start, and billed.
 
-`tests/imports.json` lists, for each function, its modules, and of the libraries and the standard library the
-packages, whose parts differ from release to release. A change that is worth its time is written
-there by `.venv/bin/python tests/test_imports.py`.
+`tests/system/imports.json` lists, for each function, its modules, and of the libraries and the standard library
+the packages, whose parts differ from release to release. A change that is worth its time is written there by
+`.venv/bin/python tests/system/test_imports.py`.
 """
 
 import json
@@ -18,7 +18,7 @@ import pytest
 
 from relay import vendors
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BUDGET = Path(__file__).with_name("imports.json")
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 ENVIRONMENT = {

@@ -33,8 +33,8 @@ from moto.dynamodb.models import DynamoDBBackend
 from localrun import moto_transactions
 from relay.config.file import RelayYaml
 from relay.events import iso
-from tests.ledger import FEW
 from tests.machine import Instead, Machine, Moment, Site, Step, Taken
+from tests.moto_table import FEW
 from tests.rig import NOON, Rig, Sandboxes, sample
 
 pytestmark = pytest.mark.no_cover

@@ -1,0 +1,1 @@
+"""The relay in one process, with what it stores."""

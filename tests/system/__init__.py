@@ -1,0 +1,1 @@
+"""Processes, packages, commands and what is deployed."""
