@@ -9,7 +9,7 @@ from boto3.dynamodb.types import TypeDeserializer
 
 from relay.aws import clients
 from relay.calven import Calven
-from relay.container import Relay
+from relay.container import Container
 from relay.http import Http
 from relay.occupancy.ledger import closed_key
 from relay.occupancy.rules import operating_day
@@ -123,7 +123,7 @@ class Site(Rig):
         machine.loss, machine.late = None, []
         super().__init__(sandboxes)
 
-    def built(self, **settings: str) -> Relay:
+    def built(self, **settings: str) -> Container:
         """A process on the machine."""
         relay = super().built(**settings)
         relay.http = relay.vendor_apis.http = Http(self.machine)
@@ -134,7 +134,7 @@ class Site(Rig):
         """A new process takes over, and knows nothing of the one before."""
         self.relay = self.built(FORWARD_MODE=self.relay.settings.forward_mode)
 
-    def reset(self, relay: Relay | None = None) -> dict[str, int]:
+    def reset(self, relay: Container | None = None) -> dict[str, int]:
         """A run of the schedule, where earlier ones have closed the days before."""
         if not self._earlier_days_closed:
             self._earlier_days_closed = True

@@ -7,7 +7,7 @@ from typing import Any
 from localrun.vendor_api import answer_file
 from relay import vendors
 from relay.entrypoints.request import RawRequest
-from relay.events import Event, Notice, Webhook
+from relay.events import Event, ThinEvent, Webhook
 from relay.vendors.base import Vendor
 from relayctl import samples
 from tests.rig import NOON
@@ -74,7 +74,7 @@ def events(vendor: str, name: str, api: Api | None = None) -> Sequence[Event]:
 
 def asked(vendor: Vendor, event: Event, api: Api) -> Sequence[Event]:
     """An event, or what the API says where it only announces something."""
-    return vendor.fetch(event, api) if isinstance(event, Notice) and vendor.fetch else [event]
+    return vendor.fetch(event, api) if isinstance(event, ThinEvent) and vendor.fetch else [event]
 
 
 def every() -> list[tuple[str, str]]:

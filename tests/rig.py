@@ -22,7 +22,7 @@ from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
 from relay import vendors
-from relay.container import Relay
+from relay.container import Container
 from relay.entrypoints import queue, schedule, webhook
 from relay.settings import Settings
 from relay.vendors.signatures import Signature
@@ -115,10 +115,10 @@ class Rig:
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)
         sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
-        self._relays: list[Relay] = []
+        self._relays: list[Container] = []
         self.relay = self.built()
 
-    def built(self, **settings: str) -> Relay:
+    def built(self, **settings: str) -> Container:
         """Another relay on the same AWS and Calven: a fresh container, or one with other settings."""
         environment = {
             "STACK_NAME": STACK,
@@ -129,10 +129,10 @@ class Rig:
             "RETRY_BASE_SECONDS": "0.001",
             **settings,
         }
-        self._relays.append(Relay(Settings.model_validate(environment), self.clock))
+        self._relays.append(Container(Settings.model_validate(environment), self.clock))
         return self._relays[-1]
 
-    def ticking(self) -> Relay:
+    def ticking(self) -> Container:
         """A relay whose clock goes on from the test's time by itself, for deadlines on real wires."""
         began = time.monotonic()
         relay = self.built()
@@ -172,7 +172,7 @@ class Rig:
         family: str | None = None,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
-        relay: Relay | None = None,
+        relay: Container | None = None,
         **http: Any,
     ) -> tuple[int, Any]:
         """Post a sample by name, a body or a payload, signed unless `headers` says otherwise."""
@@ -259,7 +259,7 @@ class Rig:
         """The envelopes in the Unprocessed queue, taken out of it."""
         return [json.loads(message["Body"]) for message in self._receive()]
 
-    def retry(self, relay: Relay | None = None, receive_count: int = 1, age: float = 0) -> dict[str, Any]:
+    def retry(self, relay: Container | None = None, receive_count: int = 1, age: float = 0) -> dict[str, Any]:
         """Deliver what is in the Unprocessed queue to the retry function, as its mapping does."""
         messages = self._receive()
         records = [_record(message, receive_count, self.clock() - age) for message in messages]
@@ -271,7 +271,7 @@ class Rig:
                 self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return answer
 
-    def reset(self, relay: Relay | None = None) -> dict[str, int]:
+    def reset(self, relay: Container | None = None) -> dict[str, int]:
         """Run the scheduled function."""
         return schedule.handle(relay or self.relay, 50, "request-3")
 

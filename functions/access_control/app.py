@@ -3,7 +3,7 @@
 from typing import Any
 
 from functions import started
-from relay.container import initialize, relay
+from relay.container import container, initialize
 from relay.entrypoints import webhook
 
 initialize()
@@ -12,4 +12,4 @@ started()
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """Answer one webhook of an access-control system."""
-    return webhook.handle(relay(), "access-control", event)
+    return webhook.handle(container(), "access-control", event)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from functions import started
-from relay.container import initialize, relay
+from relay.container import container, initialize
 from relay.deadline import of_function
 from relay.entrypoints import schedule
 
@@ -16,4 +16,4 @@ started()
 
 def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
     """Close and sweep every site."""
-    return schedule.handle(relay(), of_function(context), context.aws_request_id)
+    return schedule.handle(container(), of_function(context), context.aws_request_id)

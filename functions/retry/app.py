@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from functions import started
-from relay.container import initialize, relay
+from relay.container import container, initialize
 from relay.deadline import of_function
 from relay.entrypoints import queue
 
@@ -16,4 +16,4 @@ started()
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Process one batch; the answer names the messages that stay in the queue."""
-    return queue.handle(relay(), event, of_function(context), context.aws_request_id)
+    return queue.handle(container(), event, of_function(context), context.aws_request_id)

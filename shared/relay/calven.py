@@ -71,7 +71,7 @@ class Refused(CalvenError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class CalvenEvent:
     """One event to send. `not_after` (Unix seconds) is when its sender's lease on the subject runs out."""
 
     endpoint: Endpoint
@@ -135,7 +135,7 @@ class Calven:
 
     def submit(
         self,
-        submissions: Sequence[Submission],
+        submissions: Sequence[CalvenEvent],
         deadline: Deadline,
         *,
         call_seconds: float | None = None,
@@ -176,7 +176,7 @@ class Calven:
         """Ask for a new token, to see whether Calven gives one. Raises `Transient` or `Misconfigured`."""
         self._new_token(deadline)
 
-    def _send(self, batch: Sequence[Submission], deadline: Deadline) -> dict[str, Result]:
+    def _send(self, batch: Sequence[CalvenEvent], deadline: Deadline) -> dict[str, Result]:
         """One request for events of one endpoint and source. Raises `Transient` or `Refused`."""
         if min(s.not_after for s in batch) < self._clock() + max(deadline.left(), 0):
             deadline = deadline.at_most(min(s.not_after for s in batch) - self._clock())
@@ -280,9 +280,9 @@ class Calven:
         raise Refused(detail)
 
 
-def _requests(submissions: Sequence[Submission]) -> Iterator[list[Submission]]:
+def _requests(submissions: Sequence[CalvenEvent]) -> Iterator[list[CalvenEvent]]:
     """The events by endpoint and source, no `eventId` twice, at most 100 together."""
-    groups: dict[tuple[str, str | None], dict[str, Submission]] = {}
+    groups: dict[tuple[str, str | None], dict[str, CalvenEvent]] = {}
     for submission in submissions:
         group = groups.setdefault((submission.endpoint, submission.source_id), {})
         group[submission.event_id] = submission

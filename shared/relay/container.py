@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from relay.vendors.tokens import RotatingTokens
 
 
-class Relay:
+class Container:
     """The relay's parts, wired together. `clock` gives Unix seconds."""
 
     def __init__(self, environment: Settings, clock: Clock = time.time) -> None:
@@ -99,16 +99,16 @@ class Relay:
 
 
 _lock = threading.Lock()
-_relay: Relay | None = None
+_container: Container | None = None
 
 
-def relay() -> Relay:
+def container() -> Container:
     """The container's relay, from the environment. Raises `relay.settings.InvalidEnvironment`."""
-    global _relay  # noqa: PLW0603 - a container's state is what this module is for
+    global _container  # noqa: PLW0603 - a container's state is what this module is for
     with _lock:
-        if _relay is None:
-            _relay = Relay(settings.read())
-        return _relay
+        if _container is None:
+            _container = Container(settings.read())
+        return _container
 
 
 def initialize() -> None:
@@ -117,4 +117,4 @@ def initialize() -> None:
     Raises `relay.settings.InvalidEnvironment`.
     """
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-        relay()
+        container()

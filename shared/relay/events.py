@@ -158,7 +158,7 @@ class LeaveChange(_Event):
         return sha256(said.encode()).hexdigest()[:16]
 
 
-class Notice(_Event):
+class ThinEvent(_Event):
     """A webhook's news that does not say all: what changed, while the vendor's API knows what it became.
 
     `subject` is the vendor's id of what changed, `employee` of whose leave it is, `ack` what the API wants to
@@ -190,7 +190,7 @@ class Ignored(_Event):
     reason: str
 
 
-class Unread(_Event):
+class MalformedEvent(_Event):
     """One of several events in a body that cannot be read, as JSON, and why; the others can."""
 
     form: Literal["unread"] = "unread"
@@ -200,7 +200,8 @@ class Unread(_Event):
 
 
 Event = Annotated[
-    BadgeEvent | SensorReading | LeaveChange | Notice | Ignored | Unread, Field(discriminator="form")
+    BadgeEvent | SensorReading | LeaveChange | ThinEvent | Ignored | MalformedEvent,
+    Field(discriminator="form"),
 ]
 
 

@@ -19,7 +19,7 @@ from localrun.template import STACK, Template
 from localrun.world import Urls, World
 from relay import vendors
 from relay.aws.clients import ANSWER_SECONDS, LEAST_SECONDS, Clients, until
-from relay.container import Relay
+from relay.container import Container
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
 from relay.entrypoints import webhook
 from relay.settings import Settings
@@ -42,7 +42,7 @@ class Cloud:
         seed(aws, self.resources, self.config, with_vendor_api(self.secrets, urls.vendor_api))
 
     @contextmanager
-    def relay(self) -> Iterator[Relay]:
+    def relay(self) -> Iterator[Container]:
         """A container."""
         environment = {
             "STACK_NAME": STACK,
@@ -51,7 +51,7 @@ class Cloud:
             "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
             "CALVEN_BASE_URL": self.urls.sandbox,
         }
-        relay = Relay(Settings.model_validate(environment))
+        relay = Container(Settings.model_validate(environment))
         with closing(relay.http):
             yield relay
 
@@ -68,7 +68,7 @@ class Cloud:
         httpx.delete(f"{self.urls.aws}/_aws/fail", trust_env=False).raise_for_status()
         httpx.delete(f"{self.urls.sandbox}/_sandbox/fail", trust_env=False).raise_for_status()
 
-    def post(self, relay: Relay, vendor: str, event: str) -> tuple[int, Any, float]:
+    def post(self, relay: Container, vendor: str, event: str) -> tuple[int, Any, float]:
         """Post a sample; the answer, and after how many seconds."""
         record, began = vendors.load(vendor), time.time()
         source = next(name for name, of in self.config.sources.items() if of.vendor == vendor)

@@ -37,7 +37,7 @@ from localrun.template import STACK, Template
 from relay import vendors
 from relay.aws.table import Table
 from relay.config.file import RelayYaml
-from relay.container import Relay
+from relay.container import Container
 from relay.deadline import Clock
 from relay.entrypoints import queue, schedule, webhook
 from relay.events import Direction, iso_ms
@@ -199,7 +199,7 @@ class Building:
         seed(aws, self.resources, self.config, secrets)
 
     @contextmanager
-    def container(self, clock: Clock = time.time) -> Iterator[Relay]:
+    def container(self, clock: Clock = time.time) -> Iterator[Container]:
         """A relay that shares nothing with the others."""
         environment = {
             "STACK_NAME": STACK,
@@ -209,7 +209,7 @@ class Building:
             "CALVEN_BASE_URL": self._calven_url,
             "RETRY_BASE_SECONDS": "0.001",
         }
-        relay = Relay(Settings.model_validate(environment), clock)
+        relay = Container(Settings.model_validate(environment), clock)
         with closing(relay.http):
             yield relay
 
@@ -282,7 +282,7 @@ class Building:
         return {c["event_id"]: (int(c["version"]), iso_ms(int(c["at"])), int(c["people"])) for c in counts}
 
 
-def post(relay: Relay, passage: Passage) -> int:
+def post(relay: Container, passage: Passage) -> int:
     """Post a badge as Kisi does, again where the answer is 503; the last answer's status."""
     changes = {
         "uuid": passage.event,
@@ -305,7 +305,7 @@ def post(relay: Relay, passage: Passage) -> int:
     return status
 
 
-def retried(relay: Relay, batch: Mapping[str, Any], _: object) -> dict[str, Any]:
+def retried(relay: Container, batch: Mapping[str, Any], _: object) -> dict[str, Any]:
     """The retry function's answer to a batch."""
     return queue.handle(relay, batch, 50, "request-2")
 

@@ -16,7 +16,7 @@ from localrun.template import STACK
 from relay import vendors
 from relay.entrypoints.request import RawRequest, verify
 from relay.errors import Unparseable
-from relay.events import Event, Notice, Unread
+from relay.events import Event, MalformedEvent, ThinEvent
 from relay.vendors.base import Vendor
 from relay.vendors.signatures import Credentials
 from relayctl import samples
@@ -199,8 +199,10 @@ def read(vendor: Vendor, name: str, payload: Any) -> Sequence[Event]:
 def outcome(vendor: Vendor, event: Event, api: Api) -> None:
     """What an event becomes when the API is asked, unless it is refused: nothing to be asked about again."""
     with suppress(Unparseable):
-        if isinstance(event, Notice):
-            assert not any(isinstance(found, Notice | Unread) for found in asked(vendor, event, api))
+        if isinstance(event, ThinEvent):
+            assert not any(
+                isinstance(found, ThinEvent | MalformedEvent) for found in asked(vendor, event, api)
+            )
 
 
 def shortened(payload: Any) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""The retry function: each message its own fate, nothing lost on the way."""
+"""The retry function: each message its own outcome, nothing lost on the way."""
 
 import json
 from collections import Counter
@@ -9,7 +9,7 @@ import pytest
 
 from relay.entrypoints import queue
 from relay.envelope import SCHEDULE, Envelope
-from relay.events import Notice
+from relay.events import ThinEvent
 from tests.rig import Rig, sample
 
 
@@ -295,7 +295,7 @@ def test_notice_of_its_own(rig: Rig) -> None:
     rig.post("hibob", "approved", relay=rig.built(FORWARD_MODE="queued"))
     [waiting] = rig.waiting()
     purge(rig)
-    notice = Notice(event_id="e", subject="32832853", employee="3373576791477190995")
+    notice = ThinEvent(event_id="e", subject="32832853", employee="3373576791477190995")
     envelope = Envelope.model_validate({**waiting, "request": None, "event": notice.model_dump()})
     rig.relay.queues.retry_later([(envelope, 0)])
     assert rig.retry() == {"batchItemFailures": []}

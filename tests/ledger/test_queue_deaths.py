@@ -16,8 +16,8 @@ from localrun.moto_server import Moto
 from localrun.serve import Served
 from relay.aws.queues import Queues
 from relay.aws.table import Table, Update
-from relay.container import Relay
-from relay.delivery.outcome import Fate
+from relay.container import Container
+from relay.delivery.outcome import Outcome
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints import queue
 from relay.entrypoints.under_way import PARTITION, PREFIX, Slot, UnderWay, left_behind, tried_alone
@@ -111,9 +111,9 @@ class World:
 
     rig: Rig
     sqs: Sqs
-    relay: Relay | None = None
+    relay: Container | None = None
 
-    def container(self, **settings: str) -> Relay:
+    def container(self, **settings: str) -> Container:
         """A new process."""
         relay = self.rig.built(**settings)
         vars(relay)["queues"] = Queues(self.sqs, "unprocessed", "dead")  # type: ignore[arg-type]
@@ -185,14 +185,14 @@ def have_die(patch: pytest.MonkeyPatch, moment: str, end: type[BaseException] = 
             raise end
         return read(record)
 
-    def processing(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
+    def processing(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
         deadly = any(kills(envelope.event_id) for envelope in envelopes)
         if deadly and moment == "before":
             raise end
-        fates = process(pipeline, envelopes)
+        outcomes = process(pipeline, envelopes)
         if deadly:
             raise end
-        return fates
+        return outcomes
 
     if moment == "reading":
         patch.setattr(queue, "_read", reading)
@@ -282,7 +282,7 @@ def test_killed_together_only(world: World, monkeypatch: pytest.MonkeyPatch) -> 
     """Messages that are too much for one process together are each processed alone."""
     process = Pipeline.process
 
-    def together(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
+    def together(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
         if len(envelopes) > 3:
             raise Died
         return process(pipeline, envelopes)
@@ -434,11 +434,11 @@ import json, os, sys
 from relay import settings
 from relay.entrypoints import queue
 from relay.delivery.pipeline import Pipeline
-from relay.container import Relay
+from relay.container import Container
 
 Pipeline.process = lambda *_: os._exit(9)
 clock = float(sys.argv[1])
-queue.handle(Relay(settings.read(), lambda: clock), json.load(sys.stdin), 55, "request")
+queue.handle(Container(settings.read(), lambda: clock), json.load(sys.stdin), 55, "request")
 """
 
 

@@ -21,8 +21,8 @@ from relay.events import (
     DayOff,
     Ignored,
     LeaveChange,
-    Notice,
     SensorReading,
+    ThinEvent,
     Webhook,
 )
 from relay.occupancy.rules import Fact
@@ -81,7 +81,7 @@ leaves = st.builds(
     each_day=st.none() | st.builds(Amount, value=st.floats(0, 24), unit=units),
     replaces=maybe,
 )
-notices = st.builds(Notice, event_id=words, subject=words, employee=words, replaces=maybe)
+notices = st.builds(ThinEvent, event_id=words, subject=words, employee=words, replaces=maybe)
 people = st.integers(0, 1_000_000)
 readings = st.builds(
     SensorReading, event_id=words, at=times, sensor=words, people=people, occupied=st.none() | st.booleans()

@@ -15,7 +15,7 @@ from relay.config.model import Source, TimeOffType
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
-from relay.time_off.ledger import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Turn
+from relay.time_off.ledger import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Submission
 from relay.time_off.rules import TimeOff
 from tests.moto_table import FEW, Ledger
 
@@ -78,7 +78,7 @@ class Calven:
     away: dict[str, dict[int, TimeOffType]] = field(default_factory=dict)
     events: dict[str, set[tuple[str, TimeOff]]] = field(default_factory=dict)
 
-    def take(self, turn: Turn) -> dict[str, bool]:
+    def take(self, turn: Submission) -> dict[str, bool]:
         """Take all that a turn sends."""
         email = turn.employee.email.lower()
         for event_id, time_off in turn.sending.items():
@@ -113,9 +113,9 @@ class Book(Ledger):
             self.send(turn)
         return recorded
 
-    def send(self, turn: Turn) -> None:
+    def send(self, turn: Submission) -> None:
         """Send what a turn has to send, and note it, until there is nothing more."""
-        more: Turn | None = turn
+        more: Submission | None = turn
         while more:
             more = self.leaves().finish(more, self.calven.take(more), uncertain=False)
 
@@ -742,7 +742,7 @@ def deliver_all(book: Book, arriving: Sequence[tuple[LeaveChange, Fate]]) -> lis
     return again
 
 
-def _suffer(book: Book, turn: Turn, fate: Fate, slow: list[Callable[[], None]]) -> None:
+def _suffer(book: Book, turn: Submission, fate: Fate, slow: list[Callable[[], None]]) -> None:
     if fate in ("crash after", "no answer"):
         book.calven.take(turn)
     match fate:

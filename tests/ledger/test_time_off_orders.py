@@ -17,7 +17,7 @@ from relay.config.model import Source, TimeOffType
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
-from relay.time_off.ledger import LEASE_GRACE_SECONDS, Leaves, Turn
+from relay.time_off.ledger import LEASE_GRACE_SECONDS, Leaves, Submission
 from relay.time_off.rules import TimeOff
 from tests.ledger.test_time_off_ledger import SAM, SECONDS, TYPES, change, deleted
 from tests.memory import Memory
@@ -127,16 +127,16 @@ class Calven:
 
     away: Days = field(default_factory=dict)
     said: dict[str, set[tuple[str, TimeOff]]] = field(default_factory=dict)
-    under_way: dict[str, Turn] = field(default_factory=dict)
+    under_way: dict[str, Submission] = field(default_factory=dict)
 
-    def begin(self, turn: Turn, now: float) -> None:
+    def begin(self, turn: Submission, now: float) -> None:
         """A submission sets out; no other of the same employee may still be on its way."""
         email = turn.employee.email.lower()
         other = self.under_way.get(email)
         assert other is None or other.until + LEASE_GRACE_SECONDS <= now, "two submissions at once"
         self.under_way[email] = turn
 
-    def take(self, turn: Turn, event_ids: Iterable[str]) -> None:
+    def take(self, turn: Submission, event_ids: Iterable[str]) -> None:
         """Take some events of a submission, which nothing newer may have overtaken."""
         email = turn.employee.email.lower()
         for event_id in event_ids:
@@ -149,7 +149,7 @@ class Calven:
                 if said.type:
                     days[day] = said.type
 
-    def answer(self, turn: Turn) -> None:
+    def answer(self, turn: Submission) -> None:
         """A submission is answered: it is not under way any more."""
         self.under_way.pop(turn.employee.email.lower())
 
@@ -214,7 +214,7 @@ class Stage:
                 self._again.append(arrival)
                 self._redriven.append(arrival)
 
-    def _send(self, arrival: Arrival, leaves: Leaves, turn: Turn) -> None:
+    def _send(self, arrival: Arrival, leaves: Leaves, turn: Submission) -> None:
         """Send what a turn has to send, at once or slowly, unless its time is up."""
         self.happen()
         mood = next(self._moods, "takes")
@@ -228,14 +228,14 @@ class Stage:
         else:
             self._note(arrival, leaves, turn, mood)
 
-    def _arrive(self, arrival: Arrival, leaves: Leaves, turn: Turn) -> None:
+    def _arrive(self, arrival: Arrival, leaves: Leaves, turn: Submission) -> None:
         """What was sent a while ago arrives: in time, after it was given up, or never."""
         late = self.clock() - turn.until
         mood = "takes" if late < 0 else "takes silently" if late < LEASE_GRACE_SECONDS else "is silent"
         with self._kept(arrival):
             self._note(arrival, leaves, turn, mood)
 
-    def _note(self, arrival: Arrival, leaves: Leaves, turn: Turn, mood: str) -> None:
+    def _note(self, arrival: Arrival, leaves: Leaves, turn: Submission, mood: str) -> None:
         """Calven takes what it takes of a submission; note what it says, and send what there is then."""
         takes, says, uncertain = MOODS[mood]
         ids = list(turn.sending)

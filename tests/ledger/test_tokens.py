@@ -25,7 +25,7 @@ from starlette.routing import Route
 from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
-from relay.container import Relay
+from relay.container import Container
 from relay.vendors.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
 from tests.rig import NOON, Rig
 from tests.servers import aws_error
@@ -111,7 +111,7 @@ def notification(event: int) -> bytes:
     return json.dumps([{"action": "CREATE", "resource_type": "Event", "resource_id": event}]).encode()
 
 
-def post(rig: Rig, event: int, relay: Relay | None = None) -> tuple[int, str]:
+def post(rig: Rig, event: int, relay: Container | None = None) -> tuple[int, str]:
     """The status and what became of it."""
     status, answer = rig.post("doorflow", notification(event), relay=relay)
     return status, answer.get("reason") or answer["status"]
@@ -316,11 +316,11 @@ def test_too_little_time(rig: Rig, endpoint: Endpoint) -> None:
 PROCESS = """
 import json, os, sys
 from relay.entrypoints import webhook
-from relay.container import Relay
+from relay.container import Container
 from relay.settings import Settings
 
 now = 0.0
-relay = Relay(Settings.model_validate(dict(os.environ)), lambda: now)
+relay = Container(Settings.model_validate(dict(os.environ)), lambda: now)
 for line in sys.stdin:
     now, request = json.loads(line)
     answer = webhook.handle(relay, "access-control", request)

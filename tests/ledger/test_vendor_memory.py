@@ -7,7 +7,7 @@ import pytest
 
 from relay.aws.clients import CLIENT
 from relay.aws.table import Table
-from relay.container import Relay
+from relay.container import Container
 from relay.errors import TableUnavailable
 from relay.vendors.memory import VendorMemory
 from tests.moto_table import SESSION, Ledger
@@ -64,7 +64,7 @@ def test_unavailable() -> None:
 def test_asked_once_an_employee(rig: Rig) -> None:
     """Webhooks about an employee whose address is known need no API of the vendor's, for a day."""
 
-    def approve(number: int, relay: Relay) -> object:
+    def approve(number: int, relay: Container) -> object:
         day = f"2027-06-0{number}"
         leave = sample("factorial", "approve", id=str(number), start_on=day, finish_on=day)
         return rig.post("factorial", leave, topic="approve", relay=relay)[1]["status"]

@@ -14,7 +14,7 @@ from moto import mock_aws
 from localrun.sandbox import Sandbox
 from localrun.serve import bind
 from relay.aws.secrets import Secrets
-from relay.calven import Calven, Result, Submission
+from relay.calven import Calven, CalvenEvent, Result
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
@@ -74,7 +74,7 @@ def results(*codes: tuple[str, int]) -> httpx.Response:
     return httpx.Response(200, json={"timestamp": "2026-11-04T04:00:00.000Z", "results": found})
 
 
-def occupancy(event_id: str, source: str = "Lobby", **changes: Any) -> Submission:
+def occupancy(event_id: str, source: str = "Lobby", **changes: Any) -> CalvenEvent:
     """One occupancy event."""
     payload = {
         "timestamp": "2026-11-04T04:00:00.000Z",
@@ -84,12 +84,12 @@ def occupancy(event_id: str, source: str = "Lobby", **changes: Any) -> Submissio
         "occupied": True,
         "occupancy": 3,
     }
-    return Submission(
+    return CalvenEvent(
         endpoint="/v1/occupancy", event_id=event_id, payload=payload | changes, source_id=source
     )
 
 
-def leave(event_id: str, not_after: float = float("inf"), **changes: Any) -> Submission:
+def leave(event_id: str, not_after: float = float("inf"), **changes: Any) -> CalvenEvent:
     """One time off event."""
     payload = {
         "eventId": event_id,
@@ -98,12 +98,12 @@ def leave(event_id: str, not_after: float = float("inf"), **changes: Any) -> Sub
         "startDate": "2026-12-30",
         "endDate": "2027-01-02",
     }
-    return Submission(
+    return CalvenEvent(
         endpoint="/v1/timeoff", event_id=event_id, payload=payload | changes, not_after=not_after
     )
 
 
-def numbered(count: int) -> list[Submission]:
+def numbered(count: int) -> list[CalvenEvent]:
     """That many occupancy events, `e0` and on."""
     return [occupancy(f"e{i}") for i in range(count)]
 

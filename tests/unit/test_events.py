@@ -15,8 +15,8 @@ from relay.events import (
     Event,
     Ignored,
     LeaveChange,
-    Notice,
-    Unread,
+    MalformedEvent,
+    ThinEvent,
     Webhook,
     iso,
     iso_ms,
@@ -140,9 +140,9 @@ def test_utc_out_of_range(seconds: float) -> None:
     [
         BadgeEvent(event_id="e", at=AT, door="48211", person="p", direction="out"),
         LeaveChange(event_id="e", leave_id="l", state="approved", version="1", email="Bob@example.com"),
-        Notice(event_id="e", subject="l", employee="7", replaces="k"),
+        ThinEvent(event_id="e", subject="l", employee="7", replaces="k"),
         Ignored(reason="ping"),
-        Unread(body="{}", detail="door: missing"),
+        MalformedEvent(body="{}", detail="door: missing"),
     ],
     ids=lambda event: event.form,
 )

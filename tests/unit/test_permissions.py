@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from localrun.template import STACK
-from relay.container import Relay
+from relay.container import Container
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template import GRANTS
 
@@ -70,7 +70,7 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield "LedgerTable", f"dynamodb:{operation}"
 
 
-def occupancy(rig: Rig, relay: Relay) -> None:
+def occupancy(rig: Rig, relay: Container) -> None:
     """Badges and readings: forwarded, waiting, dead, and in the last seconds of a day."""
     rig.post("kisi", "badge-in", relay=relay)
     rig.post("kisi", "unmapped-door", relay=relay)
@@ -84,7 +84,7 @@ def occupancy(rig: Rig, relay: Relay) -> None:
     rig.post("kisi", sample("kisi", "badge-in", uuid="late", created_at="2026-11-04T16:59:58Z"), relay=relay)
 
 
-def leave(rig: Rig, relay: Relay) -> None:
+def leave(rig: Rig, relay: Container) -> None:
     """Leave: forwarded, asked about, waiting and dead."""
     rig.post("deel", "approved", relay=relay)
     rig.post("hibob", "approved", relay=relay)
@@ -96,7 +96,7 @@ def leave(rig: Rig, relay: Relay) -> None:
     rig.recover()
 
 
-def tokens(rig: Rig, relay: Relay, deliver: Callable[[Relay], object]) -> None:
+def tokens(rig: Rig, relay: Container, deliver: Callable[[Container], object]) -> None:
     """A pair of tokens is stored for the first time, read as another stored it, and stored again."""
     deliver(relay)
     rig.clock.advance(4000)
@@ -106,7 +106,7 @@ def tokens(rig: Rig, relay: Relay, deliver: Callable[[Relay], object]) -> None:
     deliver(relay)
 
 
-def queue(rig: Rig, relay: Relay) -> None:
+def queue(rig: Rig, relay: Container) -> None:
     """What waits, of both families: it fails again, is forwarded, or is dead."""
     stored = rig.built(FORWARD_MODE="queued")
     for vendor, event in (
@@ -118,7 +118,7 @@ def queue(rig: Rig, relay: Relay) -> None:
         rig.post(vendor, event, relay=stored)
     rig.post("deel", sample("deel", "approved", data__resource=[1] * 101), relay=stored)
 
-    def later(one: Relay) -> None:
+    def later(one: Container) -> None:
         rig.post("gusto", "approved", relay=stored)
         rig.retry(one)
 
@@ -135,7 +135,7 @@ def queue(rig: Rig, relay: Relay) -> None:
     suspected(rig, relay, stored)
 
 
-def suspected(rig: Rig, relay: Relay, stored: Relay) -> None:
+def suspected(rig: Rig, relay: Container, stored: Container) -> None:
     """A message that was under way when another process ended."""
     rig.post("hibob", "approved", relay=stored)
     url = rig.resources.unprocessed_queue_url
@@ -144,7 +144,7 @@ def suspected(rig: Rig, relay: Relay, stored: Relay) -> None:
     rig.retry(relay)
 
 
-def schedule(rig: Rig, relay: Relay) -> None:
+def schedule(rig: Rig, relay: Container) -> None:
     """A day ends while Calven is down, and once more when it is back."""
     rig.post("kisi", "badge-in")
     rig.clock.now = NEXT_MORNING + 120

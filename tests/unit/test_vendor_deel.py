@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveChange, Unread, iso
+from relay.events import Event, Ignored, LeaveChange, MalformedEvent, iso
 from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses, samples
 from tests.rig import NOON, sample
 
@@ -146,7 +146,7 @@ def test_one_unreadable_resource(bad: object, why: str) -> None:
     payload["data"]["resource"].insert(0, bad)
     unread, change = parse("deel", payload)
     assert change == EVENTS["resource-as-array"]
-    assert isinstance(unread, Unread)
+    assert isinstance(unread, MalformedEvent)
     assert (unread.event_id, unread.detail) == ("e5d4c3b2-a190-4877-9e6d-5c4b3a291817", why)
     with pytest.raises(Unparseable):
         parse("deel", unread.body.encode())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveChange, Notice, Webhook, iso
+from relay.events import Event, Ignored, LeaveChange, ThinEvent, Webhook, iso
 from relay.vendors import hibob
 from tests.payloads import ANY_JSON, MARKER, extended, mutated, parse, reads_or_refuses, refusal, samples
 from tests.rig import EVENTS as FILES
@@ -22,10 +22,10 @@ AT = "2026-11-03T09:29:00.831502"
 PERSON = f"/v1/people/{KIM}"
 
 
-def notice(name: str, leave: str, **fields: Any) -> Notice:
+def notice(name: str, leave: str, **fields: Any) -> ThinEvent:
     """The notice of a version 2 webhook about Kim's leave."""
     event_id = f"637323:timeoff.request.{name}:{leave}:{AT}"
-    return Notice(**{"event_id": event_id, "subject": leave, "employee": KIM, **fields})
+    return ThinEvent(**{"event_id": event_id, "subject": leave, "employee": KIM, **fields})
 
 
 APPROVED = notice("approved", "32832853")
@@ -169,7 +169,7 @@ def answers(found: Any, leave: str = "32832853", person: Any = None) -> dict[str
     return {asked: found, f"GET {PERSON}": person or {"email": "kim@example.com"}}
 
 
-def fetched(found: Any, about: Notice = APPROVED, person: Any = None) -> LeaveChange:
+def fetched(found: Any, about: ThinEvent = APPROVED, person: Any = None) -> LeaveChange:
     """What becomes of a notice when HiBob says so."""
     (event,) = hibob.fetch(about, Bob(answers(found, about.subject, person)))
     assert isinstance(event, LeaveChange)

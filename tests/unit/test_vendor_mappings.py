@@ -13,8 +13,8 @@ from relay.events import (
     Event,
     Ignored,
     LeaveChange,
+    MalformedEvent,
     SensorReading,
-    Unread,
     Webhook,
     iso,
 )
@@ -486,11 +486,11 @@ def test_one_unreadable_of_several() -> None:
     payload = sample("keypay", "several")
     payload["Notifications"][0]["Status"] = "Lost"
     first, second, third = vendors.load("keypay").parse(Webhook(body=samples.as_body(payload), received_at=0))
-    assert isinstance(first, Unread)
+    assert isinstance(first, MalformedEvent)
     assert first.detail == "Status: unknown"
     with pytest.raises(Unparseable, match=r"^Status: unknown$"):
         became("keypay", first.body)
-    assert [type(second).__name__, type(third).__name__] == ["Notice", "Ignored"]
+    assert [type(second).__name__, type(third).__name__] == ["ThinEvent", "Ignored"]
 
 
 def test_attempt_is_no_part_of_the_id() -> None:

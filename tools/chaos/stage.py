@@ -24,7 +24,7 @@ from localrun.template import STACK, Template
 from localrun.world import World
 from relay import settings as relay_settings
 from relay.config.file import RelayYaml
-from relay.container import Relay
+from relay.container import Container
 from relay.entrypoints import schedule
 from relay.occupancy.rules import Day, operating_day
 from relayctl.target import Target
@@ -146,7 +146,7 @@ class Stage:
     def sweep(self) -> int:
         """Run the scheduled function when all is old enough for it; how much there was to tell."""
         os.environ.update(environment.of_functions(_settings(), self.urls, self.resources))
-        relay = Relay(relay_settings.read(), lambda: time.time() + 120)
+        relay = Container(relay_settings.read(), lambda: time.time() + 120)
         with closing(relay.http):
             return schedule.handle(relay, 50, "sweep")["facts"]
 

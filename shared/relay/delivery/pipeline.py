@@ -1,6 +1,6 @@
 """The way of an event, once, for all functions: open, settle, forward, and say what became of it.
 
-An `Envelope` goes in, and one or more `Fate`s come out. Opening parses a stored request and asks a thin
+An `Envelope` goes in, and one or more `Outcome`s come out. Parser parses a stored request and asks a thin
 vendor's API; settling records domain events in the ledger, badges of one operating day together; all that is
 then to be sent goes to Calven in as few requests as possible, and the results are noted. Storing what cannot
 be forwarded is the caller's: the webhook functions send it to a queue, the retry function leaves it there.
@@ -14,12 +14,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Literal, TypeVar
 from uuid import uuid4
 
-from relay.calven import Result, Submission
+from relay.calven import CalvenEvent, Result
 from relay.config.model import Config, Door, Source
-from relay.container import Relay
+from relay.container import Container
 from relay.deadline import WAITED_FOR, Deadline, Pace
-from relay.delivery.outcome import Fate
-from relay.delivery.parsing import Opening
+from relay.delivery.outcome import Outcome
+from relay.delivery.parsing import Parser
 from relay.envelope import Envelope
 from relay.errors import (
     Ignore,
@@ -34,15 +34,15 @@ from relay.events import (
     BadgeEvent,
     Ignored,
     LeaveChange,
-    Notice,
+    MalformedEvent,
     SensorReading,
-    Unread,
+    ThinEvent,
 )
 from relay.observability import Telemetry, whereabouts
 from relay.occupancy.rules import Badge, Day, Fact, operating_day, through
 
 if TYPE_CHECKING:
-    from relay.time_off.ledger import Turn
+    from relay.time_off.ledger import Submission
 
 NOT_SENT = Result(status="waiting", reason="internal_error")
 """What became of a fact that another step was to send, and did not."""
@@ -77,7 +77,7 @@ class _Step:
     passage: tuple[BadgeEvent, Door] | None = None
     facts: list[Fact] = field(default_factory=list)
     within: frozenset[str] = frozenset()
-    turns: "list[Turn]" = field(default_factory=list)
+    turns: "list[Submission]" = field(default_factory=list)
     busy: bool = False
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
@@ -88,14 +88,14 @@ class Pipeline:
     """Processes the envelopes of one invocation."""
 
     def __init__(
-        self, relay: Relay, deadline: Deadline, telemetry: Telemetry, pace: Pace = WAITED_FOR
+        self, container: Container, deadline: Deadline, telemetry: Telemetry, pace: Pace = WAITED_FOR
     ) -> None:
         self.telemetry = telemetry
-        self._relay = relay
+        self._container = container
         self._deadline = deadline
         self._pace = pace
-        self._fates: list[list[Fate]] = []
-        self._opening = Opening(relay, deadline, pace)
+        self._outcomes: list[list[Outcome]] = []
+        self._opening = Parser(container, deadline, pace)
         self._busy: list[_Step] | None = []
         self._stopped: tuple[str, str, float | None] | None = None
         self._correlation_id = telemetry.request_id
@@ -105,12 +105,12 @@ class Pipeline:
         """How many events the requests held that were opened."""
         return self._opening.received
 
-    def process(self, envelopes: Sequence[Envelope]) -> list[list[Fate]]:
-        """Open, settle and forward; the fates of each envelope, in the same order. Stores nothing."""
-        self._fates = [[] for _ in envelopes]
+    def process(self, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
+        """Open, settle and forward; the outcomes of each envelope, in the same order. Stores nothing."""
+        self._outcomes = [[] for _ in envelopes]
         self._correlation_id = self._one_for_all(envelopes)
-        if not self._guarded(list(map(_Step, envelopes, count())), self._relay.config.current):
-            return self._fates
+        if not self._guarded(list(map(_Step, envelopes, count())), self._container.config.current):
+            return self._outcomes
         opened = []
         for origin, envelope in enumerate(envelopes):
             for part in (
@@ -127,7 +127,7 @@ class Pipeline:
         # What these found under way may have been submitted here.
         again, self._busy = self._busy or (), None
         self._process([_Step(step.envelope, step.origin, asked=step.asked, again=True) for step in again])
-        return self._fates
+        return self._outcomes
 
     def _process(self, opened: Sequence[_Step]) -> None:
         if self._stopped is not None:
@@ -144,35 +144,40 @@ class Pipeline:
         ids = {envelope.correlation_id for envelope in envelopes}
         return (ids.pop() if len(ids) == 1 else "") or self.telemetry.request_id
 
-    def store_first(self, envelope: Envelope) -> list[Fate]:
+    def store_first(self, envelope: Envelope) -> list[Outcome]:
         """Parse an envelope's request, and have every event of it queued instead of settled.
 
         A request that only announces something is queued as it is.
         """
-        self._fates = [[]]
+        self._outcomes = [[]]
         for parsed in self._guarded([_Step(envelope, 0)], partial(self._opening.unfetched, envelope)) or ():
             if isinstance(parsed.event, Ignored):
-                self._fates[0].append(Fate("ignored", parsed, parsed.event.reason))
+                self._outcomes[0].append(Outcome("ignored", parsed, parsed.event.reason))
             elif parsed.request is not None and parsed.detail:
                 self._dead_letter(0, parsed, "unparseable", parsed.detail)
             else:
                 waiting = parsed.model_copy(update={"reason": "store_first"})
-                self._fates[0].append(Fate("queued", waiting, "store_first"))
-        return self._fates[0]
+                self._outcomes[0].append(Outcome("queued", waiting, "store_first"))
+        return self._outcomes[0]
 
-    def stored(self, fates: Sequence[Fate]) -> None:
+    def stored(self, outcomes: Sequence[Outcome]) -> None:
         """Note that dead letters are safe in their queue: their counts are not told a second time."""
         self._reported(
-            [fact for fate in fates if fate.outcome == "dead-lettered" for fact in fate.envelope.calven or ()]
+            [
+                fact
+                for outcome in outcomes
+                if outcome.status == "dead-lettered"
+                for fact in outcome.envelope.calven or ()
+            ]
         )
 
     def _guarded(self, steps: Sequence[_Step], act: Callable[[], T]) -> T | None:
-        """What is to be done for these steps; where it cannot be, their fate."""
+        """What is to be done for these steps; where it cannot be, their outcome."""
         try:
             return act()
         except Ignore as stop:
             for step in steps:
-                self._fates[step.origin].append(Fate("ignored", step.envelope, stop.reason))
+                self._outcomes[step.origin].append(Outcome("ignored", step.envelope, stop.reason))
         except Never as stop:
             for step in steps:
                 self._dead_letter(step.origin, step.asked or step.envelope, stop.reason, str(stop))
@@ -195,14 +200,14 @@ class Pipeline:
         self, origin: int, envelope: Envelope, reason: str, detail: str, wait: float | None = None
     ) -> None:
         failed = envelope.failed(reason, detail, self._now())
-        self._fates[origin].append(Fate("queued", failed, reason, wait=wait))
+        self._outcomes[origin].append(Outcome("queued", failed, reason, wait=wait))
 
     def _dead_letter(self, origin: int, envelope: Envelope, reason: str, detail: str) -> None:
         failed = envelope.failed(reason, detail, self._now())
-        self._fates[origin].append(Fate("dead-lettered", failed, reason))
+        self._outcomes[origin].append(Outcome("dead-lettered", failed, reason))
 
     def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._relay.clock(), UTC)
+        return datetime.fromtimestamp(self._container.clock(), UTC)
 
     def _settled(self, step: _Step) -> _Step:
         """Record an event in the ledger, of a badge only look up the door. Raises `Ignore` and others."""
@@ -220,7 +225,7 @@ class Pipeline:
                 self._settle_leave(change, step)
             case BadgeEvent() | SensorReading() | LeaveChange():
                 raise Unparseable("event: it belongs to the other family's route")
-            case Notice() | Unread():
+            case ThinEvent() | MalformedEvent():
                 raise Unparseable("event: no event that can be settled")
             case Ignored() as ignored:
                 raise Ignore(reason=ignored.reason)
@@ -232,18 +237,18 @@ class Pipeline:
         if badge.person is None:
             raise Ignore(reason="anonymous")
         self._check_age(badge.at)
-        door = self._relay.config.door(self._called(envelope), badge.door)
+        door = self._container.config.door(self._called(envelope), badge.door)
         if door is None:
             raise self._unmapped(f"door {badge.door}", envelope)
         return door
 
     def _called(self, envelope: Envelope) -> str:
         """What the envelope's source is called now."""
-        return self._relay.config.current().called(envelope.source)
+        return self._container.config.current().called(envelope.source)
 
     def _key(self, envelope: Envelope) -> str:
         """The name under which the ledger knows the envelope's source."""
-        return self._relay.config.current().key(self._called(envelope))
+        return self._container.config.current().key(self._called(envelope))
 
     def _check_age(self, at: datetime) -> None:
         """Refuse what is older than the ledger's days: nobody would ever correct what it says."""
@@ -258,7 +263,7 @@ class Pipeline:
 
     def _counted(self, steps: Sequence[_Step]) -> list[_Step]:
         """Of these the steps of badges, settled with the others of their operating day, in order of time."""
-        config = self._relay.config.current()
+        config = self._container.config.current()
         days: dict[Day, list[tuple[Badge, _Step]]] = {}
         for step in steps:
             if step.passage is None:
@@ -290,22 +295,22 @@ class Pipeline:
         self._deadline.check()
         badges = [badge for badge, _ in some]
         told = []
-        settled = self._relay.headcount.settle(badges, day, config, self._deadline, self._pace.apart)
+        settled = self._container.headcount.settle(badges, day, config, self._deadline, self._pace.apart)
         for (_, step), one in zip(some, settled, strict=True):
             step.facts, step.within = list(one.facts), one.within
             if step.facts or step.within:
                 told.append(step)
             else:
-                self._fates[step.origin].append(Fate("ignored", step.envelope, one.reason))
+                self._outcomes[step.origin].append(Outcome("ignored", step.envelope, one.reason))
         return told
 
     def _settled_reading(self, reading: SensorReading, envelope: Envelope) -> list[Fact]:
-        sensor = self._relay.config.sensor(self._called(envelope), reading.sensor)
-        config = self._relay.config.current()
+        sensor = self._container.config.sensor(self._called(envelope), reading.sensor)
+        config = self._container.config.current()
         if sensor is None or sensor.place not in config.places:
             raise self._unmapped(f"sensor {reading.sensor}", envelope)
         received_at = envelope.received_at.timestamp()
-        facts, reason = self._relay.readings.settle(
+        facts, reason = self._container.readings.settle(
             reading,
             self._key(envelope),
             config.places[sensor.place].location_id,
@@ -320,7 +325,7 @@ class Pipeline:
 
     def _watches(self, place: str, source: str, sensor: str) -> bool:
         """Whether a sensor of a source (by its key in the ledger) is configured for a place."""
-        found = self._relay.config.sensor(self._relay.config.current().named(source), sensor)
+        found = self._container.config.sensor(self._container.config.current().named(source), sensor)
         return found is not None and found.place == place
 
     def _settle_leave(self, change: LeaveChange, step: _Step) -> None:
@@ -328,8 +333,8 @@ class Pipeline:
         # Leave can be ended after its source was taken out: what the source's keys say does not matter then.
         ended = change.state == "ended"
         source = Source(vendor=step.envelope.vendor) if ended else self._source(step.envelope)
-        order = self._relay.config.order
-        recorded = self._relay.leaves.record(change, self._key(step.envelope), source, seconds, order)
+        order = self._container.config.order
+        recorded = self._container.leaves.record(change, self._key(step.envelope), source, seconds, order)
         if not recorded.turns and not recorded.busy:
             if recorded.refused:
                 raise recorded.refused
@@ -337,7 +342,7 @@ class Pipeline:
         step.turns, step.busy, step.refused = list(recorded.turns), recorded.busy, recorded.refused
 
     def _source(self, envelope: Envelope) -> Source:
-        source = self._relay.config.current().sources.get(self._called(envelope))
+        source = self._container.config.current().sources.get(self._called(envelope))
         if source is None:
             raise NotNow("the source is not configured any more", reason="unknown_source")
         return source
@@ -353,10 +358,10 @@ class Pipeline:
         self._reported(accepted)
         return more
 
-    def _sent(self, submissions: Sequence[Submission]) -> Mapping[str, Result]:
+    def _sent(self, submissions: Sequence[CalvenEvent]) -> Mapping[str, Result]:
         limit = self._deadline.at_most(self._deadline.left_for_work())
         try:
-            results = self._relay.calven.submit(
+            results = self._container.calven.submit(
                 submissions,
                 limit,
                 call_seconds=self._pace.call_seconds,
@@ -369,11 +374,11 @@ class Pipeline:
             self.telemetry.problem("internal error", error=whereabouts(error))
             return {s.event_id: Result(status="waiting", reason="internal_error") for s in submissions}
 
-    def _submissions(self, step: _Step) -> Iterator[Submission]:
-        config = self._relay.config.current()
+    def _submissions(self, step: _Step) -> Iterator[CalvenEvent]:
+        config = self._container.config.current()
         source_id = config.calven_source_id(step.envelope.source)
         for fact in step.facts:
-            yield Submission(
+            yield CalvenEvent(
                 endpoint="/v1/occupancy",
                 event_id=fact.event_id,
                 payload=fact.payload(config),
@@ -382,7 +387,7 @@ class Pipeline:
         for turn in step.turns:
             for event_id, time_off in turn.sending.items():
                 payload = time_off.payload(event_id, turn.employee.email)
-                yield Submission(
+                yield CalvenEvent(
                     endpoint="/v1/timeoff", event_id=event_id, payload=payload, not_after=turn.until
                 )
 
@@ -396,7 +401,9 @@ class Pipeline:
             self._end_leave(step)
         return bool(step.turns)
 
-    def _finished(self, step: _Step, turn: "Turn", results: Mapping[str, Result]) -> "Turn | None":
+    def _finished(
+        self, step: _Step, turn: "Submission", results: Mapping[str, Result]
+    ) -> "Submission | None":
         of_turn = {event_id: results[event_id] for event_id in turn.sending}
         if self._deadline.left_for_work() <= 0:
             # The lease runs out by itself; what Calven may have is sent again by whoever takes the event up.
@@ -408,14 +415,14 @@ class Pipeline:
         step.failed += [result for result in of_turn.values() if result.status != "accepted"]
         uncertain = any(result.uncertain for result in of_turn.values())
         try:
-            return self._relay.leaves.finish(turn, outcome, uncertain=uncertain)
+            return self._container.leaves.finish(turn, outcome, uncertain=uncertain)
         except TableUnavailable:
             return None  # what Calven accepted stays unconfirmed, and is sent again with the next change
 
     def _end_leave(self, step: _Step) -> None:
-        """A leave's fate: as one event, since what is left to send is computed anew from the ledger."""
+        """A leave's outcome: as one event, since what is left to send is computed anew from the ledger."""
         if step.accepted:
-            self._fates[step.origin].append(Fate("forwarded", step.envelope, events=step.accepted))
+            self._outcomes[step.origin].append(Outcome("forwarded", step.envelope, events=step.accepted))
         waiting = next((result for result in step.failed if result.status == "waiting"), None)
         if waiting:
             self._queue(step.origin, step.envelope, waiting.reason, waiting.detail, waiting.retry_after)
@@ -432,21 +439,21 @@ class Pipeline:
             )
 
     def _end_occupancy(self, step: _Step, results: Mapping[str, Result]) -> None:
-        """Each fact's fate by itself: what is left of the envelope holds only the facts at fault.
+        """Each fact's outcome by itself: what is left of the envelope holds only the facts at fault.
 
-        A merged badge needs no care of its own: it is counted, and the facts that tell it have their fates.
+        A merged badge needs no care of its own: it is counted, and the facts that tell it have their outcomes.
         """
         if step.within:
             told = all(results.get(fact_id, NOT_SENT).status == "accepted" for fact_id in step.within)
             outcome: Literal["forwarded", "ignored"] = "forwarded" if told else "ignored"
-            self._fates[step.origin].append(Fate(outcome, step.envelope, "merged"))
+            self._outcomes[step.origin].append(Outcome(outcome, step.envelope, "merged"))
         groups: dict[tuple[str, str], list[Fact]] = {}
         for fact in step.facts:
             result = results.get(fact.event_id, NOT_SENT)
             groups.setdefault((result.status, result.reason), []).append(fact)
         for (status, reason), facts in groups.items():
             if status == "accepted":
-                self._fates[step.origin].append(Fate("forwarded", step.envelope, events=len(facts)))
+                self._outcomes[step.origin].append(Outcome("forwarded", step.envelope, events=len(facts)))
                 continue
             result = results.get(facts[0].event_id, NOT_SENT)
             left = step.envelope.with_facts(facts)
@@ -461,7 +468,7 @@ class Pipeline:
         if not facts:
             return
         try:
-            self._relay.reports.reported(facts)
+            self._container.reports.reported(facts)
         except TableUnavailable:
             return  # told again by the next badge on the way, or by the sweep
 

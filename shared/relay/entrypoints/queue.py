@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from relay.aws.queues import QueueUnavailable
-from relay.container import Relay
+from relay.container import Container
 from relay.deadline import BATCH, FUNCTION_RESERVE_SECONDS, Deadline
-from relay.delivery.outcome import Fate, log, store
+from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints.under_way import MOST_ALONE
 from relay.envelope import SCHEDULE, Envelope, StoredRequest
@@ -45,28 +45,28 @@ class _Message:
         return not_before.timestamp() - now if not_before else 0.0
 
 
-def handle(relay: Relay, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
+def handle(container: Container, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
     """Process a batch within that many seconds; the answer names the messages that stay in the queue.
 
     Messages that were under way when a process ended are suspected: each is tried alone, after the others.
     """
     telemetry = Telemetry(request_id)
-    deadline = Deadline(relay.clock() + seconds, relay.clock)
+    deadline = Deadline(container.clock() + seconds, container.clock)
     records = {record["messageId"]: record for record in event["Records"]}
-    suspects = relay.under_way.suspects(records)
+    suspects = container.under_way.suspects(records)
     others = {message_id: record for message_id, record in records.items() if message_id not in suspects}
     stay = []
     if others:
-        relay.under_way.begin(others, _ends(deadline))
-        stay += _process(relay, [*others.values()], deadline, telemetry)
+        container.under_way.begin(others, _ends(deadline))
+        stay += _process(container, [*others.values()], deadline, telemetry)
     if suspects:
         # What a suspect may end must not bring back what is done with.
-        _done(relay, [record for message_id, record in others.items() if message_id not in stay])
+        _done(container, [record for message_id, record in others.items() if message_id not in stay])
         telemetry.problem("function ended", messages=len(suspects))
         telemetry.flush()
         alone = [record for message_id, record in records.items() if message_id in suspects]
-        stay += _process_alone(relay, alone, suspects, deadline, telemetry)
-    relay.under_way.end()
+        stay += _process_alone(container, alone, suspects, deadline, telemetry)
+    container.under_way.end()
     telemetry.flush()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
 
@@ -76,24 +76,26 @@ def _ends(deadline: Deadline) -> float:
     return deadline.at + FUNCTION_RESERVE_SECONDS
 
 
-def _process(relay: Relay, records: Sequence[_Record], deadline: Deadline, telemetry: Telemetry) -> list[str]:
+def _process(
+    container: Container, records: Sequence[_Record], deadline: Deadline, telemetry: Telemetry
+) -> list[str]:
     """Process messages together; the ids of those that stay in the queue."""
     received = [_message(record, _read(record)) for record in records]
-    early = [message for message in received if message.wait(relay.clock()) > 0]
+    early = [message for message in received if message.wait(container.clock()) > 0]
     messages = [message for message in received if message not in early]
-    pipeline = Pipeline(relay, deadline, telemetry, BATCH)
+    pipeline = Pipeline(container, deadline, telemetry, BATCH)
     processed = pipeline.process([message.envelope for message in messages])
-    stay = [message.id for message in early if _hidden(relay, message)]
+    stay = [message.id for message in early if _hidden(container, message)]
     stay += [
         message.id
-        for message, fates in zip(messages, processed, strict=True)
-        if not _settle(relay, pipeline, message, fates, telemetry)
+        for message, outcomes in zip(messages, processed, strict=True)
+        if not _settle(container, pipeline, message, outcomes, telemetry)
     ]
     return stay
 
 
 def _process_alone(
-    relay: Relay,
+    container: Container,
     records: Sequence[_Record],
     tried: Mapping[str, int],
     deadline: Deadline,
@@ -104,44 +106,46 @@ def _process_alone(
     Should one of them end this process too, the others come back as soon as that is certain.
     """
     with suppress(QueueUnavailable):
-        seconds = _ends(deadline) - relay.clock() + CERTAIN_SECONDS
-        relay.queues.hide_all([record["receiptHandle"] for record in records], seconds)
+        seconds = _ends(deadline) - container.clock() + CERTAIN_SECONDS
+        container.queues.hide_all([record["receiptHandle"] for record in records], seconds)
     stay = []
     for record in sorted(records, key=lambda record: tried[record["messageId"]]):
         message_id = record["messageId"]
         if deadline.left_for_work() < ALONE_SECONDS:
             stay.append(message_id)
             continue
-        relay.under_way.begin([message_id], _ends(deadline), tried[message_id] + 1)
+        container.under_way.begin([message_id], _ends(deadline), tried[message_id] + 1)
         if tried[message_id] >= MOST_ALONE:
-            done = survived = _give_up(relay, record, tried[message_id], deadline, telemetry)
+            done = survived = _give_up(container, record, tried[message_id], deadline, telemetry)
         else:
-            done, survived = not _process(relay, [record], deadline, telemetry), True
+            done, survived = not _process(container, [record], deadline, telemetry), True
         if done:
-            _done(relay, [record])
+            _done(container, [record])
         else:
             stay.append(message_id)
         if survived:
-            relay.under_way.survived(message_id)
+            container.under_way.survived(message_id)
         telemetry.flush()
     return stay
 
 
-def _give_up(relay: Relay, record: _Record, tried: int, deadline: Deadline, telemetry: Telemetry) -> bool:
+def _give_up(
+    container: Container, record: _Record, tried: int, deadline: Deadline, telemetry: Telemetry
+) -> bool:
     """Make a dead letter of a message that ends each process; whether it is stored.
 
     Where reading it was what ended the last one, its text is kept unread.
     """
     message = _message(record, _read(record) if tried == MOST_ALONE else _unreadable(record))
-    now = datetime.fromtimestamp(relay.clock(), UTC)
-    dead = Fate("dead-lettered", message.envelope.failed("unparseable", ENDED, now), "unparseable")
-    return _settle(relay, Pipeline(relay, deadline, telemetry, BATCH), message, [dead], telemetry)
+    now = datetime.fromtimestamp(container.clock(), UTC)
+    dead = Outcome("dead-lettered", message.envelope.failed("unparseable", ENDED, now), "unparseable")
+    return _settle(container, Pipeline(container, deadline, telemetry, BATCH), message, [dead], telemetry)
 
 
-def _done(relay: Relay, records: Sequence[_Record]) -> None:
+def _done(container: Container, records: Sequence[_Record]) -> None:
     """Take messages out of the queue now; where that fails, Lambda does when the batch is over."""
     with suppress(QueueUnavailable):
-        relay.queues.done([record["receiptHandle"] for record in records])
+        container.queues.done([record["receiptHandle"] for record in records])
 
 
 def _read(record: _Record) -> Envelope:
@@ -160,10 +164,10 @@ def _message(record: _Record, envelope: Envelope) -> _Message:
     return _Message(record["messageId"], record["receiptHandle"], since, envelope)
 
 
-def _hidden(relay: Relay, message: _Message) -> bool:
+def _hidden(container: Container, message: _Message) -> bool:
     """Hide a message that came before its time, for as long as SQS could not delay it; it stays."""
     with suppress(QueueUnavailable):
-        relay.queues.hide(message.receipt, message.wait(relay.clock()))
+        container.queues.hide(message.receipt, message.wait(container.clock()))
     return True
 
 
@@ -181,42 +185,51 @@ def _unreadable(record: _Record) -> Envelope:
 
 
 def _settle(
-    relay: Relay, pipeline: Pipeline, message: _Message, fates: Sequence[Fate], telemetry: Telemetry
+    container: Container,
+    pipeline: Pipeline,
+    message: _Message,
+    outcomes: Sequence[Outcome],
+    telemetry: Telemetry,
 ) -> bool:
     """Store what is left of a message; whether the message itself is done with."""
-    fates = [_waiting_since(_exhausted(fate, relay.clock() - message.since), message) for fate in fates]
-    keep = next((fate for fate in fates if fate.outcome == "queued" and _same(fate, message)), None)
+    outcomes = [
+        _waiting_since(_exhausted(outcome, container.clock() - message.since), message)
+        for outcome in outcomes
+    ]
+    keep = next(
+        (outcome for outcome in outcomes if outcome.status == "queued" and _same(outcome, message)), None
+    )
     try:
-        store(relay, [fate for fate in fates if fate is not keep])
+        store(container, [outcome for outcome in outcomes if outcome is not keep])
         if keep is not None:
-            relay.queues.hide(message.receipt, keep.delay(relay.settings.retry_base_seconds))
+            container.queues.hide(message.receipt, keep.delay(container.settings.retry_base_seconds))
     except QueueUnavailable as error:
         telemetry.problem("queue unavailable", detail=str(error))
         return False
-    pipeline.stored(fates)
-    for fate in fates:
-        log(relay, telemetry, fate)
+    pipeline.stored(outcomes)
+    for outcome in outcomes:
+        log(container, telemetry, outcome)
     return keep is None
 
 
-def _same(fate: Fate, message: _Message) -> bool:
+def _same(outcome: Outcome, message: _Message) -> bool:
     """Whether what is left to be done is what the message says already."""
-    left, said = fate.envelope, message.envelope
+    left, said = outcome.envelope, message.envelope
     return (left.calven, left.event, left.request) == (said.calven, said.event, said.request)
 
 
-def _waiting_since(fate: Fate, message: _Message) -> Fate:
-    """A fate that waits on in another message takes along since when its event has waited."""
-    if fate.outcome != "queued":
-        return fate
+def _waiting_since(outcome: Outcome, message: _Message) -> Outcome:
+    """A outcome that waits on in another message takes along since when its event has waited."""
+    if outcome.status != "queued":
+        return outcome
     queued_at = datetime.fromtimestamp(message.since, UTC)
-    return replace(fate, envelope=fate.envelope.model_copy(update={"queued_at": queued_at}))
+    return replace(outcome, envelope=outcome.envelope.model_copy(update={"queued_at": queued_at}))
 
 
-def _exhausted(fate: Fate, age: float) -> Fate:
-    """A fate that would wait again after 26 hours in the queue is a dead letter instead."""
-    if fate.outcome != "queued" or age < SCHEDULE.max_age:
-        return fate
-    detail = f"{fate.reason}: {fate.envelope.detail}"[:1000]
-    envelope = fate.envelope.model_copy(update={"reason": "retries_exhausted", "detail": detail})
-    return replace(fate, outcome="dead-lettered", reason="retries_exhausted", envelope=envelope)
+def _exhausted(outcome: Outcome, age: float) -> Outcome:
+    """A outcome that would wait again after 26 hours in the queue is a dead letter instead."""
+    if outcome.status != "queued" or age < SCHEDULE.max_age:
+        return outcome
+    detail = f"{outcome.reason}: {outcome.envelope.detail}"[:1000]
+    envelope = outcome.envelope.model_copy(update={"reason": "retries_exhausted", "detail": detail})
+    return replace(outcome, status="dead-lettered", reason="retries_exhausted", envelope=envelope)

@@ -12,21 +12,21 @@ from contextlib import suppress
 from typing import Any
 
 from relay import vendors
-from relay.container import Relay
+from relay.container import Container
 from relay.entrypoints.request import Unacceptable, read, verify
 from relay.errors import SecretUnreadable, Stop
 from relay.vendors.base import Family
 
 
-def answer(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
+def answer(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """200 and the number of events, or 401 or 500 and the class of what failed; no value of anything."""
     vendor = vendors.load("generic")
     try:
-        relay.config.current()
-        _may_read_secrets(relay)
+        container.config.current()
+        _may_read_secrets(container)
         request = read(event)
         secrets = {vendor.scheme.credentials: [event["rehearsal"]["secret"]]}
-        webhook = verify(request, vendor, secrets, relay.clock())
+        webhook = verify(request, vendor, secrets, container.clock())
         if webhook is None or family not in vendor.families:
             return _said(401, "failed", "signature")
         return _said(200, "rehearsed", str(len(vendor.parse(webhook))))
@@ -34,11 +34,11 @@ def answer(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
         return _said(500, "failed", type(error).__name__)
 
 
-def _may_read_secrets(relay: Relay) -> None:
+def _may_read_secrets(container: Container) -> None:
     """A secret that nobody has put there yet is no fault of the version; one that it may not read is."""
     with suppress(SecretUnreadable):
         try:
-            relay.secrets.calven()
+            container.secrets.calven()
         except SecretUnreadable as error:
             if "AccessDenied" in str(error):
                 raise Stop(str(error)) from None

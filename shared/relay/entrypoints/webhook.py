@@ -10,9 +10,9 @@ from relay.aws.clients import until
 from relay.aws.queues import QueueUnavailable
 from relay.aws.secrets import SourceSecret
 from relay.config.model import Source
-from relay.container import Relay
+from relay.container import Container
 from relay.deadline import Deadline
-from relay.delivery.outcome import Fate, log, store
+from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints import smoke_test
 from relay.entrypoints.request import RawRequest, Unacceptable, failed_check, read, verify
@@ -31,13 +31,13 @@ CONFIG_SECONDS = 1.2
 Answer = tuple[int, Mapping[str, object]]
 
 
-def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
+def handle(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one webhook of a family's route. Every input has an answer; none is a 500."""
     if "rehearsal" in event:
-        return smoke_test.answer(relay, family, event)
+        return smoke_test.answer(container, family, event)
     telemetry = Telemetry(event["requestContext"].get("requestId", ""))
     try:
-        status, body = _answered(relay, family, event, telemetry)
+        status, body = _answered(container, family, event, telemetry)
     except Unacceptable as refused:
         status, body = refused.status, {"error": refused.error}
     except (TableUnavailable, SecretUnreadable, QueueUnavailable) as error:
@@ -51,11 +51,11 @@ def handle(relay: Relay, family: Family, event: Mapping[str, Any]) -> dict[str, 
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
 
 
-def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
+def _answered(container: Container, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     request = read(event)
-    first = max(request.received_at + SHORTEST_ACK_SECONDS, relay.clock() + CONFIG_SECONDS)
-    with until(Deadline(first, relay.clock)):
-        source = relay.config.current().sources.get(request.source)
+    first = max(request.received_at + SHORTEST_ACK_SECONDS, container.clock() + CONFIG_SECONDS)
+    with until(Deadline(first, container.clock)):
+        source = container.config.current().sources.get(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or family not in vendor.families:
         why = "not configured" if source is None else f"of the other route's family: {source.vendor}"
@@ -67,22 +67,22 @@ def _answered(relay: Relay, family: Family, event: Mapping[str, Any], telemetry:
         return 405, {"error": "method not allowed"}
     if vendor.is_ping(request.body):
         return _ignored("ping")
-    deadline = Deadline(request.received_at + vendor.ack_seconds, relay.clock)
+    deadline = Deadline(request.received_at + vendor.ack_seconds, container.clock)
     with until(deadline):
         if offered := vendor.handshake(request.body):
-            return _offered(relay, family, request.source, offered)
-        webhook = _verified(relay, family, vendor, request)
+            return _offered(container, family, request.source, offered)
+        webhook = _verified(container, family, vendor, request)
         if webhook is None:
-            check = failed_check(request, vendor, relay.clock())
+            check = failed_check(request, vendor, container.clock())
             telemetry.rejected(source=request.source, vendor=vendor.name, check=check)
             return 401, {"error": "invalid signature"}
-        pipeline = Pipeline(relay, deadline, telemetry)
-        answer = _relayed(relay, family, vendor, request.source, webhook, pipeline)
+        pipeline = Pipeline(container, deadline, telemetry)
+        answer = _relayed(container, family, vendor, request.source, webhook, pipeline)
         if deadline.left_for_work() > 0:  # the event is safe: this may fail, but not keep the vendor waiting
-            relay.vendor_memory.heard(request.source)
+            container.vendor_memory.heard(request.source)
     of_source = {"source": request.source, "vendor": vendor.name}
     telemetry.count("EventsReceived", by=pipeline.received, **of_source)
-    telemetry.took("AckLatency", (relay.clock() - request.received_at) * 1000, **of_source)
+    telemetry.took("AckLatency", (container.clock() - request.received_at) * 1000, **of_source)
     return answer
 
 
@@ -94,34 +94,34 @@ def _vendor(source: Source | None) -> Vendor | None:
         raise TableUnavailable("the configuration names a vendor that is not known yet") from None
 
 
-def _offered(relay: Relay, family: Family, source: str, secret: str) -> Answer:
+def _offered(container: Container, family: Family, source: str, secret: str) -> Answer:
     """Keep what a vendor hands over as its secret, as long as the source has none."""
     try:
-        known = relay.secrets.source(family, source).signing_secrets
+        known = container.secrets.source(family, source).signing_secrets
     except SecretUnreadable:
         known = None
     if not known:
-        relay.vendor_memory.offer(source, secret)
+        container.vendor_memory.offer(source, secret)
     return _ignored("handshake")
 
 
-def _verified(relay: Relay, family: Family, vendor: Vendor, request: RawRequest) -> Webhook | None:
+def _verified(container: Container, family: Family, vendor: Vendor, request: RawRequest) -> Webhook | None:
     """The verified webhook; on a mismatch once more with the secret as it is now."""
-    secret: SourceSecret | None = relay.secrets.source(family, request.source)
+    secret: SourceSecret | None = container.secrets.source(family, request.source)
     while secret is not None:
         lists = secret.lists
         wanted = [scheme.credentials for scheme in vendor.schemes]
         if not any(name in lists for name in wanted):
             raise SecretUnreadable(f"{family}/{request.source}: has no {' and no '.join(wanted)}")
-        webhook = verify(request, vendor, lists, relay.clock())
+        webhook = verify(request, vendor, lists, container.clock())
         if webhook is not None:
             return webhook
-        secret = relay.secrets.refetch_source(family, request.source)
+        secret = container.secrets.refetch_source(family, request.source)
     return None
 
 
 def _relayed(
-    relay: Relay, family: Family, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline
+    container: Container, family: Family, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline
 ) -> Answer:
     """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
     envelope = Envelope(
@@ -132,24 +132,24 @@ def _relayed(
         correlation_id=pipeline.telemetry.request_id,
         request=StoredRequest.of(webhook),
     )
-    if relay.settings.forward_mode == "queued":
-        fates = pipeline.store_first(envelope)
+    if container.settings.forward_mode == "queued":
+        outcomes = pipeline.store_first(envelope)
     else:
-        [fates] = pipeline.process([envelope])
-    store(relay, fates)
-    pipeline.stored(fates)
-    for fate in fates:
-        log(relay, pipeline.telemetry, fate)
-    return _answer(fates, vendor.queued_status)
+        [outcomes] = pipeline.process([envelope])
+    store(container, outcomes)
+    pipeline.stored(outcomes)
+    for outcome in outcomes:
+        log(container, pipeline.telemetry, outcome)
+    return _answer(outcomes, vendor.queued_status)
 
 
-def _answer(fates: Sequence[Fate], queued_status: int) -> Answer:
-    kept = [fate for fate in fates if fate.outcome in ("queued", "dead-lettered")]
+def _answer(outcomes: Sequence[Outcome], queued_status: int) -> Answer:
+    kept = [outcome for outcome in outcomes if outcome.status in ("queued", "dead-lettered")]
     if kept:
         return queued_status, {"status": "queued", "reason": kept[0].reason}
-    if events := sum(fate.events for fate in fates):
+    if events := sum(outcome.events for outcome in outcomes):
         return 200, {"status": "forwarded", "events": events}
-    return _ignored(fates[0].reason if fates else "no_event")
+    return _ignored(outcomes[0].reason if outcomes else "no_event")
 
 
 def _ignored(reason: str) -> Answer:

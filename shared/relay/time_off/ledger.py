@@ -73,7 +73,7 @@ class Employee:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Submission:
     """An employee's submission under a lease: what to send, by `eventId`. Nothing is sent after `until`.
 
     `before` is what Calven may have held before.
@@ -96,7 +96,7 @@ class Recorded:
     gives back days that it does not cover.
     """
 
-    turns: tuple[Turn, ...]
+    turns: tuple[Submission, ...]
     reason: str
     busy: bool = False
     refused: InvalidLeave | None = None
@@ -161,7 +161,7 @@ class Leaves:
         if leave.unseen:
             detail = "the leave was never seen, and its change names no person or no dates"
             raise InvalidLeave(detail, reason="unknown_leave")
-        turns: tuple[Turn, ...] = ()
+        turns: tuple[Submission, ...] = ()
         busy = False
         if leave.email:
             emails = (leave.email, *leave.former, replaced.email if replaced else "")
@@ -200,12 +200,14 @@ class Leaves:
 
     def _turns(
         self, employees: Mapping[Key, Employee], cause: tuple[str, str], seconds: float
-    ) -> tuple[tuple[Turn, ...], bool]:
+    ) -> tuple[tuple[Submission, ...], bool]:
         """A turn for each employee for whom there is something to send; whether a lease forbids one."""
         asked = [self._turn(employee, cause, seconds) for employee in employees.values()]
         return tuple(turn for turn, _ in asked if turn), any(taken for _, taken in asked)
 
-    def _turn(self, employee: Employee, cause: tuple[str, str], seconds: float) -> tuple[Turn | None, bool]:
+    def _turn(
+        self, employee: Employee, cause: tuple[str, str], seconds: float
+    ) -> tuple[Submission | None, bool]:
         """What there is to send under a new lease, or whether somebody else holds it."""
         sending = to_send(wanted(employee.leaves.values()), employee.held)
         if not sending:
@@ -218,7 +220,7 @@ class Leaves:
         number = employee.round + (held != employee.held)
         leased = replace(employee, held=held, lease=(uuid4().hex, until + LEASE_GRACE_SECONDS), round=number)
         by_id = {t.event_id(cause[0], f"{cause[1]}#{number}", employee.email): t for t in sending}
-        return Turn(leased, employee.held, cause, by_id, until, seconds), False
+        return Submission(leased, employee.held, cause, by_id, until, seconds), False
 
     def employee(self, email: str) -> Employee | None:
         """What the ledger holds of an employee; None where it holds nothing."""
@@ -226,7 +228,7 @@ class Leaves:
         item = self._table.get([key]).get(key)
         return _employee(item, email) if item else None
 
-    def finish(self, turn: Turn, outcome: Mapping[str, bool], *, uncertain: bool) -> Turn | None:
+    def finish(self, turn: Submission, outcome: Mapping[str, bool], *, uncertain: bool) -> Submission | None:
         """Note which events Calven accepted (True) or refused (False), and let go of the lease.
 
         Returns another turn where changes recorded meanwhile leave something to send. `uncertain` says that

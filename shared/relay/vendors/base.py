@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from relay.events import Event, Notice, Webhook
+from relay.events import Event, ThinEvent, Webhook
 from relay.vendors.signatures import Scheme
 
 Family = Literal["access-control", "hris"]
@@ -80,7 +80,7 @@ class Vendor:
     """One vendor: where its facts come from, how it signs, and how its payloads become events.
 
     `scheme` is how it proves itself, `second_scheme` another way beside it, with the secret's other list.
-    `parse` is pure; it raises `Unparseable`. `fetch` turns a `Notice` into what the API says. `topics` are
+    `parse` is pure; it raises `Unparseable`. `fetch` turns a `ThinEvent` into what the API says. `topics` are
     the last segments of the URL for a vendor whose bodies do not name their event.
     `ack_seconds` is how long the vendor waits for an answer, `queued_status` what it is answered when an
     event waits. `is_ping` recognises the unsigned bodies with which the vendor tries the URL, `handshake`
@@ -114,7 +114,7 @@ class Vendor:
     handshake: Callable[[bytes], str | None] = lambda _: None
     keep: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
     api: Api | None = None
-    fetch: Callable[[Notice, VendorApi], Sequence[Event]] | None = None
+    fetch: Callable[[ThinEvent, VendorApi], Sequence[Event]] | None = None
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()

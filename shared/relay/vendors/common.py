@@ -22,8 +22,8 @@ from relay.events import (
     Event,
     Ignored,
     LeaveChange,
-    Notice,
-    Unread,
+    MalformedEvent,
+    ThinEvent,
     iso,
     iso_ms,
     milliseconds,
@@ -159,7 +159,7 @@ def unwrapped(found: Any) -> Any:
     return found
 
 
-def gone(notice: Notice, api: VendorApi) -> LeaveChange:
+def gone(notice: ThinEvent, api: VendorApi) -> LeaveChange:
     """The leave of a notice as ended, by the time of asking: what it has become where nothing is found."""
     return LeaveChange(
         event_id=notice.event_id,
@@ -213,13 +213,13 @@ def each(
         places = {place for place, _, _ in unread}
         kept = [event for place, event in enumerate(events) if place not in places]
         detail = f"{unread[0][2]}; {len(unread) - 1} more"
-        return [*kept, Unread(event_id=event_id, body=together, detail=detail)]
+        return [*kept, MalformedEvent(event_id=event_id, body=together, detail=detail)]
     for place, entry, detail in unread:
-        events[place] = Unread(event_id=event_id, body=json.dumps(alone([entry])), detail=detail)
+        events[place] = MalformedEvent(event_id=event_id, body=json.dumps(alone([entry])), detail=detail)
     return events
 
 
-def addressed(notice: Notice, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
+def addressed(notice: ThinEvent, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
     """The change of a notice, with the address that the API has at a path under one of these names."""
     if notice.change is None or notice.employee is None:
         raise Unparseable("event: it names no change of an employee's")
@@ -239,7 +239,7 @@ def about(employee: str | None, change: LeaveChange) -> Event:
     """A change whose address the vendor's API knows; the change itself where nobody is to be told."""
     if change.state == "requested" or change.email or employee is None:
         return change
-    return Notice(event_id=change.event_id, subject=change.leave_id, employee=employee, change=change)
+    return ThinEvent(event_id=change.event_id, subject=change.leave_id, employee=employee, change=change)
 
 
 def field(found: Any, *names: str) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored, Notice, Webhook, read_json, unparseable
+from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, read_json, unparseable
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.common import Instant, PathId, Text, each, read, segment, unwrapped
 from relay.vendors.signatures import AnyOf, Clock, Hmac, Part
@@ -50,10 +50,10 @@ def _notice(entry: Any) -> Event:
     found = _Notification.model_validate(entry)
     if found.resource_type != "Event" or found.action != "CREATE":
         return Ignored(event_id=found.resource_id, reason="other_event")
-    return Notice(event_id=found.resource_id, subject=found.resource_id, ack=found.ack_token)
+    return ThinEvent(event_id=found.resource_id, subject=found.resource_id, ack=found.ack_token)
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the event was. One that DoorFlow does not have any more is nobody's passage."""
     query = f"?ack_token={segment(notice.ack)}" if notice.ack else ""
     found = api.get(f"/api/3/events/{notice.subject}{query}")

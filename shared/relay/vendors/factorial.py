@@ -19,7 +19,7 @@ from relay.events import (
     Event,
     LeaveChange,
     LeaveState,
-    Notice,
+    ThinEvent,
     Webhook,
     iso,
     read_json,
@@ -122,7 +122,7 @@ def _event(entry: Any, webhook: Webhook) -> Event:
     return about(leave.employee_id, change)
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address: the work e-mail address, else the login's."""
     path = f"/api/{API_VERSION}/resources/employees/employees/{notice.employee}"
     return addressed(notice, api, path, "email", "login_email")

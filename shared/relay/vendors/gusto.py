@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
+from relay.events import Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, unparseable
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.common import PathId, changed, day_off, field, gone, known, read, unwrapped
 from relay.vendors.signatures import Hmac
@@ -69,7 +69,9 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         body = _Body.model_validate(payload)
     except ValidationError as error:
         raise unparseable(error) from None
-    return [Notice(event_id=body.uuid or f"{body.event_type}:{body.entity_uuid}", subject=body.entity_uuid)]
+    return [
+        ThinEvent(event_id=body.uuid or f"{body.event_type}:{body.entity_uuid}", subject=body.entity_uuid)
+    ]
 
 
 def handshake(body: bytes) -> str | None:
@@ -84,7 +86,7 @@ def handshake(body: bytes) -> str | None:
     return token if isinstance(token, str) and 0 < len(token) <= 200 else None
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
     ended = gone(notice, api)
     found = api.get(f"/v1/time_off/requests/{notice.subject}")

@@ -16,7 +16,17 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
 
 from relay.errors import Unparseable
-from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
+from relay.events import (
+    Amount,
+    DayOff,
+    Event,
+    Ignored,
+    LeaveState,
+    ThinEvent,
+    Webhook,
+    read_json,
+    unparseable,
+)
 from relay.vendors.base import Api, Vendor, VendorApi
 from relay.vendors.common import PART_OF_A_DAY, PathId, changed, day, day_off, gone, known, read, unwrapped
 from relay.vendors.signatures import Hmac
@@ -166,7 +176,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         raise unparseable(error) from None
     data = v2.data
     return [
-        Notice(
+        ThinEvent(
             event_id=":".join((str(v2.company_id), kind, data.timeoff_request_id, v2.triggered_at)),
             subject=data.timeoff_request_id,
             employee=data.employee_id,
@@ -185,7 +195,7 @@ def is_ping(body: bytes) -> bool:
         return False
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
     ended = gone(notice, api)
     found = api.get(f"/v1/timeoff/employees/{notice.employee}/requests/{notice.subject}")
@@ -205,7 +215,7 @@ def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
     ]
 
 
-def _address(notice: Notice, api: VendorApi) -> str | None:
+def _address(notice: ThinEvent, api: VendorApi) -> str | None:
     return api.email(notice.employee or "", lambda: _email(notice.employee or "", api))
 
 

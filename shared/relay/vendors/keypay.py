@@ -22,7 +22,7 @@ from relay.events import (
     Ignored,
     LeaveChange,
     LeaveState,
-    Notice,
+    ThinEvent,
     Webhook,
     read_json,
     unparseable,
@@ -102,10 +102,10 @@ def _notice(delivery: str, places: Iterator[int], entry: Any) -> Event:
         type_name=leave.category,
         total=leave.total(),
     )
-    return Notice(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
+    return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address, unless nobody is to be told."""
     if notice.change is not None and notice.change.state == "requested":
         return [notice.change]

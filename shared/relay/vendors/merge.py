@@ -17,7 +17,7 @@ from relay.events import (
     Ignored,
     LeaveChange,
     LeaveState,
-    Notice,
+    ThinEvent,
     Webhook,
     iso,
     read_json,
@@ -117,7 +117,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     return [about(known.id if known else employee if isinstance(employee, str) else None, change)]
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's work address."""
     return addressed(notice, api, f"/api/hris/v1/employees/{notice.employee}", "work_email")
 

@@ -16,7 +16,7 @@ from relay.events import (
     Ignored,
     LeaveChange,
     LeaveState,
-    Notice,
+    ThinEvent,
     Webhook,
     iso,
     read_json,
@@ -114,7 +114,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     return [about(leave.employee_id, change)]
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address."""
     return addressed(notice, api, f"/api/public/v3/employees/{notice.employee}", "email")
 

@@ -17,7 +17,17 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
-from relay.events import Amount, DayOff, Event, Ignored, LeaveState, Notice, Webhook, read_json, unparseable
+from relay.events import (
+    Amount,
+    DayOff,
+    Event,
+    Ignored,
+    LeaveState,
+    ThinEvent,
+    Webhook,
+    read_json,
+    unparseable,
+)
 from relay.vendors.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.common import (
     PathId,
@@ -153,10 +163,10 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     except ValidationError as error:
         raise unparseable(error) from None
     period = body.payload.period.id
-    return [Notice(event_id=f"{body.event_name}:{period}:{body.occurred_at}"[:200], subject=period)]
+    return [ThinEvent(event_id=f"{body.event_name}:{period}:{body.occurred_at}"[:200], subject=period)]
 
 
-def fetch(notice: Notice, api: VendorApi) -> Sequence[Event]:
+def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the period is now. The version is the time of asking; a period that is gone has ended."""
     ended = gone(notice, api)
     path = f"/v2/absence-periods/{notice.subject}"

@@ -89,7 +89,7 @@ def _accepted(events: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
 
 for stand_in in (Table, Clients, Http):
     setattr(container, stand_in.__name__, stand_in)
-RELAY = container.relay()
+RELAY = container.container()
 VENDOR = vendors.load("kisi")
 
 
@@ -108,8 +108,8 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         request=StoredRequest.of(found),
     )
     deadline = Deadline(request.received_at + VENDOR.ack_seconds, RELAY.clock)
-    [[fate]] = Pipeline(RELAY, deadline, Telemetry("")).process([envelope])
-    return {"statusCode": 200 if fate.outcome == "forwarded" else 202}
+    [[outcome]] = Pipeline(RELAY, deadline, Telemetry("")).process([envelope])
+    return {"statusCode": 200 if outcome.status == "forwarded" else 202}
 
 
 def whole(event: dict[str, Any], _context: object) -> dict[str, Any]:
