@@ -1,9 +1,11 @@
-"""What a container keeps between requests: clients, caches, the token. Built once, when first needed."""
+"""What a container keeps between invocations: clients, caches, the token. Built once, when first needed."""
 
 import os
 import threading
 import time
+from collections import defaultdict
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from relay import settings
@@ -15,22 +17,20 @@ from relay.calven import Calven
 from relay.config.store import ConfigStore
 from relay.deadline import Clock
 from relay.http import Http
-from relay.occupancy.reported import Reports
 from relay.settings import Settings
 from relay.vendors.api import VendorApis
 from relay.vendors.memory import VendorMemory
 
 if TYPE_CHECKING:
     from relay.entrypoints.under_way import UnderWay
-    from relay.occupancy.ledger import Headcount
-    from relay.occupancy.relocation import Relocation
-    from relay.occupancy.sensors import Readings
-    from relay.time_off.ledger import Leaves
     from relay.vendors.tokens import RotatingTokens
 
 
 class Container:
-    """The relay's parts, wired together. `clock` gives Unix seconds."""
+    """The relay's parts, wired together. `clock` gives Unix seconds.
+
+    An `Invocation` uses them until its deadline.
+    """
 
     def __init__(self, environment: Settings, clock: Clock = time.time) -> None:
         self.settings = environment
@@ -39,59 +39,32 @@ class Container:
         self.http = Http()
         self.secrets = Secrets(self._aws.client("secretsmanager"), environment.stack_name, clock)
         self.calven = Calven(environment.calven_base_url, self.secrets, self.http, clock)
-        self._table = table = Table(self._aws.client("dynamodb"), environment.table_name)
-        self.config = ConfigStore(table, clock)
-        self.reports = Reports(table)
-        self.vendor_memory = VendorMemory(table, clock)
+        self.table = Table(self._aws.client("dynamodb"), environment.table_name)
+        self.config = ConfigStore(self.table, clock)
+        self.vendor_memory = VendorMemory(self.table, clock)
         self.vendor_apis = VendorApis(self.http, self.vendor_memory, lambda: self.rotating_tokens, clock)
+        # Threads of one process take turns at a site's counts; between processes the conditions decide.
+        self.site_locks: defaultdict[str, Lock] = defaultdict(Lock)
 
-    # Each of these serves one kind of event, and a function that gets none of it does not load it.
-
-    @cached_property
-    def headcount(self) -> "Headcount":
-        """The ledger of people and counts."""
-        from relay.occupancy.ledger import Headcount  # noqa: PLC0415
-
-        return Headcount(self._table, self.clock)
-
-    @cached_property
-    def readings(self) -> "Readings":
-        """The ledger of what sensors saw."""
-        from relay.occupancy.sensors import Readings  # noqa: PLC0415
-
-        return Readings(self._table, self.clock)
-
-    @cached_property
-    def relocation(self) -> "Relocation":
-        """What is left to be done for a push."""
-        from relay.occupancy.relocation import Relocation  # noqa: PLC0415
-
-        return Relocation(self._table, self.headcount, self.readings, self.clock)
-
-    @cached_property
-    def leaves(self) -> "Leaves":
-        """The ledger of leave."""
-        from relay.time_off.ledger import Leaves  # noqa: PLC0415
-
-        return Leaves(self._table, self.clock)
+    # Most invocations need none of these, and do not load what they are made of.
 
     @cached_property
     def rotating_tokens(self) -> "RotatingTokens":
         """The tokens of vendors whose refresh token changes with each use."""
         from relay.vendors.tokens import RotatingTokens  # noqa: PLC0415
 
-        return RotatingTokens(self._table, self.secrets, self.clock)
+        return RotatingTokens(self.table, self.secrets, self.clock)
 
     @cached_property
     def under_way(self) -> "UnderWay":
         """What the retry function works on."""
         from relay.entrypoints.under_way import UnderWay  # noqa: PLC0415
 
-        return UnderWay(self._table, self.clock)
+        return UnderWay(self.table, self.clock)
 
     @cached_property
     def queues(self) -> Queues:
-        """Both queues; most requests need neither."""
+        """Both queues."""
         environment = self.settings
         return Queues(
             self._aws.client("sqs"), environment.unprocessed_queue_url, environment.dead_letter_queue_url
@@ -103,7 +76,7 @@ _container: Container | None = None
 
 
 def container() -> Container:
-    """The container's relay, from the environment. Raises `relay.settings.InvalidEnvironment`."""
+    """This process's container, from the environment. Raises `relay.settings.InvalidEnvironment`."""
     global _container  # noqa: PLW0603 - a container's state is what this module is for
     with _lock:
         if _container is None:
@@ -112,7 +85,7 @@ def container() -> Container:
 
 
 def initialize() -> None:
-    """Build the relay before its first event, where Lambda runs this: then it has a whole processor.
+    """Build the container before its first event, where Lambda runs this: then it has a whole processor.
 
     Raises `relay.settings.InvalidEnvironment`.
     """

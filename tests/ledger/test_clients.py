@@ -154,7 +154,7 @@ def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 
     with wire(drips) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
-        client = Clients().client("dynamodb")
-        with Timed() as timed, until(Deadline(time.time() + seconds)), pytest.raises(ReadTimeoutError):
+        client = until(Clients().client("dynamodb"), Deadline(time.time() + seconds))
+        with Timed() as timed, pytest.raises(ReadTimeoutError):
             client.batch_get_item(RequestItems={})
         assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_SECONDS) + TOLERANCE

@@ -378,7 +378,8 @@ def test_sweep(watched: Rig) -> None:
     """A reading that was recorded and never told is told by the schedule."""
     relay = watched.relay
     config = relay.config.current()
-    settle = partial(relay.readings.settle, config=config, watches=anywhere, deadline=LATE)
+    readings = Readings(relay.table, watched.clock)
+    settle = partial(readings.settle, config=config, watches=anywhere, deadline=LATE)
     settle(reading("e1"), "vergesense", "id-boardroom", received_at=NOON)
     watched.clock.advance(61)
     assert watched.reset() == {"facts": 1}

@@ -121,7 +121,7 @@ def lease(rig: Rig) -> Any:
     """The lease as it is in the table."""
     secret = rig.secrets["doorflow"]["api"]
     key = lease_key("doorflow", chain_of(secret["baseUrl"], secret))
-    return lease_of(rig.relay._table.get([key]).get(key))  # noqa: SLF001 - no other way to its table
+    return lease_of(rig.relay.table.get([key]).get(key))
 
 
 @pytest.mark.no_cover
@@ -244,7 +244,7 @@ def test_crash_while_refreshing(
         if writes == number + 1:
             raise aws_error("InternalServerError") if when == "before-send" else KeyboardInterrupt
 
-    secrets, table = dying.secrets._client, dying._table._client  # noqa: SLF001 - where requests leave
+    secrets, table = dying.secrets._client, dying.table._client  # noqa: SLF001 - whose requests fail
     for client in (secrets, table):
         service = client.meta.service_model.endpoint_prefix
         for operation in OPERATIONS:

@@ -1,8 +1,8 @@
 """What a function loads when it starts is a budget: a module more is time on every cold start, and billed.
 
-`tests/system/imports.json` lists, for each function, its modules, and of the libraries and the standard library
-the packages, whose parts differ from release to release. A change that is worth its time is written there by
-`.venv/bin/python tests/system/test_imports.py`.
+`imports.json` beside this file lists, for each function, its modules, and of the libraries and the standard
+library the packages, whose parts differ from release to release. A change that is worth its time is written
+there by `.venv/bin/python tests/system/test_imports.py`.
 """
 
 import json

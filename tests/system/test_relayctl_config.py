@@ -17,7 +17,7 @@ from localrun.template import STACK
 from relay.aws.table import Conflict, Key, Table, Update
 from relay.config.file import RelayYaml
 from relay.config.model import Config, Door, Place, Source
-from relay.config.store import ConfigStore
+from relay.config.store import ConfigStore, Configuration
 from relay.config.versions import UnknownVersion, history, pull, push, rollback
 from relayctl import relay_yaml
 from relayctl.main import main
@@ -140,7 +140,7 @@ def test_history_and_rollback(rig: Rig, command: Command, tmp_path: Path) -> Non
     assert "version 2 is current" in command("rollback").stdout
     assert json.loads(command("rollback", "--to", "1", "--json").stdout) == {"version": 1}
     assert ConfigStore(ledger(rig)).current() == rig.config.config()
-    assert ConfigStore(ledger(rig)).door("kisi-sydney", "48211") is not None
+    assert Configuration(ConfigStore(ledger(rig))).door("kisi-sydney", "48211") is not None
     lines = command("history").stdout.splitlines()
     assert [line.split()[0] for line in lines] == ["version", "3", "2", "1"]
     assert lines[3].split()[-1] == "current"

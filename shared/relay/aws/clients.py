@@ -6,11 +6,9 @@ at most as long as the client's own time-outs let it. What it may still write is
 and an event that is stored twice is settled once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import boto3
 from botocore.config import Config
@@ -33,17 +31,10 @@ LEAST_SECONDS = 0.25
 ANSWER_SECONDS = 0.1
 """Kept of the deadline for the answer itself, when an event is stored."""
 
-_deadline: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
+# A call that is given up goes on in its thread, so that the next one needs another.
+_threads = ThreadPoolExecutor(max_workers=100, thread_name_prefix="aws")
 
-
-@contextmanager
-def until(deadline: Deadline) -> Iterator[None]:
-    """Have every call within end by that deadline."""
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
+C = TypeVar("C")
 
 
 class Clients:
@@ -51,34 +42,32 @@ class Clients:
 
     def __init__(self) -> None:
         self._session = boto3.session.Session()
-        self._threads = ThreadPoolExecutor(max_workers=100, thread_name_prefix="aws")
 
     def client(self, service: Any) -> Any:
-        """A service's client. Of the deadline the queue's reserve is left, but by the queues themselves."""
-        client = self._session.client(service, config=CLIENT)
-        reserve = ANSWER_SECONDS if service == "sqs" else QUEUE_RESERVE_SECONDS
-        return _Bounded(client, reserve, self._threads)
+        """A service's client."""
+        return self._session.client(service, config=CLIENT)
+
+
+def until(client: C, deadline: Deadline, reserve: float = QUEUE_RESERVE_SECONDS) -> C:
+    """The client, each of whose calls ends so many seconds before the deadline, with `ReadTimeoutError`."""
+    return cast("C", _Bounded(client, deadline, reserve))
 
 
 class _Bounded:
-    """A client whose operations raise `ReadTimeoutError` when the time is up."""
-
-    def __init__(self, client: Any, reserve: float, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, client: Any, deadline: Deadline, reserve: float) -> None:
         self._client = client
+        self._deadline = deadline
         self._reserve = reserve
-        self._threads = threads
 
     def __getattr__(self, name: str) -> Any:
         attribute = getattr(self._client, name)
+        # `client.exceptions` is an object with attributes, not an operation.
         return self._bounded(attribute) if callable(attribute) else attribute
 
     def _bounded(self, operation: Callable[..., Any]) -> Callable[..., Any]:
         def call(**parameters: Any) -> Any:
-            deadline = _deadline.get()
-            if deadline is None:
-                return operation(**parameters)
-            left = deadline.left() - self._reserve
-            future = self._threads.submit(operation, **parameters)
+            left = self._deadline.left() - self._reserve
+            future = _threads.submit(operation, **parameters)
             try:
                 return future.result(max(left, LEAST_SECONDS))
             except TimeoutError:

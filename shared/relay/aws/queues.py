@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay.aws.clients import ANSWER_SECONDS, until
 from relay.envelope import Envelope
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from relay.deadline import Deadline
 
 SQS_MAX_DELAY_SECONDS = 900
 SQS_MAX_VISIBILITY_SECONDS = 12 * 3600
@@ -28,6 +31,11 @@ class Queues:
         self._client = client
         self.unprocessed_url = unprocessed_url
         self.dead_letter_url = dead_letter_url
+
+    def until(self, deadline: "Deadline") -> "Queues":
+        """The queues, each of whose calls ends by that deadline, and may use what others left of it."""
+        client = until(self._client, deadline, ANSWER_SECONDS)
+        return Queues(client, self.unprocessed_url, self.dead_letter_url)
 
     def retry_later(self, envelopes: Sequence[tuple[Envelope, float]]) -> None:
         """Store envelopes in the Unprocessed queue, each with its wait in seconds."""

@@ -4,18 +4,20 @@ While Secrets Manager is down, what was read last goes on being used; a secret t
 """
 
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
+from relay.aws.clients import until
 from relay.errors import SecretUnreadable
 from relay.vendors.signatures import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from relay.deadline import Clock
+    from relay.deadline import Clock, Deadline
 
 MAX_AGE_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
@@ -70,17 +72,34 @@ class SourceSecret(_Secret):
 M = TypeVar("M", bound=_Secret)
 
 
+@dataclass(slots=True)
+class _Known:
+    """What a container knows of secrets: each text and when it was fetched, and the text's model."""
+
+    texts: dict[str, tuple[float, str]] = field(default_factory=dict)
+    models: dict[str, tuple[str, _Secret]] = field(default_factory=dict)
+    refetched: dict[str, float] = field(default_factory=dict)
+    failed_at: float = float("-inf")
+
+
 class Secrets:
     """The stack's secrets. Every method raises `SecretUnreadable`."""
 
-    def __init__(self, client: "SecretsManagerClient", stack: str, clock: "Clock" = time.time) -> None:
+    def __init__(
+        self,
+        client: "SecretsManagerClient",
+        stack: str,
+        clock: "Clock" = time.time,
+        known: _Known | None = None,
+    ) -> None:
         self._client = client
         self._stack = stack
         self._clock = clock
-        self._cache: dict[str, tuple[float, str]] = {}
-        self._models: dict[str, tuple[str, _Secret]] = {}
-        self._refetched: dict[str, float] = {}
-        self._failed_at = float("-inf")
+        self._known = known or _Known()
+
+    def until(self, deadline: "Deadline") -> "Secrets":
+        """The secrets, with what is known of them; each call ends by that deadline."""
+        return Secrets(until(self._client, deadline), self._stack, self._clock, self._known)
 
     def calven(self) -> CalvenSecret:
         """The credentials for Calven's API."""
@@ -129,18 +148,18 @@ class Secrets:
 
     def _may_refetch(self, name: str) -> bool:
         now = self._clock()
-        if now - self._refetched.get(name, float("-inf")) < REFETCH_SECONDS:
+        if now - self._known.refetched.get(name, float("-inf")) < REFETCH_SECONDS:
             return False
-        self._refetched[name] = now
+        self._known.refetched[name] = now
         return True
 
     def _expire(self, name: str) -> None:
         """Keep the text, for when Secrets Manager does not answer, but not as fresh."""
-        self._cache[name] = (float("-inf"), self._cache.get(name, (0.0, ""))[1])
+        self._known.texts[name] = (float("-inf"), self._known.texts.get(name, (0.0, ""))[1])
 
     def _parsed(self, name: str, model: type[M]) -> M:
         text = self._text(name)
-        known, parsed = self._models.get(name, (None, None))
+        known, parsed = self._known.models.get(name, (None, None))
         if known == text and isinstance(parsed, model):
             return parsed
         try:
@@ -150,24 +169,24 @@ class Secrets:
                 ".".join(map(str, e["loc"])) or "JSON" for e in error.errors(include_input=False)
             )
             raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}") from None
-        self._models[name] = text, found
+        self._known.models[name] = text, found
         return found
 
     def _text(self, name: str) -> str:
         now = self._clock()
-        fetched_at, text = self._cache.get(name, (float("-inf"), ""))
-        if now - fetched_at <= MAX_AGE_SECONDS or (text and now - self._failed_at <= FAILURE_SECONDS):
+        fetched_at, text = self._known.texts.get(name, (float("-inf"), ""))
+        if now - fetched_at <= MAX_AGE_SECONDS or (text and now - self._known.failed_at <= FAILURE_SECONDS):
             return text
         try:
             text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
         except (ClientError, BotoCoreError, KeyError) as error:
             code = _code(error)
             if text and code not in GONE:
-                self._failed_at = now
+                self._known.failed_at = now
                 return text
-            self._cache.pop(name, None)
+            self._known.texts.pop(name, None)
             raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
-        self._cache[name] = (self._clock(), text)
+        self._known.texts[name] = (self._clock(), text)
         return text
 
 

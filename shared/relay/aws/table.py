@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay.aws.clients import until
 from relay.errors import TableUnavailable, TooLarge
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from relay.deadline import Deadline
 
 Key = tuple[str, str]
 """Partition and sort key."""
@@ -69,6 +72,10 @@ class Table:
     def __init__(self, client: "DynamoDBClient", name: str) -> None:
         self._client = client
         self._name = name
+
+    def until(self, deadline: "Deadline") -> "Table":
+        """The table, each of whose calls ends by that deadline."""
+        return Table(until(self._client, deadline), self._name)
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """The items that exist under these keys, read consistently, a hundred in a request."""

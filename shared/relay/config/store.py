@@ -9,6 +9,7 @@ transaction: a push that breaks off, or comes too late, leaves no `main`.
 """
 
 import time
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +20,7 @@ from relay.config.model import Config, Door, Lineage, Sensor, Tree
 from relay.errors import TableUnavailable
 
 if TYPE_CHECKING:
-    from relay.deadline import Clock
+    from relay.deadline import Clock, Deadline
 
 POINTER: Key = ("config", "pointer")
 M = TypeVar("M", bound=BaseModel)
@@ -31,78 +32,135 @@ FRESH_SECONDS = 5.0
 """How old configuration may be when a door is about to be called unmapped, and the wait after a failure."""
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """The configuration at one instant: its version, its sources and places, the doors and sensors looked up.
+
+    `order` tells it from earlier ones: when it was made the current one, Unix milliseconds.
+    """
+
+    version: int = 0
+    order: int = 0
+    config: Config = field(default_factory=Config)
+    entries: dict[Key, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a container knows: the newest snapshot, when it was read, and when that failed last."""
+
+    lock: Lock = field(default_factory=Lock)
+    snapshot: Snapshot = field(default_factory=Snapshot)
+    read_at: float = float("-inf")
+    failed_at: float = float("-inf")
+
+
 class ConfigStore:
     """The current configuration, cached for a minute. Raises `TableUnavailable` while it has none."""
 
-    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+    def __init__(self, table: Table, clock: "Clock" = time.time, known: _Known | None = None) -> None:
         self._table = table
         self._clock = clock
-        self._lock = Lock()
-        self._read_at = self._failed_at = float("-inf")
-        self._current: tuple[int, Config, dict[Key, Any]] = (0, Config(), {})
-        self.order = 0
-        """Tells the configuration from earlier ones: when it was made the current one, Unix milliseconds."""
+        self._known = known or _Known()
 
-    def current(self, max_age: float = MAX_AGE_SECONDS) -> Config:
+    def until(self, deadline: "Deadline") -> "ConfigStore":
+        """The store, with what is known; each call ends by that deadline."""
+        return ConfigStore(self._table.until(deadline), self._clock, self._known)
+
+    def current(self) -> Config:
+        """The sources and places, at most a minute old."""
+        return self.snapshot().config
+
+    def snapshot(self, max_age: float = MAX_AGE_SECONDS) -> Snapshot:
         """The configuration, at most that many seconds old.
 
         While it cannot be read the last one goes on being used, and is tried again every few seconds.
         """
         if self._is_due(max_age):
-            with self._lock:
+            with self._known.lock:
                 if self._is_due(max_age):
                     self._try_refresh()
-        return self._current[1]
+        return self._known.snapshot
+
+    def entry(self, snapshot: Snapshot, model: type[M], key: Key) -> M | None:
+        """A door or sensor of a snapshot's version; None where it has none under that key."""
+        if key not in snapshot.entries:
+            item = self._table.get([key]).get(key)
+            if item is None:
+                return None
+            snapshot.entries[key] = read(model, item)
+        found: M = snapshot.entries[key]
+        return found
 
     def _is_due(self, max_age: float) -> bool:
         now = self._clock()
-        return now - self._read_at > max_age and now - self._failed_at > FRESH_SECONDS
+        return now - self._known.read_at > max_age and now - self._known.failed_at > FRESH_SECONDS
 
     def _try_refresh(self) -> None:
         try:
             self._refresh()
         except TableUnavailable:
-            if self._read_at == float("-inf"):
+            if self._known.read_at == float("-inf"):
                 raise
-            self._failed_at = self._clock()
-
-    def door(self, source: str, door: str) -> Door | None:
-        """A door of the current version; one that is not there is looked for in fresh configuration."""
-        return self._entry(Door, source, f"door#{door}")
-
-    def sensor(self, source: str, sensor: str) -> Sensor | None:
-        """A sensor of the current version, looked for as a door is."""
-        return self._entry(Sensor, source, f"sensor#{sensor}")
-
-    def _entry(self, model: type[M], source: str, entry: str) -> M | None:
-        found = self._found(model, source, entry)
-        if found is None and self._clock() - self._read_at > FRESH_SECONDS:
-            self.current(FRESH_SECONDS)
-            found = self._found(model, source, entry)
-        return found
-
-    def _found(self, model: type[M], source: str, entry: str) -> M | None:
-        version, _, cached = self._current
-        key = (partition(version, source), entry)
-        if key not in cached:
-            item = self._table.get([key]).get(key)
-            if item is None:
-                return None
-            cached[key] = read(model, item)
-        found: M = cached[key]
-        return found
+            self._known.failed_at = self._clock()
 
     def _refresh(self) -> None:
         pointer = readable(self._table.get([POINTER]).get(POINTER))
-        version = pointer.get("version", 0) if pointer else 0
-        order = int(pointer.get("swapped_at", 0)) if pointer else 0
-        if pointer and (version, order) != (self._current[0], self.order):
-            key = main_key(version)
-            config = read_main(self._table, version, self._table.get([key]).get(key))
-            config = config.model_copy(update={"lineage": lineage_of(pointer)})
-            self._current = (version, config, {})
-            self.order = order
-        self._read_at = self._clock()
+        known = self._known.snapshot
+        if pointer:
+            version, order = pointer.get("version", 0), int(pointer.get("swapped_at", 0))
+            # A rollback makes an earlier version the current one again, with another lineage.
+            if (version, order) != (known.version, known.order):
+                self._known.snapshot = Snapshot(version, order, self._read_config(version, pointer))
+        self._known.read_at = self._clock()
+
+    def _read_config(self, version: int, pointer: Item) -> Config:
+        key = main_key(version)
+        config = read_main(self._table, version, self._table.get([key]).get(key))
+        return config.model_copy(update={"lineage": lineage_of(pointer)})
+
+
+class Configuration:
+    """The configuration that one invocation works with: read once.
+
+    A door or sensor that it does not know may have been pushed since: then, and only then, it is read anew.
+    Raises `TableUnavailable`.
+    """
+
+    def __init__(self, store: ConfigStore) -> None:
+        self._store = store
+        self._snapshot = store.snapshot()
+
+    @property
+    def config(self) -> Config:
+        """Sources and places."""
+        return self._snapshot.config
+
+    @property
+    def order(self) -> int:
+        """Which configuration this is: the later one is the greater."""
+        return self._snapshot.order
+
+    def door(self, source: str, door: str) -> Door | None:
+        """A door of a source (by its name now)."""
+        return self._entry(Door, source, f"door#{door}")
+
+    def sensor(self, source: str, sensor: str) -> Sensor | None:
+        """A sensor of a source (by its name now)."""
+        return self._entry(Sensor, source, f"sensor#{sensor}")
+
+    def _entry(self, model: type[M], source: str, entry: str) -> M | None:
+        found = self._look_up(model, source, entry)
+        if found is None:
+            fresh = self._store.snapshot(FRESH_SECONDS)
+            if fresh is not self._snapshot:
+                self._snapshot = fresh
+                found = self._look_up(model, source, entry)
+        return found
+
+    def _look_up(self, model: type[M], source: str, entry: str) -> M | None:
+        key = partition(self._snapshot.version, source), entry
+        return self._store.entry(self._snapshot, model, key)
 
 
 def read(model: type[M], item: Item | None) -> M:

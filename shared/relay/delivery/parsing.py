@@ -7,8 +7,6 @@ from pydantic import ValidationError
 
 from relay import vendors
 from relay.aws.secrets import SourceSecret
-from relay.container import Container
-from relay.deadline import Deadline, Pace
 from relay.envelope import FAMILIES, Envelope, StoredRequest
 from relay.errors import NotNow, TokenRefused, Unparseable, VendorRefused, VendorUnavailable
 from relay.events import (
@@ -24,103 +22,114 @@ from relay.events import (
     unparseable,
     utc,
 )
+from relay.invocation import Invocation
 from relay.occupancy.rules import anonymous
 from relay.vendors.api import VendorClient
-from relay.vendors.base import Api
+from relay.vendors.base import Api, Vendor
 
 AHEAD_SECONDS = 300.0
 """How far ahead of ours a vendor's clock may be."""
 
 
 class Parser:
-    """Opens the envelopes of one invocation; a vendor's API that was silent once is not asked again in it.
+    """Parses the envelopes of one invocation; a vendor's API that was silent once is not asked again in it.
 
     Every method raises `Stop` where an event goes no further.
     """
 
-    def __init__(self, container: Container, deadline: Deadline, pace: Pace) -> None:
-        self._container = container
-        self._deadline = deadline
-        self._pace = pace
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
         self._silent: set[str] = set()
         self.received = 0
+        """How many events the requests held that were parsed."""
 
     def parts(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
         """The events of an envelope, each with the envelope in which it waits if it comes to that."""
         if envelope.request is None:
             return [(envelope, envelope.event)]
-        events = self._parsed(envelope)
+        events = self._parse(envelope)
         if len(events) == 1 and isinstance(events[0], ThinEvent):
+            # The request stays in the envelope: a thin event alone says less than its request.
             return [(envelope, events[0])]
         return [(part, part.event) for part in self._split(envelope, events)]
 
-    def read(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
-        """The envelope, or where its event only announces something, one for each event that it was."""
+    def resolve(self, envelope: Envelope, event: Event | None) -> list[Envelope]:
+        """The envelope; of a thin event, one for each event that the vendor's API says it was."""
         if not isinstance(event, ThinEvent):
             return [envelope]
-        return self._split(envelope, self._fetched(event, envelope))
+        return self._split(envelope, self._fetch(event, envelope))
 
-    def unfetched(self, envelope: Envelope) -> list[Envelope]:
-        """An envelope for each event, none asked about; a request that announces something, as it is."""
-        events = self._parsed(envelope)
-        thin = any(isinstance(event, ThinEvent) for event in events)
-        return [envelope] if thin else self._split(envelope, events)
+    def unresolved(self, envelope: Envelope) -> list[Envelope]:
+        """An envelope for each event, with no API asked; a request of a thin event, as it is."""
+        events = self._parse(envelope)
+        if any(isinstance(event, ThinEvent) for event in events):
+            return [envelope]
+        return self._split(envelope, events)
 
-    def _parsed(self, envelope: Envelope) -> Sequence[Event]:
+    def _parse(self, envelope: Envelope) -> Sequence[Event]:
         self.received += 1
         request = envelope.request or StoredRequest(body="")
-        source = self._container.config.current().sources.get(envelope.source)
+        source = self._invocation.config.sources.get(envelope.source)
         received_at = envelope.received_at.timestamp()
         webhook = request.webhook(received_at, source.counting if source else Counting())
         try:
-            events = vendors.load(envelope.vendor).parse(webhook)
-        except vendors.UnknownVendor:
-            raise Unparseable("no such vendor") from None
+            events = _vendor(envelope).parse(webhook)
         except ValidationError as error:
             raise unparseable(error) from None
-        if len(events) > self._pace.most:
+        if len(events) > self._invocation.pace.most:
             raise NotNow(reason="large_delivery")
         self.received += max(len(events) - 1, 0)
-        return [self._dated(event, envelope) for event in events]
+        return [self._date(event, envelope) for event in events]
 
-    def _dated(self, event: Event, envelope: Envelope) -> Event:
+    def _date(self, event: Event, envelope: Envelope) -> Event:
         """The event, with a time that holds.
 
-        One without a time of its own counts from when it first came. A leave change from ahead of its receipt
-        counts as `AHEAD_SECONDS` ahead: one wrong clock must not outlast every later change. Both follow from
-        the receipt, so that what waits in the queue does not grow newer there.
+        It follows from the receipt, so that what waits in the queue does not grow newer there.
         """
-        if isinstance(event, BadgeEvent) and event.undated:
-            first = self._container.vendor_memory.first_seen(
-                envelope.source, event.event_id, event.at.timestamp()
-            )
-            return event.model_copy(update={"at": utc(first), "undated": None})
-        if isinstance(event, ThinEvent) and event.change is not None:
-            change = self._dated(event.change, envelope)
-            return event.model_copy(update={"change": change})
-        if not isinstance(event, LeaveChange):
-            return event
-        received_at = envelope.received_at.timestamp()
-        version = event.version
-        if version.startswith("/"):
-            seen = self._container.vendor_memory.first_seen(envelope.source, event.event_id, received_at)
-            version = iso(seen) + version
-        latest = iso(received_at + AHEAD_SECONDS)
-        return event.model_copy(update={"version": version, "early": latest if version > latest else None})
+        match event:
+            case BadgeEvent() if event.undated:
+                return self._date_badge(event, envelope)
+            case ThinEvent() if event.change is not None:
+                change = self._date_change(event.change, envelope)
+                return event.model_copy(update={"change": change})
+            case LeaveChange():
+                return self._date_change(event, envelope)
+        return event
 
-    def _fetched(self, event: ThinEvent, envelope: Envelope) -> Sequence[Event]:
-        vendor = vendors.load(envelope.vendor)
+    def _date_badge(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
+        """A badge without a time of its own counts from when it first came."""
+        memory = self._invocation.vendor_memory
+        first = memory.first_seen(envelope.source, badge.event_id, badge.at.timestamp())
+        return badge.model_copy(update={"at": utc(first), "undated": None})
+
+    def _date_change(self, change: LeaveChange, envelope: Envelope) -> LeaveChange:
+        """A version without a time begins with `/`, and counts from when the change first came.
+
+        One from ahead of its receipt counts as `AHEAD_SECONDS` ahead: one wrong clock must not outlast every
+        later change.
+        """
+        received_at = envelope.received_at.timestamp()
+        version = change.version
+        if version.startswith("/"):
+            memory = self._invocation.vendor_memory
+            version = iso(memory.first_seen(envelope.source, change.event_id, received_at)) + version
+        latest = iso(received_at + AHEAD_SECONDS)
+        early = latest if version > latest else None
+        return change.model_copy(update={"version": version, "early": early})
+
+    def _fetch(self, event: ThinEvent, envelope: Envelope) -> Sequence[Event]:
+        vendor = _vendor(envelope)
         if vendor.fetch is None or vendor.api is None:
             raise Unparseable("event: the vendor has no API to ask what became of it")
-        self._deadline.check()
+        self._invocation.deadline.check()
         if envelope.source in self._silent:
             raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
         family = FAMILIES[envelope.kind]
-        secret = self._container.secrets.source(family, envelope.source)
+        secret = self._invocation.secrets.source(family, envelope.source)
         try:
             return vendor.fetch(event, self._client(vendor.api, secret, envelope))
         except (VendorRefused, TokenRefused) as refusal:
-            renewed = self._container.secrets.refetch_source(family, envelope.source)
+            renewed = self._invocation.secrets.refetch_source(family, envelope.source)
             if renewed is not None and renewed != secret:
                 return vendor.fetch(event, self._client(vendor.api, renewed, envelope))
             if isinstance(refusal, TokenRefused):
@@ -133,28 +142,35 @@ class Parser:
             raise unparseable(error) from None
 
     def _client(self, api: Api, secret: SourceSecret, envelope: Envelope) -> VendorClient:
-        limit = self._deadline.at_most(min(self._deadline.left_for_work(), self._pace.call_seconds))
+        invocation = self._invocation
+        seconds = min(invocation.deadline.left_for_work(), invocation.pace.call_seconds)
+        limit = invocation.deadline.at_most(seconds)
         # Calven did not know the address that was remembered: it may have been mended since.
         anew = envelope.reason == "unknown_user"
-        return VendorClient(self._container.vendor_apis, api, secret, limit, envelope.source, anew=anew)
+        return VendorClient(invocation.vendor_apis, api, secret, limit, envelope.source, anew=anew)
 
     def _split(self, envelope: Envelope, events: Sequence[Event]) -> list[Envelope]:
         """An envelope for each event, under an id of its own where there are several; nobody is named."""
-        parts = []
-        for event in events or [Ignored(reason="no_event")]:
-            part_id = {"id": uuid4().hex} if len(events) > 1 else {}
-            parts.append(envelope.model_copy(update={**self._part(event, envelope), **part_id}))
-        return parts
+        if not events:
+            return [self._part(Ignored(reason="no_event"), envelope)]
+        if len(events) == 1:
+            return [self._part(events[0], envelope)]
+        parts = [self._part(event, envelope) for event in events]
+        return [part.model_copy(update={"id": uuid4().hex}) for part in parts]
 
-    def _part(self, event: Event, envelope: Envelope) -> dict[str, object]:
-        """What an envelope holds of one event; of an unreadable one, a request of its own."""
+    def _part(self, event: Event, envelope: Envelope) -> Envelope:
+        """The envelope of one event; a malformed one stays a request, to be parsed again when redriven."""
         if isinstance(event, MalformedEvent):
             webhook = Webhook(body=event.body.encode(), received_at=envelope.received_at.timestamp())
-            return {"request": StoredRequest.of(webhook), "detail": event.detail}
-        shown = self._anonymous(event, envelope) if isinstance(event, BadgeEvent) else event
-        return {"event": shown, "request": None}
+            request = StoredRequest.of(webhook)
+            return envelope.model_copy(update={"request": request, "detail": event.detail})
+        if isinstance(event, BadgeEvent) and event.person is not None:
+            event = anonymous(event, envelope.source, self._invocation.secrets.person_key())
+        return envelope.model_copy(update={"event": event, "request": None})
 
-    def _anonymous(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
-        if badge.person is None:
-            return badge
-        return anonymous(badge, envelope.source, self._container.secrets.person_key())
+
+def _vendor(envelope: Envelope) -> Vendor:
+    try:
+        return vendors.load(envelope.vendor)
+    except vendors.UnknownVendor:
+        raise Unparseable("no such vendor") from None

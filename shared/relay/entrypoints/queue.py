@@ -14,8 +14,9 @@ from relay.container import Container
 from relay.deadline import BATCH, FUNCTION_RESERVE_SECONDS, Deadline
 from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
-from relay.entrypoints.under_way import MOST_ALONE
+from relay.entrypoints.under_way import MOST_ALONE, UnderWay
 from relay.envelope import SCHEDULE, Envelope, StoredRequest
+from relay.invocation import Invocation
 from relay.observability import Telemetry
 
 ENDED = "the function ended twice while it worked on this alone: too much memory or time"
@@ -50,24 +51,25 @@ def handle(container: Container, event: Mapping[str, Any], seconds: float, reque
 
     Messages that were under way when a process ended are suspected: each is tried alone, after the others.
     """
-    telemetry = Telemetry(request_id)
     deadline = Deadline(container.clock() + seconds, container.clock)
+    invocation = Invocation(container, deadline, Telemetry(request_id), BATCH)
+    under_way = container.under_way
     records = {record["messageId"]: record for record in event["Records"]}
-    suspects = container.under_way.suspects(records)
+    suspects = under_way.suspects(records)
     others = {message_id: record for message_id, record in records.items() if message_id not in suspects}
-    stay = []
+    stay: list[str] = []
     if others:
-        container.under_way.begin(others, _ends(deadline))
-        stay += _process(container, [*others.values()], deadline, telemetry)
+        under_way.begin(others, _ends(deadline))
+        stay += _process([*others.values()], invocation)
     if suspects:
         # What a suspect may end must not bring back what is done with.
-        _done(container, [record for message_id, record in others.items() if message_id not in stay])
-        telemetry.problem("function ended", messages=len(suspects))
-        telemetry.flush()
+        _delete([record for message_id, record in others.items() if message_id not in stay], invocation)
+        invocation.telemetry.problem("function ended", messages=len(suspects))
+        invocation.telemetry.flush()
         alone = [record for message_id, record in records.items() if message_id in suspects]
-        stay += _process_alone(container, alone, suspects, deadline, telemetry)
-    container.under_way.end()
-    telemetry.flush()
+        stay += _process_alone(alone, suspects, under_way, invocation)
+    under_way.end()
+    invocation.telemetry.flush()
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
 
 
@@ -76,76 +78,78 @@ def _ends(deadline: Deadline) -> float:
     return deadline.at + FUNCTION_RESERVE_SECONDS
 
 
-def _process(
-    container: Container, records: Sequence[_Record], deadline: Deadline, telemetry: Telemetry
-) -> list[str]:
+def _process(records: Sequence[_Record], invocation: Invocation) -> list[str]:
     """Process messages together; the ids of those that stay in the queue."""
-    received = [_message(record, _read(record)) for record in records]
-    early = [message for message in received if message.wait(container.clock()) > 0]
-    messages = [message for message in received if message not in early]
-    pipeline = Pipeline(container, deadline, telemetry, BATCH)
+    messages: list[_Message] = []
+    stay: list[str] = []
+    for record in records:
+        message = _message(record, _read(record))
+        if message.wait(invocation.now()) > 0:
+            _hide(message, invocation)
+            stay.append(message.id)
+        else:
+            messages.append(message)
+    pipeline = Pipeline(invocation)
     processed = pipeline.process([message.envelope for message in messages])
-    stay = [message.id for message in early if _hidden(container, message)]
-    stay += [
-        message.id
-        for message, outcomes in zip(messages, processed, strict=True)
-        if not _settle(container, pipeline, message, outcomes, telemetry)
-    ]
+    for message, outcomes in zip(messages, processed, strict=True):
+        if not _finish(message, outcomes, pipeline, invocation):
+            stay.append(message.id)
     return stay
 
 
 def _process_alone(
-    container: Container,
-    records: Sequence[_Record],
-    tried: Mapping[str, int],
-    deadline: Deadline,
-    telemetry: Telemetry,
+    records: Sequence[_Record], tried: Mapping[str, int], under_way: UnderWay, invocation: Invocation
 ) -> list[str]:
     """Process suspects one after the other, those first that ended the fewest processes by themselves.
 
     Should one of them end this process too, the others come back as soon as that is certain.
     """
+    ends = _ends(invocation.deadline)
     with suppress(QueueUnavailable):
-        seconds = _ends(deadline) - container.clock() + CERTAIN_SECONDS
-        container.queues.hide_all([record["receiptHandle"] for record in records], seconds)
-    stay = []
+        receipts = [record["receiptHandle"] for record in records]
+        invocation.queues.hide_all(receipts, ends - invocation.now() + CERTAIN_SECONDS)
+    stay: list[str] = []
     for record in sorted(records, key=lambda record: tried[record["messageId"]]):
         message_id = record["messageId"]
-        if deadline.left_for_work() < ALONE_SECONDS:
+        if invocation.deadline.left_for_work() < ALONE_SECONDS:
             stay.append(message_id)
             continue
-        container.under_way.begin([message_id], _ends(deadline), tried[message_id] + 1)
+        under_way.begin([message_id], ends, tried[message_id] + 1)
         if tried[message_id] >= MOST_ALONE:
-            done = survived = _give_up(container, record, tried[message_id], deadline, telemetry)
+            done = survived = _give_up(record, tried[message_id], invocation)
         else:
-            done, survived = not _process(container, [record], deadline, telemetry), True
+            done, survived = not _process([record], invocation), True
         if done:
-            _done(container, [record])
+            _delete([record], invocation)
         else:
             stay.append(message_id)
         if survived:
-            container.under_way.survived(message_id)
-        telemetry.flush()
+            under_way.survived(message_id)
+        invocation.telemetry.flush()
     return stay
 
 
-def _give_up(
-    container: Container, record: _Record, tried: int, deadline: Deadline, telemetry: Telemetry
-) -> bool:
+def _give_up(record: _Record, tried: int, invocation: Invocation) -> bool:
     """Make a dead letter of a message that ends each process; whether it is stored.
 
     Where reading it was what ended the last one, its text is kept unread.
     """
     message = _message(record, _read(record) if tried == MOST_ALONE else _unreadable(record))
-    now = datetime.fromtimestamp(container.clock(), UTC)
-    dead = Outcome("dead-lettered", message.envelope.failed("unparseable", ENDED, now), "unparseable")
-    return _settle(container, Pipeline(container, deadline, telemetry, BATCH), message, [dead], telemetry)
+    failed = message.envelope.failed("unparseable", ENDED, invocation.utc_now())
+    dead = Outcome("dead-lettered", failed, "unparseable")
+    return _finish(message, [dead], Pipeline(invocation), invocation)
 
 
-def _done(container: Container, records: Sequence[_Record]) -> None:
+def _delete(records: Sequence[_Record], invocation: Invocation) -> None:
     """Take messages out of the queue now; where that fails, Lambda does when the batch is over."""
     with suppress(QueueUnavailable):
-        container.queues.done([record["receiptHandle"] for record in records])
+        invocation.queues.done([record["receiptHandle"] for record in records])
+
+
+def _hide(message: _Message, invocation: Invocation) -> None:
+    """Hide a message that came before its time, for as long as SQS could not delay it."""
+    with suppress(QueueUnavailable):
+        invocation.queues.hide(message.receipt, message.wait(invocation.now()))
 
 
 def _read(record: _Record) -> Envelope:
@@ -153,22 +157,6 @@ def _read(record: _Record) -> Envelope:
         return Envelope.model_validate_json(record["body"])
     except ValidationError:
         return _unreadable(record)
-
-
-def _message(record: _Record, envelope: Envelope) -> _Message:
-    received = int(record["attributes"]["ApproximateReceiveCount"])
-    envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
-    since = int(record["attributes"]["SentTimestamp"]) / 1000
-    if envelope.queued_at is not None:
-        since = min(since, envelope.queued_at.timestamp())
-    return _Message(record["messageId"], record["receiptHandle"], since, envelope)
-
-
-def _hidden(container: Container, message: _Message) -> bool:
-    """Hide a message that came before its time, for as long as SQS could not delay it; it stays."""
-    with suppress(QueueUnavailable):
-        container.queues.hide(message.receipt, message.wait(container.clock()))
-    return True
 
 
 def _unreadable(record: _Record) -> Envelope:
@@ -184,42 +172,44 @@ def _unreadable(record: _Record) -> Envelope:
     )
 
 
-def _settle(
-    container: Container,
-    pipeline: Pipeline,
-    message: _Message,
-    outcomes: Sequence[Outcome],
-    telemetry: Telemetry,
+def _message(record: _Record, envelope: Envelope) -> _Message:
+    received = int(record["attributes"]["ApproximateReceiveCount"])
+    envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
+    since = int(record["attributes"]["SentTimestamp"]) / 1000
+    if envelope.queued_at is not None:
+        since = min(since, envelope.queued_at.timestamp())
+    return _Message(record["messageId"], record["receiptHandle"], since, envelope)
+
+
+def _finish(
+    message: _Message, outcomes: Sequence[Outcome], pipeline: Pipeline, invocation: Invocation
 ) -> bool:
     """Store what is left of a message; whether the message itself is done with."""
-    outcomes = [
-        _waiting_since(_exhausted(outcome, container.clock() - message.since), message)
-        for outcome in outcomes
-    ]
-    keep = next(
-        (outcome for outcome in outcomes if outcome.status == "queued" and _same(outcome, message)), None
-    )
+    age = invocation.now() - message.since
+    final = [_since(message, _exhausted(outcome, age)) for outcome in outcomes]
+    # What is left to be done may be what the message says already: then the message waits on.
+    kept = next((one for one in final if one.status == "queued" and _is_same(one, message)), None)
     try:
-        store(container, [outcome for outcome in outcomes if outcome is not keep])
-        if keep is not None:
-            container.queues.hide(message.receipt, keep.delay(container.settings.retry_base_seconds))
+        store([outcome for outcome in final if outcome is not kept], invocation)
+        if kept is not None:
+            invocation.queues.hide(message.receipt, kept.delay(invocation.settings.retry_base_seconds))
     except QueueUnavailable as error:
-        telemetry.problem("queue unavailable", detail=str(error))
+        invocation.telemetry.problem("queue unavailable", detail=str(error))
         return False
-    pipeline.stored(outcomes)
-    for outcome in outcomes:
-        log(container, telemetry, outcome)
-    return keep is None
+    pipeline.stored(final)
+    for outcome in final:
+        log(outcome, invocation)
+    return kept is None
 
 
-def _same(outcome: Outcome, message: _Message) -> bool:
+def _is_same(outcome: Outcome, message: _Message) -> bool:
     """Whether what is left to be done is what the message says already."""
     left, said = outcome.envelope, message.envelope
     return (left.calven, left.event, left.request) == (said.calven, said.event, said.request)
 
 
-def _waiting_since(outcome: Outcome, message: _Message) -> Outcome:
-    """A outcome that waits on in another message takes along since when its event has waited."""
+def _since(message: _Message, outcome: Outcome) -> Outcome:
+    """An outcome that waits on in another message takes along since when its event has waited."""
     if outcome.status != "queued":
         return outcome
     queued_at = datetime.fromtimestamp(message.since, UTC)
@@ -227,7 +217,7 @@ def _waiting_since(outcome: Outcome, message: _Message) -> Outcome:
 
 
 def _exhausted(outcome: Outcome, age: float) -> Outcome:
-    """A outcome that would wait again after 26 hours in the queue is a dead letter instead."""
+    """An outcome that would wait again after 26 hours in the queue is a dead letter instead."""
     if outcome.status != "queued" or age < SCHEDULE.max_age:
         return outcome
     detail = f"{outcome.reason}: {outcome.envelope.detail}"[:1000]

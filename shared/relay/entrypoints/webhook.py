@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relay import vendors
-from relay.aws.clients import until
 from relay.aws.queues import QueueUnavailable
 from relay.aws.secrets import SourceSecret
 from relay.config.model import Source
@@ -19,6 +18,7 @@ from relay.entrypoints.request import RawRequest, Unacceptable, failed_check, re
 from relay.envelope import KINDS, Envelope, StoredRequest
 from relay.errors import SecretUnreadable, TableUnavailable
 from relay.events import Webhook
+from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.vendors.base import Family, Vendor
 
@@ -29,15 +29,16 @@ CONFIG_SECONDS = 1.2
 """What reading the configuration gets at least: a slow cold start is no reason to give up on it."""
 
 Answer = tuple[int, Mapping[str, object]]
+"""Status and body."""
 
 
 def handle(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one webhook of a family's route. Every input has an answer; none is a 500."""
+    telemetry = Telemetry(event["requestContext"].get("requestId", ""))
     if "rehearsal" in event:
         return smoke_test.answer(container, family, event)
-    telemetry = Telemetry(event["requestContext"].get("requestId", ""))
     try:
-        status, body = _answered(container, family, event, telemetry)
+        status, body = _answer(container, family, event, telemetry)
     except Unacceptable as refused:
         status, body = refused.status, {"error": refused.error}
     except (TableUnavailable, SecretUnreadable, QueueUnavailable) as error:
@@ -51,11 +52,12 @@ def handle(container: Container, family: Family, event: Mapping[str, Any]) -> di
     return {"statusCode": status, "headers": headers, "body": json.dumps(body)}
 
 
-def _answered(container: Container, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
+def _answer(container: Container, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
+    """What the request is answered before it is known to be its vendor's; then `_answer_vendor` goes on."""
     request = read(event)
     first = max(request.received_at + SHORTEST_ACK_SECONDS, container.clock() + CONFIG_SECONDS)
-    with until(Deadline(first, container.clock)):
-        source = container.config.current().sources.get(request.source)
+    invocation = Invocation(container, Deadline(first, container.clock), telemetry)
+    source = invocation.config.sources.get(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or family not in vendor.families:
         why = "not configured" if source is None else f"of the other route's family: {source.vendor}"
@@ -68,22 +70,7 @@ def _answered(container: Container, family: Family, event: Mapping[str, Any], te
     if vendor.is_ping(request.body):
         return _ignored("ping")
     deadline = Deadline(request.received_at + vendor.ack_seconds, container.clock)
-    with until(deadline):
-        if offered := vendor.handshake(request.body):
-            return _offered(container, family, request.source, offered)
-        webhook = _verified(container, family, vendor, request)
-        if webhook is None:
-            check = failed_check(request, vendor, container.clock())
-            telemetry.rejected(source=request.source, vendor=vendor.name, check=check)
-            return 401, {"error": "invalid signature"}
-        pipeline = Pipeline(container, deadline, telemetry)
-        answer = _relayed(container, family, vendor, request.source, webhook, pipeline)
-        if deadline.left_for_work() > 0:  # the event is safe: this may fail, but not keep the vendor waiting
-            container.vendor_memory.heard(request.source)
-    of_source = {"source": request.source, "vendor": vendor.name}
-    telemetry.count("EventsReceived", by=pipeline.received, **of_source)
-    telemetry.took("AckLatency", (container.clock() - request.received_at) * 1000, **of_source)
-    return answer
+    return _answer_vendor(request, family, vendor, invocation.until(deadline))
 
 
 def _vendor(source: Source | None) -> Vendor | None:
@@ -94,61 +81,85 @@ def _vendor(source: Source | None) -> Vendor | None:
         raise TableUnavailable("the configuration names a vendor that is not known yet") from None
 
 
-def _offered(container: Container, family: Family, source: str, secret: str) -> Answer:
+def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocation: Invocation) -> Answer:
+    if offered := vendor.handshake(request.body):
+        return _accept_secret(request.source, family, offered, invocation)
+    telemetry = invocation.telemetry
+    webhook = _verify(request, family, vendor, invocation)
+    if webhook is None:
+        check = failed_check(request, vendor, invocation.now())
+        telemetry.rejected(source=request.source, vendor=vendor.name, check=check)
+        return 401, {"error": "invalid signature"}
+    pipeline = Pipeline(invocation)
+    outcomes = _process(_envelope(webhook, request.source, family, vendor, invocation), pipeline, invocation)
+    if invocation.deadline.left_for_work() > 0:
+        # The event is safe: this may fail, but not keep the vendor waiting.
+        invocation.vendor_memory.heard(request.source)
+    of_source = {"source": request.source, "vendor": vendor.name}
+    telemetry.count("EventsReceived", by=pipeline.received, **of_source)
+    telemetry.took("AckLatency", (invocation.now() - request.received_at) * 1000, **of_source)
+    return _answer_outcomes(outcomes, vendor.queued_status)
+
+
+def _accept_secret(source: str, family: Family, offered: str, invocation: Invocation) -> Answer:
     """Keep what a vendor hands over as its secret, as long as the source has none."""
     try:
-        known = container.secrets.source(family, source).signing_secrets
+        known = invocation.secrets.source(family, source).signing_secrets
     except SecretUnreadable:
         known = None
     if not known:
-        container.vendor_memory.offer(source, secret)
+        invocation.vendor_memory.offer(source, offered)
     return _ignored("handshake")
 
 
-def _verified(container: Container, family: Family, vendor: Vendor, request: RawRequest) -> Webhook | None:
+def _verify(request: RawRequest, family: Family, vendor: Vendor, invocation: Invocation) -> Webhook | None:
     """The verified webhook; on a mismatch once more with the secret as it is now."""
-    secret: SourceSecret | None = container.secrets.source(family, request.source)
+    secret: SourceSecret | None = invocation.secrets.source(family, request.source)
     while secret is not None:
         lists = secret.lists
         wanted = [scheme.credentials for scheme in vendor.schemes]
         if not any(name in lists for name in wanted):
             raise SecretUnreadable(f"{family}/{request.source}: has no {' and no '.join(wanted)}")
-        webhook = verify(request, vendor, lists, container.clock())
+        webhook = verify(request, vendor, lists, invocation.now())
         if webhook is not None:
             return webhook
-        secret = container.secrets.refetch_source(family, request.source)
+        secret = invocation.secrets.refetch_source(family, request.source)
     return None
 
 
-def _relayed(
-    container: Container, family: Family, vendor: Vendor, source: str, webhook: Webhook, pipeline: Pipeline
-) -> Answer:
-    """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
-    envelope = Envelope(
+def _envelope(
+    webhook: Webhook, source: str, family: Family, vendor: Vendor, invocation: Invocation
+) -> Envelope:
+    return Envelope(
         source=source,
         vendor=vendor.name,
         kind=KINDS[family],
         received_at=datetime.fromtimestamp(webhook.received_at, UTC),
-        correlation_id=pipeline.telemetry.request_id,
+        correlation_id=invocation.telemetry.request_id,
         request=StoredRequest.of(webhook),
     )
-    if container.settings.forward_mode == "queued":
+
+
+def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> Sequence[Outcome]:
+    """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
+    if invocation.settings.forward_mode == "queued":
         outcomes = pipeline.store_first(envelope)
     else:
         [outcomes] = pipeline.process([envelope])
-    store(container, outcomes)
+    store(outcomes, invocation)
     pipeline.stored(outcomes)
     for outcome in outcomes:
-        log(container, pipeline.telemetry, outcome)
-    return _answer(outcomes, vendor.queued_status)
+        log(outcome, invocation)
+    return outcomes
 
 
-def _answer(outcomes: Sequence[Outcome], queued_status: int) -> Answer:
-    kept = [outcome for outcome in outcomes if outcome.status in ("queued", "dead-lettered")]
+def _answer_outcomes(outcomes: Sequence[Outcome], queued_status: int) -> Answer:
+    kept = [outcome for outcome in outcomes if outcome.is_stored]
     if kept:
         return queued_status, {"status": "queued", "reason": kept[0].reason}
-    if events := sum(outcome.events for outcome in outcomes):
-        return 200, {"status": "forwarded", "events": events}
+    forwarded = sum(outcome.events for outcome in outcomes)
+    if forwarded:
+        return 200, {"status": "forwarded", "events": forwarded}
     return _ignored(outcomes[0].reason if outcomes else "no_event")
 
 

@@ -55,11 +55,12 @@ class _TooMany(Exception):
 class Headcount:
     """Settles badges, and closes days. Raises `TableUnavailable` and `Contended`."""
 
-    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+    def __init__(
+        self, table: Table, clock: "Clock" = time.time, site_locks: defaultdict[str, Lock] | None = None
+    ) -> None:
         self._table = table
         self._clock = clock
-        # Threads of one process take turns at a site; between processes the conditions decide.
-        self._turns: defaultdict[str, Lock] = defaultdict(Lock)
+        self._site_locks = defaultdict(Lock) if site_locks is None else site_locks
 
     def settle(
         self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, apart: int = 0
@@ -69,7 +70,7 @@ class Headcount:
         What becomes of each, in their order. `apart` is as in `settle` of the rules. Badges that are too many
         for one transaction are halved.
         """
-        turn = self._turns[day.site]
+        turn = self._site_locks[day.site]
         if not turn.acquire(timeout=max(deadline.left_for_work(), 0)):
             raise Contended
         try:

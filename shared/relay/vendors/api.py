@@ -82,12 +82,18 @@ class VendorApis:
         memory: VendorMemory,
         rotating: Callable[[], "RotatingTokens"],
         clock: "Clock" = time.time,
+        tokens: Tokens | None = None,
     ) -> None:
         self.http = http
         self.memory = memory
         self.clock = clock
-        self.tokens = Tokens(clock)
+        self.tokens = tokens or Tokens(clock)
         self.rotating = rotating
+
+    def until(self, deadline: Deadline) -> "VendorApis":
+        """The same, each of whose calls to AWS ends by that deadline."""
+        memory = self.memory.until(deadline)
+        return VendorApis(self.http, memory, lambda: self.rotating().until(deadline), self.clock, self.tokens)
 
 
 class VendorClient:

@@ -17,7 +17,7 @@ from relay.aws.table import Conflict, Key, Table, Update
 from relay.errors import TableUnavailable
 
 if TYPE_CHECKING:
-    from relay.deadline import Clock
+    from relay.deadline import Clock, Deadline
 
 DAY_SECONDS = 24 * 3600
 SEEN_SECONDS = 40 * DAY_SECONDS
@@ -29,10 +29,16 @@ HEARD_SECONDS = 300.0
 class VendorMemory:
     """Raises `TableUnavailable`."""
 
-    def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
+    def __init__(
+        self, table: Table, clock: "Clock" = time.time, heard: dict[str, float] | None = None
+    ) -> None:
         self._table = table
         self._clock = clock
-        self._heard: dict[str, float] = {}
+        self._heard = {} if heard is None else heard
+
+    def until(self, deadline: "Deadline") -> "VendorMemory":
+        """The memory, each of whose calls ends by that deadline."""
+        return VendorMemory(self._table.until(deadline), self._clock, self._heard)
 
     def heard(self, source: str) -> None:
         """Note that a source has sent something; where that cannot be done it is, some minutes later."""

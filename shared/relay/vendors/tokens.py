@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from relay.aws.clients import until
 from relay.aws.secrets import Secrets
 from relay.aws.table import Conflict, Key, Table, Update
 from relay.deadline import Deadline
@@ -132,11 +131,23 @@ class RotatingTokens:
     Raises `TokenRefused`, `VendorUnavailable`, `SecretUnreadable` and `TableUnavailable`: all of them wait.
     """
 
-    def __init__(self, table: Table, secrets: Secrets, clock: "Clock" = time.time) -> None:
-        self._table = table
-        self._secrets = secrets
+    def __init__(
+        self,
+        table: Table,
+        secrets: Secrets,
+        clock: "Clock" = time.time,
+        kept: dict[str, Pair] | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._unbounded = table, secrets
+        self._table = table.until(deadline) if deadline else table
+        self._secrets = secrets.until(deadline) if deadline else secrets
         self._clock = clock
-        self._kept: dict[str, Pair] = {}
+        self._kept = {} if kept is None else kept
+
+    def until(self, deadline: Deadline) -> "RotatingTokens":
+        """The tokens, with those that are kept; each call to AWS ends by that deadline."""
+        return RotatingTokens(*self._unbounded, self._clock, self._kept, deadline)
 
     def access_token(
         self,
@@ -236,12 +247,16 @@ class RotatingTokens:
         now = self._clock()
         ends_at = now + grant.seconds - early(grant.seconds)
         pair = Pair(mine.chain, grant.refresh_token or current, grant.access_token, now, ends_at)
-        with until(Deadline(now + STORE_SECONDS, self._clock)):
-            self._secrets.write_version(f"tokens/{source}", mine.following, _text(pair))
-            named = replace(mine, version=mine.following, following="", refused="", refused_since=0.0)
-            self._let_go(source, named)
+        # Not by the deadline of the event: an answer that is not stored is a refresh token lost.
+        self.until(Deadline(now + STORE_SECONDS, self._clock)).store(source, mine, pair)
         self._kept[source] = pair
         return pair.access_token
+
+    def store(self, source: str, mine: Lease, pair: Pair) -> None:
+        """Store a pair under the lease, and name it the newest."""
+        self._secrets.write_version(f"tokens/{source}", mine.following, _text(pair))
+        named = replace(mine, version=mine.following, following="", refused="", refused_since=0.0)
+        self._let_go(source, named)
 
     def _noted_refusal(self, source: str, mine: Lease, current: str) -> TokenRefused:
         now = self._clock()

@@ -1,0 +1,261 @@
+"""The way of badges and sensor readings: settled in the ledger, sent as facts, noted as reported."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeAlias
+from uuid import uuid4
+
+from relay.calven import CalvenEvent, Result
+from relay.config.model import Config, Door
+from relay.delivery.outcome import Outcome
+from relay.delivery.step import Step, attempt, check, stopped
+from relay.envelope import Envelope
+from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
+from relay.events import BadgeEvent, SensorReading
+from relay.invocation import Invocation
+from relay.occupancy.rules import Badge, Day, Fact, operating_day, through
+
+NOT_SENT = Result(status="waiting", reason="internal_error")
+"""What became of a fact that another step was to send, and did not."""
+OLDEST = timedelta(days=15)
+"""The ledger's days last that long: what happened before changes no count that anybody would zero."""
+TOGETHER = 50
+"""So many badges are settled in one transaction, where the places that they touch leave room for it."""
+
+Results: TypeAlias = Mapping[str, Result]
+"""What Calven made of each event, by its `eventId`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _AtDoor:
+    """A badge whose door is known."""
+
+    step: Step
+    event: BadgeEvent
+    door: Door
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A badge with the places that its door leads to, in its operating day."""
+
+    step: Step
+    badge: Badge
+    day: Day
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    """What there is to send for a step; of a merged badge, the ids of the facts that report it."""
+
+    step: Step
+    facts: Sequence[Fact]
+    merged_into: frozenset[str] = frozenset()
+
+
+class Occupancy:
+    """The occupancy events of one chunk. `settle` first, then `submissions`, then `conclude`."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._settled: list[_Settled] = []
+
+    def settle(self, steps: Sequence[Step]) -> list[Outcome]:
+        """Record every event in the ledger; the outcomes of those that leave nothing to send.
+
+        Readings by themselves, in order; badges with the others of their operating day.
+        """
+        outcomes: list[Outcome] = []
+        badges: list[_AtDoor] = []
+        for step in steps:
+            found = attempt(partial(self._settle_one, step), self._invocation, step)
+            match found:
+                case Stop():
+                    outcomes.append(stopped(step, found, self._invocation))
+                case _AtDoor():
+                    badges.append(found)
+                case _Settled():
+                    self._settled.append(found)
+        return outcomes + self._settle_badges(badges)
+
+    def submissions(self) -> Iterator[CalvenEvent]:
+        """What Calven is to be told."""
+        config = self._invocation.config
+        for settled in self._settled:
+            source_id = config.calven_source_id(settled.step.envelope.source)
+            for fact in settled.facts:
+                yield CalvenEvent(
+                    endpoint="/v1/occupancy",
+                    event_id=fact.event_id,
+                    payload=fact.payload(config),
+                    source_id=source_id,
+                )
+
+    def conclude(self, results: Results) -> list[Outcome]:
+        """Note what Calven accepted; what became of each event."""
+        outcomes: list[Outcome] = []
+        accepted: list[Fact] = []
+        for settled in self._settled:
+            outcomes += _concluded(settled, results, self._invocation.utc_now())
+            accepted += [fact for fact in settled.facts if _result(fact, results).status == "accepted"]
+        report(accepted, self._invocation)
+        self._settled.clear()
+        return outcomes
+
+    def _settle_one(self, step: Step) -> _AtDoor | _Settled:
+        check(step, self._invocation)
+        match step.envelope.event:
+            case None:
+                # It was settled before it waited: its facts are all that is left to send.
+                return _Settled(step, step.envelope.calven or ())
+            case BadgeEvent() as badge:
+                return _AtDoor(step, badge, self._door(badge, step.envelope))
+            case SensorReading() as reading:
+                return _Settled(step, self._settle_reading(reading, step.envelope))
+        raise Unparseable("event: it belongs to the other family's route")
+
+    def _door(self, badge: BadgeEvent, envelope: Envelope) -> Door:
+        if badge.person is None:
+            raise Ignore(reason="anonymous")
+        self._refuse_stale(badge.at)
+        source = self._invocation.config.called(envelope.source)
+        door = self._invocation.configuration.door(source, badge.door)
+        if door is None:
+            raise self._unmapped(f"door {badge.door}", envelope)
+        return door
+
+    def _refuse_stale(self, at: datetime) -> None:
+        """Refuse what is older than the ledger's days: nobody would ever correct what it says."""
+        if self._invocation.utc_now() - at > OLDEST:
+            raise Never("its time is over 15 days ago: look at the device's clock", reason="stale_time")
+
+    def _unmapped(self, what: str, envelope: Envelope) -> Stop:
+        """What becomes of an event whose door, sensor or place is not in the configuration."""
+        config = self._invocation.config
+        source = config.sources.get(config.called(envelope.source))
+        if source is None:
+            return NotNow("the source is not configured any more", reason="unknown_source")
+        if source.unmapped_doors == "ignore":
+            return Ignore(reason="unmapped_door")
+        return Never(f"{what} is not configured", reason="unmapped_door")
+
+    def _settle_reading(self, reading: SensorReading, envelope: Envelope) -> Sequence[Fact]:
+        self._refuse_stale(reading.at)
+        configuration, called = (
+            self._invocation.configuration,
+            self._invocation.config.called(envelope.source),
+        )
+        sensor = configuration.sensor(called, reading.sensor)
+        config = configuration.config
+        if sensor is None or sensor.place not in config.places:
+            raise self._unmapped(f"sensor {reading.sensor}", envelope)
+        facts, reason = self._invocation.readings.settle(
+            reading,
+            config.key(called),
+            config.places[sensor.place].location_id,
+            envelope.received_at.timestamp(),
+            config,
+            partial(self._watches, sensor.place),
+            self._invocation.deadline,
+        )
+        if not facts:
+            raise Ignore(reason=reason)
+        return facts
+
+    def _watches(self, place: str, source: str, sensor: str) -> bool:
+        """Whether a sensor of a source (by its key in the ledger) is configured for a place."""
+        named = self._invocation.config.named(source)
+        found = self._invocation.configuration.sensor(named, sensor)
+        return found is not None and found.place == place
+
+    def _settle_badges(self, badges: Sequence[_AtDoor]) -> list[Outcome]:
+        """Count badges in order of time, those of one operating day in as few transactions as possible."""
+        # Every door has been looked up: from here on the configuration does not change.
+        config = self._invocation.config
+        outcomes: list[Outcome] = []
+        days: dict[Day, list[_Placed]] = {}
+        for badge in badges:
+            placed = attempt(partial(self._place, badge, config), self._invocation, badge.step)
+            if isinstance(placed, Stop):
+                outcomes.append(stopped(badge.step, placed, self._invocation))
+            else:
+                days.setdefault(placed.day, []).append(placed)
+        for day, of_day in days.items():
+            of_day.sort(key=lambda placed: placed.badge.order)
+            for start in range(0, len(of_day), TOGETHER):
+                outcomes += self._settle_together(of_day[start : start + TOGETHER], day, config)
+        return outcomes
+
+    def _place(self, at_door: _AtDoor, config: Config) -> _Placed:
+        envelope, door = at_door.step.envelope, at_door.door
+        if door.place not in config.places:
+            raise self._unmapped(f"the place of door {at_door.event.door}", envelope)
+        source = config.key(config.called(envelope.source))
+        badge = through(at_door.event, door, source, envelope.received_at.timestamp(), config)
+        site = config.around(badge.place)[-1]
+        return _Placed(at_door.step, badge, operating_day(config, site, badge.at))
+
+    def _settle_together(self, some: Sequence[_Placed], day: Day, config: Config) -> list[Outcome]:
+        invocation = self._invocation
+        steps = [placed.step for placed in some]
+        badges = [placed.badge for placed in some]
+        settle = partial(
+            invocation.headcount.settle, badges, day, config, invocation.deadline, invocation.pace.apart
+        )
+        settled = attempt(settle, invocation, *steps)
+        if isinstance(settled, Stop):
+            return [stopped(step, settled, invocation) for step in steps]
+        outcomes: list[Outcome] = []
+        for step, one in zip(steps, settled, strict=True):
+            if one.facts or one.within:
+                self._settled.append(_Settled(step, one.facts, one.within))
+            else:
+                outcomes.append(step.ignored(one.reason))
+        return outcomes
+
+
+def report(facts: Sequence[Fact], invocation: Invocation) -> None:
+    """Note that Calven has these facts, or will get them out of a queue."""
+    if not facts:
+        return
+    try:
+        invocation.reports.reported(facts)
+    except TableUnavailable:
+        return  # reported again by the next badge on the way, or by the schedule
+
+
+def _result(fact: Fact, results: Results) -> Result:
+    return results.get(fact.event_id, NOT_SENT)
+
+
+def _concluded(settled: _Settled, results: Results, now: datetime) -> Iterator[Outcome]:
+    """Each fact's outcome by itself: what is left of the envelope holds only the facts at fault."""
+    step = settled.step
+    if settled.merged_into:
+        yield _concluded_merged(settled, results)
+    groups: dict[tuple[str, str], list[Fact]] = {}
+    for fact in settled.facts:
+        result = _result(fact, results)
+        groups.setdefault((result.status, result.reason), []).append(fact)
+    for (status, reason), facts in groups.items():
+        if status == "accepted":
+            yield step.forwarded(len(facts))
+            continue
+        result = _result(facts[0], results)
+        left = step.envelope.with_facts(facts)
+        if len(groups) > 1:
+            left = left.model_copy(update={"id": uuid4().hex})
+        if status == "refused":
+            yield step.dead(reason, result.detail, now, left)
+        else:
+            yield step.queued(reason, result.detail, now, result.retry_after, left)
+
+
+def _concluded_merged(settled: _Settled, results: Results) -> Outcome:
+    """A merged badge is counted: the facts that report it have outcomes of their own, and it needs none."""
+    for fact_id in settled.merged_into:
+        if results.get(fact_id, NOT_SENT).status != "accepted":
+            return settled.step.ignored("merged")
+    return settled.step.forwarded(reason="merged")

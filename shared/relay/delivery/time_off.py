@@ -1,0 +1,169 @@
+"""The way of leave: recorded in the ledger, sent under the employee's lease, noted day by day."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from relay.calven import CalvenEvent, Result
+from relay.config.model import Source
+from relay.delivery.outcome import Outcome
+from relay.delivery.step import Step, attempt, check, stopped
+from relay.envelope import Envelope
+from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
+from relay.events import LeaveChange
+from relay.invocation import Invocation
+from relay.time_off.ledger import Submission
+
+NO_TIME = Result(status="waiting", reason="no_time")
+"""What became of an event that may have arrived, where no time was left to note it."""
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """A leave change that is recorded: what is being sent for it, and what came of that so far.
+
+    `busy` says that another submission is under way for the employee. `refused` is why the change itself
+    cannot be sent, although there are days of it to give back.
+    """
+
+    step: Step
+    submissions: list[Submission]
+    busy: bool
+    refused: Never | None
+    accepted: int = 0
+    failed: list[Result] = field(default_factory=list)
+
+
+class TimeOff:
+    """The leave changes of one chunk. `settle` first, then `submissions` and `conclude` while `is_open`.
+
+    `busy` are the steps for whose employees another submission is under way.
+    """
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._recorded: list[_Recorded] = []
+        self.busy: list[Step] = []
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more to send, or something to conclude."""
+        return bool(self._recorded)
+
+    def settle(self, steps: Sequence[Step]) -> list[Outcome]:
+        """Record every change in the ledger; the outcomes of those that leave nothing to send."""
+        outcomes: list[Outcome] = []
+        for step in steps:
+            recorded = attempt(partial(self._record, step), self._invocation, step)
+            if isinstance(recorded, Stop):
+                outcomes.append(stopped(step, recorded, self._invocation))
+            else:
+                self._recorded.append(recorded)
+        return outcomes
+
+    def submissions(self) -> Iterator[CalvenEvent]:
+        """What Calven is to be told next."""
+        for recorded in self._recorded:
+            for submission in recorded.submissions:
+                for event_id, time_off in submission.sending.items():
+                    yield CalvenEvent(
+                        endpoint="/v1/timeoff",
+                        event_id=event_id,
+                        payload=time_off.payload(event_id, submission.employee.email),
+                        not_after=submission.until,
+                    )
+
+    def conclude(self, results: Mapping[str, Result]) -> list[Outcome]:
+        """Note what Calven accepted and refused; what became of the changes that have no more to send."""
+        outcomes: list[Outcome] = []
+        unfinished: list[_Recorded] = []
+        for recorded in self._recorded:
+            noted = attempt(partial(self._note, recorded, results), self._invocation, recorded.step)
+            if isinstance(noted, Stop):
+                outcomes.append(stopped(recorded.step, noted, self._invocation))
+            elif recorded.submissions:
+                unfinished.append(recorded)
+            else:
+                outcomes += self._end(recorded)
+        self._recorded = unfinished
+        return outcomes
+
+    def _record(self, step: Step) -> _Recorded:
+        check(step, self._invocation)
+        change = step.envelope.event
+        if not isinstance(change, LeaveChange):
+            raise Unparseable("event: it belongs to the other family's route")
+        invocation = self._invocation
+        seconds = min(invocation.deadline.left_for_work(), 2 * invocation.pace.call_seconds)
+        key = invocation.config.key(invocation.config.called(step.envelope.source))
+        source = self._source(change, step.envelope)
+        recorded = invocation.leaves.record(change, key, source, seconds, invocation.configuration.order)
+        if recorded.turns or recorded.busy:
+            return _Recorded(step, list(recorded.turns), recorded.busy, recorded.refused)
+        if recorded.refused:
+            raise recorded.refused
+        # Recorded a second time, it was sent with what was under way.
+        raise Ignore(reason="merged" if step.again else recorded.reason)
+
+    def _source(self, change: LeaveChange, envelope: Envelope) -> Source:
+        if change.state == "ended":
+            # Leave can be ended after its source was taken out: how days are read does not matter then.
+            return Source(vendor=envelope.vendor)
+        config = self._invocation.config
+        source = config.sources.get(config.called(envelope.source))
+        if source is None:
+            raise NotNow("the source is not configured any more", reason="unknown_source")
+        return source
+
+    def _note(self, recorded: _Recorded, results: Mapping[str, Result]) -> None:
+        """Note the results of a change's submissions; in their place is then what is to be sent next."""
+        following = [self._finish(recorded, submission, results) for submission in recorded.submissions]
+        recorded.submissions = [submission for submission in following if submission is not None]
+
+    def _finish(
+        self, recorded: _Recorded, submission: Submission, results: Mapping[str, Result]
+    ) -> Submission | None:
+        found = {event_id: results[event_id] for event_id in submission.sending}
+        if self._invocation.deadline.left_for_work() <= 0:
+            # The lease runs out by itself; what Calven may have is sent again by whoever takes the event up.
+            recorded.failed += [_unnoted(result) for result in found.values()]
+            return None
+        known: dict[str, bool] = {}
+        for event_id, result in found.items():
+            is_accepted = result.status == "accepted"
+            if is_accepted:
+                recorded.accepted += 1
+            else:
+                recorded.failed.append(result)
+            if result.status != "waiting":
+                known[event_id] = is_accepted
+        uncertain = any(result.uncertain for result in found.values())
+        try:
+            return self._invocation.leaves.finish(submission, known, uncertain=uncertain)
+        except TableUnavailable:
+            return None  # what Calven accepted stays unconfirmed, and is sent again with the next change
+
+    def _end(self, recorded: _Recorded) -> list[Outcome]:
+        """A change's outcome: as one event, since what is left to send is computed anew from the ledger."""
+        step, outcomes = recorded.step, []
+        if recorded.accepted:
+            outcomes.append(step.forwarded(recorded.accepted))
+        waiting = [result for result in recorded.failed if result.status == "waiting"]
+        now = self._invocation.utc_now()
+        if waiting:
+            first = waiting[0]
+            outcomes.append(step.queued(first.reason, first.detail, now, first.retry_after))
+        elif recorded.busy and not step.again:
+            self.busy.append(step)
+        elif recorded.busy:
+            outcomes.append(step.queued("busy", "another change is being submitted", now))
+        elif recorded.failed:
+            refused = recorded.failed[0]
+            outcomes.append(step.dead(refused.reason, refused.detail, now))
+        elif recorded.refused:
+            outcomes.append(step.dead(recorded.refused.reason, str(recorded.refused), now))
+        return outcomes
+
+
+def _unnoted(result: Result) -> Result:
+    return result if result.status == "waiting" else NO_TIME
