@@ -114,13 +114,13 @@ class Table:
         """Carry out every update, or none: one request, a transaction when there are several."""
         with _errors():
             if len(updates) == 1 and updates[0].changes:
-                self._client.update_item(TableName=self._name, **_expressions(updates[0]))
+                self._client.update_item(TableName=self._name, **_parameters(updates[0]))
             elif updates:
                 self._client.transact_write_items(TransactItems=[self._in_transaction(u) for u in updates])
 
     def _in_transaction(self, update: Update) -> Any:
         kind = "Update" if update.changes else "ConditionCheck"
-        return {kind: {"TableName": self._name, **_expressions(update)}}
+        return {kind: {"TableName": self._name, **_parameters(update)}}
 
 
 @contextmanager
@@ -139,39 +139,62 @@ def _errors() -> Iterator[None]:
         raise TableUnavailable(type(error).__name__) from None
 
 
-def _expressions(update: Update) -> Any:
+def _parameters(update: Update) -> Any:
     """The request parameters of one update; every name and value is passed by reference."""
-    changed = (*update.set, *update.remove, *update.delete)
-    names = list(dict.fromkeys((*changed, *update.expect, *update.below, *update.present)))
-    alias = {name: f"#a{i}" for i, name in enumerate(names)}
-    values = {f":s{i}": value for i, value in enumerate(update.set.values())}
-    actions = []
-    if update.set:
-        actions.append("SET " + ", ".join(f"{alias[n]} = :s{i}" for i, n in enumerate(update.set)))
-    if update.remove:
-        actions.append("REMOVE " + ", ".join(alias[name] for name in update.remove))
-    if update.delete:
-        actions.append("DELETE " + ", ".join(f"{alias[n]} :d{i}" for i, n in enumerate(update.delete)))
-        values |= {f":d{i}": value for i, value in enumerate(update.delete.values())}
-    conditions = []
-    for i, (name, value) in enumerate(update.expect.items()):
-        conditions.append(
-            f"attribute_not_exists({alias[name]})" if value is None else f"{alias[name]} = :e{i}"
-        )
-        values |= {} if value is None else {f":e{i}": value}
-    for i, (name, value) in enumerate(update.below.items()):
-        conditions.append(f"(attribute_not_exists({alias[name]}) OR {alias[name]} < :b{i})")
-        values[f":b{i}"] = value
-    conditions += [f"attribute_exists({alias[name]})" for name in update.present]
+    # DynamoDB reserves hundreds of words as names, and takes no value within an expression.
+    alias = _aliases(update)
+    actions = " ".join(_actions(update, alias))
+    conditions = " AND ".join(_conditions(update, alias))
+    values = _values(update)
     parameters: dict[str, Any] = {"Key": _serialize({"pk": update.key[0], "sk": update.key[1]})}
     parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}
+    # An expression or a map that is there must not be empty.
     if values:
         parameters["ExpressionAttributeValues"] = _serialize(values)
     if actions:
-        parameters["UpdateExpression"] = " ".join(actions)
+        parameters["UpdateExpression"] = actions
     if conditions:
-        parameters["ConditionExpression"] = " AND ".join(conditions)
+        parameters["ConditionExpression"] = conditions
     return parameters
+
+
+def _aliases(update: Update) -> dict[str, str]:
+    """What the expressions call each attribute: `#a` and a number."""
+    changed = (*update.set, *update.remove, *update.delete)
+    asked = (*update.expect, *update.below, *update.present)
+    return {name: f"#a{i}" for i, name in enumerate(dict.fromkeys((*changed, *asked)))}
+
+
+def _actions(update: Update, alias: Mapping[str, str]) -> Iterator[str]:
+    """The clauses of the update expression. Values are `:s` (set) or `:d` (delete), and a number."""
+    if update.set:
+        yield "SET " + ", ".join(f"{alias[name]} = :s{i}" for i, name in enumerate(update.set))
+    if update.remove:
+        yield "REMOVE " + ", ".join(alias[name] for name in update.remove)
+    if update.delete:
+        yield "DELETE " + ", ".join(f"{alias[name]} :d{i}" for i, name in enumerate(update.delete))
+
+
+def _conditions(update: Update, alias: Mapping[str, str]) -> Iterator[str]:
+    """The conditions, all of which must hold. Values are `:e` (expect) or `:b` (below), and a number."""
+    for i, (name, value) in enumerate(update.expect.items()):
+        yield f"attribute_not_exists({alias[name]})" if value is None else f"{alias[name]} = :e{i}"
+    for i, name in enumerate(update.below):
+        yield f"(attribute_not_exists({alias[name]}) OR {alias[name]} < :b{i})"
+    for name in update.present:
+        yield f"attribute_exists({alias[name]})"
+
+
+def _values(update: Update) -> dict[str, Any]:
+    """Each value under the name that the expressions have for it; None stands for no value."""
+    values = _numbered(":s", update.set) | _numbered(":d", update.delete)
+    expected = _numbered(":e", update.expect)
+    values |= {short: value for short, value in expected.items() if value is not None}
+    return values | _numbered(":b", update.below)
+
+
+def _numbered(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}{i}": value for i, value in enumerate(values.values())}
 
 
 def _serialize(item: Item) -> dict[str, Any]:
