@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from relay.aws.table import Table
 from relay.config.model import Source, TimeOffType
+from relay.deadline import Deadline
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
-from relay.time_off.ledger import ATTEMPTS, LEASE_GRACE_SECONDS, Leaves, Recorded, Submission
+from relay.time_off.ledger import Leaves, Recorded
 from relay.time_off.rules import TimeOff
+from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
 from tests.moto_table import FEW, Ledger
 
 TYPES = {"Vacation": "holiday", "Sick": "sick"}
@@ -78,17 +80,17 @@ class Calven:
     away: dict[str, dict[int, TimeOffType]] = field(default_factory=dict)
     events: dict[str, set[tuple[str, TimeOff]]] = field(default_factory=dict)
 
-    def take(self, turn: Submission) -> dict[str, bool]:
-        """Take all that a turn sends."""
-        email = turn.employee.email.lower()
-        for event_id, time_off in turn.sending.items():
+    def take(self, submission: Submission) -> dict[str, bool]:
+        """Take all that a submission sends."""
+        email = submission.employee.email.lower()
+        for event_id, time_off in submission.sending.items():
             self.events.setdefault(event_id, set()).add((email, replace(time_off, email="")))
             held = self.away.setdefault(email, {})
             for number in map(_number, span(time_off.start, time_off.end)):
                 held.pop(number, None)
                 if time_off.type:
                     held[number] = time_off.type
-        return dict.fromkeys(turn.sending, True)
+        return dict.fromkeys(submission.sending, True)
 
 
 class Book(Ledger):
@@ -104,20 +106,30 @@ class Book(Ledger):
 
     def record(self, change: LeaveChange, source: str = "deel", table: Table | None = None) -> Recorded:
         """Record a change, and send nothing."""
-        return self.leaves(table).record(change, source, SOURCE, SECONDS)
+        return self.leaves(table).record(change, source, SOURCE, SECONDS, self.deadline())
 
     def deliver(self, change: LeaveChange, source: str = "deel", table: Table | None = None) -> Recorded:
         """Record a change, and send whatever there is to send until nothing is."""
         recorded = self.record(change, source, table)
-        for turn in recorded.turns:
-            self.send(turn)
+        for submission in recorded.submissions:
+            self.send(submission)
         return recorded
 
-    def send(self, turn: Submission) -> None:
-        """Send what a turn has to send, and note it, until there is nothing more."""
-        more: Submission | None = turn
+    def send(self, submission: Submission) -> None:
+        """Send what a submission has to send, and note it, until there is nothing more."""
+        more: Submission | None = submission
         while more:
-            more = self.leaves().finish(more, self.calven.take(more), uncertain=False)
+            more = self.finish(more, self.calven.take(more))
+
+    def finish(
+        self, submission: Submission, results: Mapping[str, bool], *, uncertain: bool = False
+    ) -> Submission | None:
+        """Note what Calven said of a submission."""
+        return self.leaves().finish(submission, results, self.deadline(), uncertain=uncertain)
+
+    def deadline(self) -> Deadline:
+        """Time enough for a few conflicts."""
+        return Deadline(self.clock() + SECONDS, self.clock)
 
     def away(self, email: str = SAM) -> dict[int, TimeOffType]:
         """The days that Calven has, by number."""
@@ -140,7 +152,9 @@ def book() -> Iterator[Book]:
 def sent(recorded: Recorded) -> list[Sent]:
     """What is sent at once, by number of day."""
     return sorted(
-        (_number(t.start), _number(t.end), t.type) for turn in recorded.turns for t in turn.sending.values()
+        (_number(t.start), _number(t.end), t.type)
+        for submission in recorded.submissions
+        for t in submission.sending.values()
     )
 
 
@@ -214,7 +228,7 @@ def test_what_is_sent(book: Book, case: str) -> None:
     if isinstance(expected, str):
         assert recorded.reason == expected
     again = book.deliver(then)
-    assert (again.turns, again.reason) == ((), "superseded")
+    assert (again.submissions, again.reason) == ((), "superseded")
 
 
 def test_two_sources(book: Book) -> None:
@@ -299,7 +313,7 @@ def test_moved_address(book: Book) -> None:
     """Leave whose address changed moves: the old employee's days go, the new one's come."""
     book.deliver(APPROVED)
     recorded = book.deliver(change(2, "approved", 2, 6, email="sam.new@example.com"))
-    assert {turn.employee.email for turn in recorded.turns} == {SAM, "sam.new@example.com"}
+    assert {submission.employee.email for submission in recorded.submissions} == {SAM, "sam.new@example.com"}
     assert (book.away(), book.away("sam.new@example.com")) == ({}, days(2, 6))
     book.deliver(deleted(3))
     assert book.away("sam.new@example.com") == {}
@@ -310,8 +324,8 @@ def test_crash_of_a_moved_address(book: Book, sent_in_between: bool) -> None:
     """When an address changed and Calven did not answer, the old employee's days go with the next try."""
     book.deliver(APPROVED)
     moved = change(2, "approved", 2, 6, email="sam.new@example.com")
-    for turn in book.record(moved).turns:
-        book.leaves().finish(turn, book.calven.take(turn) if sent_in_between else {}, uncertain=True)
+    for submission in book.record(moved).submissions:
+        book.finish(submission, book.calven.take(submission) if sent_in_between else {}, uncertain=True)
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
     book.deliver(moved)
     assert (book.away(), book.away("sam.new@example.com")) == ({}, days(2, 6))
@@ -322,8 +336,8 @@ def test_crash_of_a_replacement_under_another_address(book: Book, sent_in_betwee
     """When a replacement names another address and Calven did not answer, the next try does all of it."""
     book.deliver(APPROVED)
     replacing = change(2, "approved", 3, 8, "2", replaces="1", email="sam.new@example.com")
-    for turn in book.record(replacing).turns:
-        book.leaves().finish(turn, book.calven.take(turn) if sent_in_between else {}, uncertain=True)
+    for submission in book.record(replacing).submissions:
+        book.finish(submission, book.calven.take(submission) if sent_in_between else {}, uncertain=True)
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
     book.deliver(replacing)
     assert (book.away(), book.away("sam.new@example.com")) == ({}, days(3, 8))
@@ -333,8 +347,8 @@ def test_address_that_changed_twice(book: Book) -> None:
     """The days under the first address go even when the address changed again before they could."""
     book.deliver(APPROVED)
     second = change(2, "approved", 1, 5, email="kim@example.com")
-    for turn in book.record(second).turns:
-        book.leaves().finish(turn, {}, uncertain=False)
+    for submission in book.record(second).submissions:
+        book.finish(submission, {})
     book.deliver(change(3, "approved", 1, 5, email="lee@example.com"))
     book.deliver(second)
     assert (book.away(), book.away("kim@example.com")) == ({}, {})
@@ -344,13 +358,13 @@ def test_address_that_changed_twice(book: Book) -> None:
 def test_old_leave_cancelled_while_another_is_refused(book: Book) -> None:
     """Days of leave older than the relay are given back although a submission under way covers them."""
     book.calven.away[SAM.lower()] = days(4, 9)
-    [turn] = book.record(change(2, "approved", 1, 4)).turns
+    [submission] = book.record(change(2, "approved", 1, 4)).submissions
     old = change(1, "ended", 4, 9, "old")
     assert book.record(old).busy
     assert book.record(change(3, "ended")).busy
-    more = book.leaves().finish(turn, dict.fromkeys(turn.sending, False), uncertain=False)
+    more = book.finish(submission, dict.fromkeys(submission.sending, False))
     while more:
-        more = book.leaves().finish(more, book.calven.take(more), uncertain=False)
+        more = book.finish(more, book.calven.take(more))
     book.deliver(change(3, "ended"))
     book.deliver(old)
     assert book.away() == {}
@@ -361,10 +375,10 @@ def test_event_id_is_not_used_again(book: Book) -> None:
     book.deliver(APPROVED)
     taken = set(book.calven.events)
     book.deliver(change(2, "ended"))
-    for turn in book.record(change(3, "approved", 1, 5, "2")).turns:
-        book.leaves().finish(turn, {}, uncertain=False)
-    [turn] = book.record(APPROVED).turns
-    assert not taken & set(turn.sending)
+    for submission in book.record(change(3, "approved", 1, 5, "2")).submissions:
+        book.finish(submission, {})
+    [submission] = book.record(APPROVED).submissions
+    assert not taken & set(submission.sending)
 
 
 def test_leave_called_none(book: Book) -> None:
@@ -394,7 +408,7 @@ def test_case_of_an_address(book: Book) -> None:
     book.deliver(APPROVED)
     recorded = book.deliver(change(2, "approved", 1, 6, email="SAM@example.com"))
     assert sent(recorded) == [(6, 6, "leave")]
-    assert [turn.employee.email for turn in recorded.turns] == ["SAM@example.com"]
+    assert [submission.employee.email for submission in recorded.submissions] == ["SAM@example.com"]
 
 
 def test_replaced_under_another_address(book: Book) -> None:
@@ -434,20 +448,20 @@ def test_replacement_in_any_order(
 
 def test_lease(book: Book) -> None:
     """While a submission is under way, another change is recorded and sends nothing itself."""
-    [turn] = book.record(APPROVED).turns
-    assert turn.until == book.clock() + SECONDS
+    [submission] = book.record(APPROVED).submissions
+    assert submission.until == book.clock() + SECONDS
     recorded = book.deliver(change(2, "ended", 1, 5), table=book.other)
-    assert (recorded.turns, recorded.busy) == ((), True)
+    assert (recorded.submissions, recorded.busy) == ((), True)
 
 
 def test_holder_looks_again(book: Book) -> None:
     """Whoever holds the lease sends what was recorded meanwhile before letting go."""
-    [turn] = book.record(APPROVED).turns
+    [submission] = book.record(APPROVED).submissions
     book.deliver(change(2, "approved", 3, 8), table=book.other)
-    more = book.leaves().finish(turn, book.calven.take(turn), uncertain=False)
+    more = book.finish(submission, book.calven.take(submission))
     assert more
     assert sent(Recorded((more,), "")) == [(1, 2, None), (6, 8, "leave")]
-    assert book.leaves().finish(more, book.calven.take(more), uncertain=False) is None
+    assert book.finish(more, book.calven.take(more)) is None
     assert book.away() == days(3, 8)
     assert book.employee()["lease"] == []
     assert sent(book.deliver(change(3, "ended"))) == [(3, 8, None)]
@@ -455,35 +469,35 @@ def test_holder_looks_again(book: Book) -> None:
 
 def test_nothing_more(book: Book) -> None:
     """A holder who finds changes that need nothing sent lets go."""
-    [turn] = book.record(APPROVED).turns
+    [submission] = book.record(APPROVED).submissions
     book.deliver(change(2, "approved", 3, 4, "2"), table=book.other)
-    assert book.leaves().finish(turn, book.calven.take(turn), uncertain=False) is None
+    assert book.finish(submission, book.calven.take(submission)) is None
     assert book.employee()["lease"] == []
 
 
 def test_lease_runs_out(book: Book) -> None:
     """A lease that nobody let go of is taken over once it has run out; its holder then changes nothing."""
-    [lost] = book.record(APPROVED).turns
+    [lost] = book.record(APPROVED).submissions
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS - 0.1)
     assert book.deliver(change(2, "ended", 1, 5)).busy
     book.clock.advance(0.2)
-    [turn] = book.record(change(2, "ended", 1, 5)).turns
+    [submission] = book.record(change(2, "ended", 1, 5)).submissions
     before = book.employee()
-    assert book.leaves().finish(lost, dict.fromkeys(lost.sending, True), uncertain=False) is None
+    assert book.finish(lost, dict.fromkeys(lost.sending, True)) is None
     assert book.employee() == before
-    book.send(turn)
-    assert book.leaves().finish(lost, dict.fromkeys(lost.sending, True), uncertain=False) is None
+    book.send(submission)
+    assert book.finish(lost, dict.fromkeys(lost.sending, True)) is None
     assert book.away() == {}
     assert book.employee()["held"] == []
 
 
 def test_uncertain(book: Book) -> None:
     """Where Calven may still take a request, the lease stays until it runs out; then it is sent again."""
-    [turn] = book.record(APPROVED).turns
-    assert book.leaves().finish(turn, {}, uncertain=True) is None
+    [submission] = book.record(APPROVED).submissions
+    assert book.finish(submission, {}, uncertain=True) is None
     cancelled = change(2, "ended", 1, 5)
     assert book.deliver(cancelled).busy
-    assert book.calven.take(turn)
+    assert book.calven.take(submission)
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
     assert sent(book.deliver(cancelled)) == [(1, 5, None)]
     assert book.away() == {}
@@ -491,50 +505,50 @@ def test_uncertain(book: Book) -> None:
 
 def test_uncertain_and_overtaken(book: Book) -> None:
     """A lease that stays is not used to send more."""
-    [turn] = book.record(APPROVED).turns
+    [submission] = book.record(APPROVED).submissions
     book.deliver(change(2, "ended", 1, 5), table=book.other)
-    assert book.leaves().finish(turn, dict.fromkeys(turn.sending, True), uncertain=True) is None
+    assert book.finish(submission, dict.fromkeys(submission.sending, True), uncertain=True) is None
     assert book.deliver(change(2, "ended", 1, 5)).busy
 
 
 def test_not_sent(book: Book) -> None:
     """What was not sent is sent again by the same change, at once and under the same ids."""
-    [turn] = book.record(APPROVED).turns
-    assert book.leaves().finish(turn, {}, uncertain=False) is None
-    [again] = book.deliver(APPROVED).turns
-    assert again.sending == turn.sending
-    assert book.deliver(APPROVED).turns == ()
+    [submission] = book.record(APPROVED).submissions
+    assert book.finish(submission, {}) is None
+    [again] = book.deliver(APPROVED).submissions
+    assert again.sending == submission.sending
+    assert book.deliver(APPROVED).submissions == ()
 
 
 def test_sent_in_part(book: Book) -> None:
     """Only what Calven did not accept is sent again; meanwhile the holder sends nothing more."""
     book.deliver(APPROVED)
-    [turn] = book.record(change(2, "approved", 3, 8)).turns
-    [cancelled] = [event_id for event_id, time_off in turn.sending.items() if time_off.type is None]
+    [submission] = book.record(change(2, "approved", 3, 8)).submissions
+    [cancelled] = [event_id for event_id, time_off in submission.sending.items() if time_off.type is None]
     book.deliver(change(3, "approved", 3, 9), table=book.other)
-    assert book.leaves().finish(turn, {cancelled: True}, uncertain=False) is None
+    assert book.finish(submission, {cancelled: True}) is None
     assert sent(book.deliver(change(3, "approved", 3, 9))) == [(6, 9, "leave")]
 
 
 @pytest.mark.parametrize("arrived", [False, True])
 def test_crash(book: Book, arrived: bool) -> None:
     """After a crash before or after sending, the same change sends the same once more."""
-    [turn] = book.record(APPROVED).turns
+    [submission] = book.record(APPROVED).submissions
     if arrived:
-        book.calven.take(turn)
+        book.calven.take(submission)
     assert book.deliver(APPROVED).busy
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
-    [again] = book.deliver(APPROVED).turns
-    assert again.sending == turn.sending
+    [again] = book.deliver(APPROVED).submissions
+    assert again.sending == submission.sending
     assert book.away() == days(1, 5)
 
 
 @pytest.mark.parametrize("arrived", [False, True])
 def test_crash_and_change(book: Book, arrived: bool) -> None:
     """After a crash, another change takes back what Calven may hold, whether it does or not."""
-    [turn] = book.record(APPROVED).turns
+    [submission] = book.record(APPROVED).submissions
     if arrived:
-        book.calven.take(turn)
+        book.calven.take(submission)
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
     assert sent(book.deliver(change(2, "approved", 4, 6))) == [(1, 3, None), (4, 6, "leave")]
     assert book.away() == days(4, 6)
@@ -544,16 +558,16 @@ def test_crash_of_a_cancellation_long_ago(book: Book) -> None:
     """Days to be taken back are not forgotten because they are long ago."""
     book.deliver(change(1, "approved", -200, -195))
     cancelled = change(2, "ended", -200, -195)
-    [turn] = book.record(cancelled).turns
-    assert book.leaves().finish(turn, {}, uncertain=False) is None
+    [submission] = book.record(cancelled).submissions
+    assert book.finish(submission, {}) is None
     book.deliver(cancelled)
     assert book.away() == {}
 
 
 def refuse(book: Book, change: LeaveChange) -> None:
     """Deliver a change of which Calven refuses everything by result code."""
-    for turn in book.record(change).turns:
-        assert book.leaves().finish(turn, dict.fromkeys(turn.sending, False), uncertain=False) is None
+    for submission in book.record(change).submissions:
+        assert book.finish(submission, dict.fromkeys(submission.sending, False)) is None
 
 
 def test_refused(book: Book) -> None:
@@ -566,7 +580,7 @@ def test_refused(book: Book) -> None:
 def test_refused_and_cancelled(book: Book) -> None:
     """What Calven refused needs no cancellation."""
     refuse(book, APPROVED)
-    assert book.deliver(change(2, "ended", 1, 5)).turns == ()
+    assert book.deliver(change(2, "ended", 1, 5)).submissions == ()
 
 
 def test_refused_change_of_type(book: Book) -> None:
@@ -589,7 +603,7 @@ def test_one_id_for_one_fact(book: Book) -> None:
     """Two submissions share an id only if they say the same, also where the vendor's events share theirs."""
     book.deliver(change(1, "approved", 1, 5, event_id="approved"))
     book.deliver(change(2, "ended", 1, 5, event_id="cancelled"))
-    [again] = book.deliver(change(3, "approved", 1, 5, event_id="approved")).turns
+    [again] = book.deliver(change(3, "approved", 1, 5, event_id="approved")).submissions
     assert len(again.sending) == 1
     assert len(book.calven.events) == 3
 
@@ -601,29 +615,33 @@ def test_conflict(book: Book) -> None:
     assert book.away() == days(1, 8)
 
 
-def test_contended(book: Book) -> None:
-    """When others keep writing, a change is for later, and nothing of it is written."""
+def interfere(book: Book, operation: str) -> None:
+    """Have another worker be faster in each of the seconds that there are."""
     versions = iter(range(2, 20))
-    book.before(
-        "TransactWriteItems",
-        lambda: book.deliver(change(next(versions), "approved", 3, 8, "2"), table=book.other),
-        times=ATTEMPTS,
-    )
+
+    def write() -> None:
+        book.deliver(change(next(versions), "approved", 3, 8, "2"), table=book.other)
+        book.clock.advance(1)
+
+    book.before(operation, write, times=int(SECONDS))
+    book.requests.clear()
+
+
+def test_contended(book: Book) -> None:
+    """When others keep writing until no time is left, a change is for later; nothing of it is written."""
+    interfere(book, "TransactWriteItems")
     with pytest.raises(Contended):
         book.deliver(APPROVED)
+    assert book.requests.count("TransactWriteItems") == SECONDS
     assert book.away() == days(3, 8)
 
 
 def test_finish_contended(book: Book) -> None:
     """When others keep writing, a holder gives up and its lease runs out; what it sent is sent again."""
-    [turn] = book.record(APPROVED).turns
-    versions = iter(range(2, 20))
-    book.before(
-        "UpdateItem",
-        lambda: book.deliver(change(next(versions), "approved", 3, 8, "2"), table=book.other),
-        times=ATTEMPTS,
-    )
-    assert book.leaves().finish(turn, book.calven.take(turn), uncertain=False) is None
+    [submission] = book.record(APPROVED).submissions
+    interfere(book, "UpdateItem")
+    assert book.finish(submission, book.calven.take(submission)) is None
+    assert book.requests.count("UpdateItem") == SECONDS
     assert book.employee()["lease"]
     book.clock.advance(SECONDS + LEASE_GRACE_SECONDS)
     assert sent(book.deliver(APPROVED)) == [(1, 8, "leave")]
@@ -731,29 +749,29 @@ def deliver_all(book: Book, arriving: Sequence[tuple[LeaveChange, Fate]]) -> lis
             recorded = book.record(one)
         except InvalidLeave:
             continue
-        if recorded.busy or (recorded.turns and fate not in ("ok", "slow")):
+        if recorded.busy or (recorded.submissions and fate not in ("ok", "slow")):
             again.append(one)
         if fate == "ok" and slow:
             slow.pop(0)()
-        for turn in recorded.turns:
-            _suffer(book, turn, fate, slow)
+        for submission in recorded.submissions:
+            _suffer(book, submission, fate, slow)
     for send in slow:
         send()
     return again
 
 
-def _suffer(book: Book, turn: Submission, fate: Fate, slow: list[Callable[[], None]]) -> None:
+def _suffer(book: Book, submission: Submission, fate: Fate, slow: list[Callable[[], None]]) -> None:
     if fate in ("crash after", "no answer"):
-        book.calven.take(turn)
+        book.calven.take(submission)
     match fate:
         case "ok":
-            book.send(turn)
+            book.send(submission)
         case "slow":
-            slow.append(lambda: book.send(turn))
+            slow.append(lambda: book.send(submission))
         case "no answer":
-            book.leaves().finish(turn, {}, uncertain=True)
+            book.finish(submission, {}, uncertain=True)
         case "not now":
-            book.leaves().finish(turn, {}, uncertain=False)
+            book.finish(submission, {})
 
 
 @FEW
@@ -770,4 +788,4 @@ def test_oracle(found: tuple[list[LeaveChange], list[tuple[LeaveChange, Fate]]])
         assert all(len(facts) == 1 for facts in book.calven.events.values())
         for one in some:
             with suppress(InvalidLeave):
-                assert book.record(one).turns == ()
+                assert book.record(one).submissions == ()

@@ -14,11 +14,13 @@ from moto import mock_aws
 
 from relay.aws.table import Table
 from relay.config.model import Source, TimeOffType
+from relay.deadline import Deadline
 from relay.errors import Contended, InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.days import span
-from relay.time_off.ledger import LEASE_GRACE_SECONDS, Leaves, Submission
+from relay.time_off.ledger import Leaves
 from relay.time_off.rules import TimeOff
+from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
 from tests.ledger.test_time_off_ledger import SAM, SECONDS, TYPES, change, deleted
 from tests.memory import Memory
 from tests.moto_table import FEW, Crash, Ledger, many
@@ -129,19 +131,19 @@ class Calven:
     said: dict[str, set[tuple[str, TimeOff]]] = field(default_factory=dict)
     under_way: dict[str, Submission] = field(default_factory=dict)
 
-    def begin(self, turn: Submission, now: float) -> None:
+    def begin(self, submission: Submission, now: float) -> None:
         """A submission sets out; no other of the same employee may still be on its way."""
-        email = turn.employee.email.lower()
+        email = submission.employee.email.lower()
         other = self.under_way.get(email)
         assert other is None or other.until + LEASE_GRACE_SECONDS <= now, "two submissions at once"
-        self.under_way[email] = turn
+        self.under_way[email] = submission
 
-    def take(self, turn: Submission, event_ids: Iterable[str]) -> None:
+    def take(self, submission: Submission, event_ids: Iterable[str]) -> None:
         """Take some events of a submission, which nothing newer may have overtaken."""
-        email = turn.employee.email.lower()
+        email = submission.employee.email.lower()
         for event_id in event_ids:
-            assert self.under_way[email] is turn, "an older submission arrives after a newer one"
-            said = turn.sending[event_id]
+            assert self.under_way[email] is submission, "an older submission arrives after a newer one"
+            said = submission.sending[event_id]
             self.said.setdefault(event_id, set()).add((email, replace(said, email="")))
             days = self.away.setdefault(email, {})
             for day in span(said.start, said.end):
@@ -149,9 +151,9 @@ class Calven:
                 if said.type:
                     days[day] = said.type
 
-    def answer(self, turn: Submission) -> None:
+    def answer(self, submission: Submission) -> None:
         """A submission is answered: it is not under way any more."""
-        self.under_way.pop(turn.employee.email.lower())
+        self.under_way.pop(submission.employee.email.lower())
 
     def holds(self) -> Days:
         """The days away of everybody who has any."""
@@ -163,6 +165,7 @@ class Stage:
 
     def __init__(self, steps: Iterable[str], moods: Iterable[str]) -> None:
         self.clock = Clock()
+        self.patient = Deadline(float("inf"), self.clock)
         self.calven = Calven()
         self.table: Table = Memory(self.happen)
         self._steps, self._moods = iter(steps), iter(moods)
@@ -196,11 +199,11 @@ class Stage:
         source, one = arrival
         leaves = Leaves(self.table, self.clock)
         with self._kept(arrival):
-            recorded = leaves.record(one, source, SOURCES[source], SECONDS)
+            recorded = leaves.record(one, source, SOURCES[source], SECONDS, self.patient)
             if recorded.busy:
                 self._again.append(arrival)
-            for turn in recorded.turns:
-                self._send(arrival, leaves, turn)
+            for submission in recorded.submissions:
+                self._send(arrival, leaves, submission)
 
     @contextmanager
     def _kept(self, arrival: Arrival) -> Iterator[None]:
@@ -214,41 +217,41 @@ class Stage:
                 self._again.append(arrival)
                 self._redriven.append(arrival)
 
-    def _send(self, arrival: Arrival, leaves: Leaves, turn: Submission) -> None:
-        """Send what a turn has to send, at once or slowly, unless its time is up."""
+    def _send(self, arrival: Arrival, leaves: Leaves, submission: Submission) -> None:
+        """Send what a submission has to send, at once or slowly, unless its time is up."""
         self.happen()
         mood = next(self._moods, "takes")
-        if self.clock() >= turn.until:
+        if self.clock() >= submission.until:
             self._again.append(arrival)
-            leaves.finish(turn, {}, uncertain=False)
+            leaves.finish(submission, {}, self.patient, uncertain=False)
             return
-        self.calven.begin(turn, self.clock())
+        self.calven.begin(submission, self.clock())
         if mood == "dawdles":
-            self._tasks.append(partial(self._arrive, arrival, leaves, turn))
+            self._tasks.append(partial(self._arrive, arrival, leaves, submission))
         else:
-            self._note(arrival, leaves, turn, mood)
+            self._note(arrival, leaves, submission, mood)
 
-    def _arrive(self, arrival: Arrival, leaves: Leaves, turn: Submission) -> None:
+    def _arrive(self, arrival: Arrival, leaves: Leaves, submission: Submission) -> None:
         """What was sent a while ago arrives: in time, after it was given up, or never."""
-        late = self.clock() - turn.until
+        late = self.clock() - submission.until
         mood = "takes" if late < 0 else "takes silently" if late < LEASE_GRACE_SECONDS else "is silent"
         with self._kept(arrival):
-            self._note(arrival, leaves, turn, mood)
+            self._note(arrival, leaves, submission, mood)
 
-    def _note(self, arrival: Arrival, leaves: Leaves, turn: Submission, mood: str) -> None:
+    def _note(self, arrival: Arrival, leaves: Leaves, submission: Submission, mood: str) -> None:
         """Calven takes what it takes of a submission; note what it says, and send what there is then."""
         takes, says, uncertain = MOODS[mood]
-        ids = list(turn.sending)
+        ids = list(submission.sending)
         parts = {"all": ids, "some": ids[: len(ids) // 2], "none": []}
-        self.calven.take(turn, parts[takes])
+        self.calven.take(submission, parts[takes])
         if not uncertain:
-            self.calven.answer(turn)
+            self.calven.answer(submission)
         self.happen()
         about = ids if says == "refused" else parts[says]
-        outcome = {event_id: event_id in parts[takes] for event_id in about}
-        if len(outcome) < len(ids) or not all(outcome.values()):
+        results = {event_id: event_id in parts[takes] for event_id in about}
+        if len(results) < len(ids) or not all(results.values()):
             self._again.append(arrival)
-        more = leaves.finish(turn, outcome, uncertain=uncertain)
+        more = leaves.finish(submission, results, self.patient, uncertain=uncertain)
         if more:
             self._send(arrival, leaves, more)
 
@@ -274,7 +277,9 @@ def played(play: Play, stage: Stage) -> Calven:
     assert all(len(facts) == 1 for facts in stage.calven.said.values())
     for source, one in some:
         with suppress(InvalidLeave):
-            assert Leaves(stage.table, stage.clock).record(one, source, SOURCES[source], SECONDS).turns == ()
+            leaves = Leaves(stage.table, stage.clock)
+            recorded = leaves.record(one, source, SOURCES[source], SECONDS, stage.patient)
+            assert recorded.submissions == ()
     return stage.calven
 
 

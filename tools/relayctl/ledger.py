@@ -14,8 +14,9 @@ from relay.envelope import Envelope
 from relay.events import LeaveChange, iso_ms
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.sensors import Readings
-from relay.time_off.ledger import Employee, Leaves
+from relay.time_off.ledger import Leaves
 from relay.time_off.rules import runs
+from relay.time_off.submission import Employee
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.pushing import ApprovedLeave, approved
@@ -182,7 +183,7 @@ def _held(run: dict[str, Any]) -> str:
 
 
 def _employee(employee: Employee) -> dict[str, Any]:
-    until = employee.lease[1] if employee.lease else None
+    until = employee.lease.ends_at if employee.lease else None
     return {
         "email": employee.email,
         "leaves": [

@@ -12,7 +12,7 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import LeaveChange
 from relay.invocation import Invocation
-from relay.time_off.ledger import Submission
+from relay.time_off.submission import Submission
 
 NO_TIME = Result(status="waiting", reason="no_time")
 """What became of an event that may have arrived, where no time was left to note it."""
@@ -97,9 +97,10 @@ class TimeOff:
         seconds = min(invocation.deadline.left_for_work(), 2 * invocation.pace.call_seconds)
         key = invocation.config.key(invocation.config.called(step.envelope.source))
         source = self._source(change, step.envelope)
-        recorded = invocation.leaves.record(change, key, source, seconds, invocation.configuration.order)
-        if recorded.turns or recorded.busy:
-            return _Recorded(step, list(recorded.turns), recorded.busy, recorded.refused)
+        order = invocation.configuration.order
+        recorded = invocation.leaves.record(change, key, source, seconds, invocation.deadline, order)
+        if recorded.submissions or recorded.busy:
+            return _Recorded(step, list(recorded.submissions), recorded.busy, recorded.refused)
         if recorded.refused:
             raise recorded.refused
         # Recorded a second time, it was sent with what was under way.
@@ -139,7 +140,8 @@ class TimeOff:
                 known[event_id] = is_accepted
         uncertain = any(result.uncertain for result in found.values())
         try:
-            return self._invocation.leaves.finish(submission, known, uncertain=uncertain)
+            deadline = self._invocation.deadline
+            return self._invocation.leaves.finish(submission, known, deadline, uncertain=uncertain)
         except TableUnavailable:
             return None  # what Calven accepted stays unconfirmed, and is sent again with the next change
 

@@ -1,0 +1,207 @@
+"""What a change of leave comes to. Pure functions, no storage: `relay.time_off.ledger` reads and writes.
+
+It is decided in two steps, as the leave tells whose days are touched. `decision_on` says what becomes of the
+leave. `plan_for` then says what becomes of the employees, and what to submit to Calven for each of them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date
+
+from relay.config.model import Source
+from relay.errors import InvalidLeave
+from relay.events import LeaveChange, same_person
+from relay.time_off.rules import Leave, leave_of, still_covered, without_days
+from relay.time_off.submission import Cause, Employee, Submission, Term, new_submission
+
+REPLACED = "~"
+"""The version of a leave that another one has replaced. It sorts after every time: nothing brings it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A change as it arrives from a source, and the leave as the source's configuration reads it.
+
+    `refused` is why Calven cannot be told of the change; the leave has no days then.
+    """
+
+    source: str
+    change: LeaveChange
+    leave: Leave
+    refused: InvalidLeave | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """What makes its submissions necessary."""
+        return Cause(self.source, f"{self.change.event_id}@{self.change.version}")
+
+    @property
+    def replaces(self) -> str | None:
+        """The id of the other leave whose place this one takes, if it takes that of one."""
+        return None if self.change.replaces == self.change.leave_id else self.change.replaces
+
+    def name(self, leave_id: str) -> str:
+        """What an employee's item calls a leave of the source."""
+        return f"{self.source}/{leave_id}"
+
+
+def arrival_of(
+    change: LeaveChange, source_name: str, source: Source, today: date, config: int = 0
+) -> Arrival:
+    """Read a change with the configuration of its source; `config` tells which one that is."""
+    try:
+        return Arrival(source_name, change, leave_of(change, source, today, config))
+    except InvalidLeave as error:
+        return Arrival(source_name, change, without_days(change, source, today, config), refused=error)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a leave by a change.
+
+    `is_news` says that `leave` takes the place of what the ledger had, `ends_unseen` that it is the end of a
+    leave that the ledger has never seen. `replaced` is what becomes of the leave that it replaces, None where
+    that stays as it is. `emails` are those whose days it may touch. `reason` is why there may be nothing to
+    send. `refused` is why the change itself cannot be told.
+    """
+
+    leave: Leave
+    is_news: bool
+    ends_unseen: bool
+    replaced: Leave | None
+    emails: tuple[str, ...]
+    reason: str
+    refused: InvalidLeave | None
+
+
+def decision_on(
+    arrival: Arrival, known: Leave | None, known_replaced: Leave | None, counted_as: str | None
+) -> Decision:
+    """What becomes of a leave, and of the one that it replaces, by a change.
+
+    `known` and `known_replaced` are the two as the ledger has them. `counted_as` is the version that the
+    change counted as when it first came, where that was ahead of its time. Raises `InvalidLeave` for approved
+    leave of which nobody knows whose it is.
+    """
+    leave = _leave_after(arrival, known, known_replaced, counted_as)
+    ends_unseen = _ends_unseen(arrival.change, leave, known, known_replaced)
+    of_no_use = ends_unseen and not (leave.email and leave.dated)
+    leave = replace(leave, unseen=of_no_use)
+    is_news = leave.takes_over(known)
+    if is_news and leave.state == "approved" and not leave.email and not arrival.refused:
+        raise InvalidLeave("the employee has no e-mail address", reason="no_email")
+    is_older = known is not None and leave.rank() < known.rank()
+    return Decision(
+        leave=leave,
+        is_news=is_news,
+        ends_unseen=ends_unseen,
+        replaced=_replaced_after(arrival, leave, known_replaced),
+        emails=_touched(leave, known_replaced),
+        reason=_reason(arrival.change, leave, is_news=is_news),
+        refused=None if is_older else arrival.refused,
+    )
+
+
+def _leave_after(
+    arrival: Arrival, known: Leave | None, known_replaced: Leave | None, counted_as: str | None
+) -> Leave:
+    """The leave as the change says it, with what only the ledger knows of it."""
+    leave, change = arrival.leave, arrival.change
+    if arrival.refused:
+        leave = leave.with_days(still_covered(known, change))
+    email = leave.email
+    for other in (known, known_replaced):
+        # A deletion often names the leave only, and a replacement only the leave before it.
+        if not email and other:
+            email = other.email
+    version = counted_as or change.early or change.version
+    return replace(leave, version=version, email=email, former=_former_emails(email, known))
+
+
+def _former_emails(email: str, known: Leave | None) -> tuple[str, ...]:
+    """Whose the leave was before its address changed: those employees' days are to be given back."""
+    if known is None:
+        return ()
+    before = dict.fromkeys((*known.former, same_person(known.email)))
+    return tuple(other for other in before if other and other != same_person(email))
+
+
+def _ends_unseen(
+    change: LeaveChange, leave: Leave, known: Leave | None, known_replaced: Leave | None
+) -> bool:
+    """Whether the change ends, and does not merely decline, leave that the ledger has never seen."""
+    # A tombstone of this very change says nothing: its dead letter may not have been stored.
+    is_new = known is None or (known.unseen and known.version == leave.version)
+    return is_new and known_replaced is None and leave.state == "ended" and not change.declined
+
+
+def _replaced_after(arrival: Arrival, leave: Leave, known_replaced: Leave | None) -> Leave | None:
+    """A replaced leave ends for good, also one of which the ledger hears only later."""
+    if arrival.replaces is None:
+        return None
+    if known_replaced and known_replaced.version == REPLACED:
+        return None
+    return replace(known_replaced or leave, state="ended", version=REPLACED)
+
+
+def _touched(leave: Leave, known_replaced: Leave | None) -> tuple[str, ...]:
+    """Whose days may change: whose the leave is, whose it was before, and whose the replaced one was."""
+    if not leave.email or leave.unseen:
+        return ()
+    of_replaced = known_replaced.email if known_replaced else ""
+    return tuple(email for email in (leave.email, *leave.former, of_replaced) if email)
+
+
+def _reason(change: LeaveChange, leave: Leave, *, is_news: bool) -> str:
+    if not is_news:
+        return "superseded"
+    if change.declined:
+        return "declined"
+    if leave.state == "approved" and leave.start is None:
+        return "part_day"
+    return {"requested": "requested", "approved": "unchanged", "ended": "not_approved"}[leave.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What becomes of the employees whose days a change touches: `changed` are those to be written.
+
+    `is_busy` says that somebody else is submitting for one for whom there is something to send.
+    """
+
+    changed: tuple[Employee, ...]
+    submissions: tuple[Submission, ...]
+    is_busy: bool
+
+
+def plan_for(arrival: Arrival, decision: Decision, employees: Iterable[Employee], term: Term) -> Plan:
+    """Apply a decided change to its employees, and see what there is to submit for each."""
+    changed: list[Employee] = []
+    submissions: list[Submission] = []
+    is_busy = False
+    for before in employees:
+        after = _with_change(arrival, decision, before, term.today)
+        submission = new_submission(after, arrival.cause, term)
+        if submission:
+            submissions.append(submission)
+            after = submission.employee
+        elif after.is_leased(term.begins_at) and after.to_send():
+            is_busy = True
+        if after != before:
+            changed.append(after)
+    return Plan(tuple(changed), tuple(submissions), is_busy)
+
+
+def _with_change(arrival: Arrival, decision: Decision, employee: Employee, today: date) -> Employee:
+    """An employee without the replaced leave, and with the changed one where it is theirs."""
+    leave, name = decision.leave, arrival.name(arrival.change.leave_id)
+    gone = {name} if decision.is_news else set[str]()
+    if arrival.replaces is not None:
+        gone.add(arrival.name(arrival.replaces))
+    after = employee.tidied(today).without(gone)
+    if not decision.is_news or same_person(employee.email) != same_person(leave.email):
+        return after
+    after = replace(after, email=leave.email)
+    if leave.state == "approved":
+        return replace(after, leaves={**after.leaves, name: leave})
+    return after.assumed_away(leave) if decision.ends_unseen else after

@@ -1,0 +1,137 @@
+"""Leave as the table has it: where it is, and how leaves and employees become items and are read again.
+
+`leave#<source>#<id>` / `leave` is one leave, found by its id alone. `employee#<e-mail, as people are told
+apart>` / `leave` holds the employee's approved leaves, the days that Calven may hold, and the lease of
+whoever is submitting.
+"""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from relay.aws.table import Item, Key, Update
+from relay.events import same_person
+from relay.time_off.days import span
+from relay.time_off.rules import KEPT, Held, Leave, runs
+from relay.time_off.submission import Employee, Lease, Submission
+
+DAY_SECONDS = 24 * 3600
+KEPT_SECONDS = (KEPT.days + 2) * DAY_SECONDS
+"""So long after its last day begins an item expires: later than the rules need it, in any time zone."""
+
+
+def leave_key(source: str, leave_id: str) -> Key:
+    """Where a leave is."""
+    return f"leave#{source}#{leave_id}", "leave"
+
+
+def employee_key(email: str) -> Key:
+    """Where an employee is, however the address is written."""
+    return f"employee#{same_person(email)}", "leave"
+
+
+def leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
+    """The leave as it has become, where it still is what was read."""
+    values = {**_leave_values(leave), "expires_at": _expires_at(leave.recorded, leave.end)}
+    return Update(key=key, set=values, expect=_leave_values(known) if known else {"version": None})
+
+
+def employee_update(employee: Employee, today: date) -> Update:
+    """The employee as they have become, where they still have the revision that was read."""
+    last_days = [leave.end for leave in employee.leaves.values()]
+    values: dict[str, Any] = {
+        "email": employee.email,
+        "leaves": {name: _leave_values(leave) for name, leave in employee.leaves.items()},
+        "held": [
+            [first.isoformat(), last.isoformat(), held.type or "", held.confirmed, held.email]
+            for first, last, held in runs(employee.held)
+        ],
+        "lease": _lease_values(employee.lease),
+        "revision": employee.revision + 1,
+        "round": employee.round,
+        "expires_at": _expires_at(today, *last_days, *employee.held),
+    }
+    return Update(
+        key=employee_key(employee.email), set=values, expect={"revision": employee.revision or None}
+    )
+
+
+def as_written(submission: Submission) -> Submission:
+    """A submission whose employee has been written since."""
+    employee = submission.employee
+    return replace(submission, employee=replace(employee, revision=employee.revision + 1))
+
+
+def leave_from(item: Item | None) -> Leave | None:
+    """A leave as it is stored."""
+    return _leave(item) if item else None
+
+
+def employee_from(item: Item | None, email: str) -> Employee:
+    """An employee as they are stored; one of whom nothing is has the address alone."""
+    if item is None:
+        return Employee(email)
+    held: dict[date, Held] = {}
+    for first, last, kind, confirmed, spelling in item["held"]:
+        days = span(date.fromisoformat(first), date.fromisoformat(last))
+        held |= dict.fromkeys(days, Held(kind or None, confirmed, spelling))
+    return Employee(
+        email=item["email"],
+        leaves={name: _leave(leave) for name, leave in item["leaves"].items()},
+        held=held,
+        lease=_lease(item["lease"]),
+        revision=item["revision"],
+        round=item.get("round", 0),
+    )
+
+
+def _leave(item: Item) -> Leave:
+    return Leave(
+        state=item["state"],
+        version=item["version"],
+        email=item["email"],
+        former=tuple(item["former"]),
+        start=_day(item["start"]),
+        end=_day(item["end"]),
+        gaps=frozenset(map(date.fromisoformat, item["gaps"])),
+        type=item["type"],
+        recorded=date.fromisoformat(item["recorded"]),
+        unseen=item.get("unseen", False),
+        content=item["content"],
+        config=item["config"],
+    )
+
+
+def _leave_values(leave: Leave) -> dict[str, Any]:
+    return {
+        "state": leave.state,
+        "version": leave.version,
+        "email": leave.email,
+        "former": list(leave.former),
+        "start": leave.start.isoformat() if leave.start else "",
+        "end": leave.end.isoformat() if leave.end else "",
+        "gaps": sorted(day.isoformat() for day in leave.gaps),
+        "type": leave.type,
+        "recorded": leave.recorded.isoformat(),
+        "unseen": leave.unseen,
+        "content": leave.content,
+        "config": leave.config,
+    }
+
+
+def _day(text: str) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _lease(values: list[Any]) -> Lease | None:
+    return Lease(holder=values[0], ends_at=values[1] / 1000) if values else None
+
+
+def _lease_values(lease: Lease | None) -> list[Any]:
+    # Milliseconds, as the table takes no floats.
+    return [lease.holder, int(lease.ends_at * 1000)] if lease else []
+
+
+def _expires_at(today: date, *days: date | None) -> int:
+    last = max(day for day in (*days, today) if day)
+    return int(datetime(last.year, last.month, last.day, tzinfo=UTC).timestamp()) + KEPT_SECONDS
