@@ -94,6 +94,6 @@ class TableUnavailable(NotNow):
 
 
 class Contended(NotNow):
-    """Others kept writing the same items until no time was left."""
+    """Others kept writing the same items until no time was left. The table works, and the rush passes."""
 
-    default_reason = "ledger_unavailable"
+    default_reason = "contended"

@@ -278,6 +278,16 @@ def test_no_time_left(rig: Rig) -> None:
     assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
 
 
+def test_contended(rig: Rig) -> None:
+    """While others keep the site's counts to themselves an event waits: it is no outage of the table."""
+    late = rig.clock() - vendors.load("verkada").ack_seconds + 0.8
+    with rig.relay.site_locks[rig.config.places["sydney"].location_id]:
+        answer = rig.post("verkada", "badge-in", received_at=late)
+    assert answer == (202, {"status": "queued", "reason": "contended"})
+    rig.retry()
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
 @pytest.mark.parametrize(("vendor", "event", "_"), FORWARDED)
 def test_queued_mode(rig: Rig, vendor: str, event: str, _: int) -> None:
     """`ForwardMode=queued` acknowledges from the queue alone; the retry function forwards."""
