@@ -8,7 +8,7 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from relay.aws.table import CONFLICTS, Conflict, Update
 from relay.errors import TableUnavailable
-from tests.moto_table import Ledger
+from tests.moto_table import NAME, Ledger
 
 A, B, C = (("p", name) for name in "abc")
 
@@ -155,6 +155,45 @@ def test_names_and_values_by_reference(ledger: Ledger) -> None:
     values = {"at": 1, "source": ":s0 = #a0", "day#1": "x", "a.b": [1], "SET": {"#": ":"}}
     ledger.table.write([Update(key=A, set=values, expect={"size": None}, below={"count": 1})])
     assert ledger.item(A) == {"pk": "p", "sk": "a", **values}
+
+
+def test_request(ledger: Ledger) -> None:
+    """All of an update goes into one request, whose names and values are numbered."""
+    fill(ledger, A, ids={"a", "b"}, old=1, at=1, revision=3)
+    sent: list[dict[str, Any]] = []
+    ledger.client.meta.events.register(
+        "provide-client-params.dynamodb.UpdateItem", lambda params, **_: sent.append(params)
+    )
+    update = Update(
+        key=A,
+        set={"at": 2, "source": "x"},
+        remove=["old"],
+        delete={"ids": frozenset({"a"})},
+        expect={"gone": None, "revision": 3},
+        below={"at": 2},
+        present=["ids"],
+    )
+    ledger.table.write([update])
+    names = {"#a0": "at", "#a1": "source", "#a2": "old", "#a3": "ids", "#a4": "gone", "#a5": "revision"}
+    [parameters] = sent
+    assert parameters == {
+        "TableName": NAME,
+        "Key": {"pk": {"S": "p"}, "sk": {"S": "a"}},
+        "UpdateExpression": "SET #a0 = :s0, #a1 = :s1 REMOVE #a2 DELETE #a3 :d0",
+        "ConditionExpression": (
+            "attribute_not_exists(#a4) AND #a5 = :e1 AND (attribute_not_exists(#a0) OR #a0 < :b0)"
+            " AND attribute_exists(#a3)"
+        ),
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": {
+            ":s0": {"N": "2"},
+            ":s1": {"S": "x"},
+            ":d0": {"SS": ["a"]},
+            ":e1": {"N": "3"},
+            ":b0": {"N": "2"},
+        },
+    }
+    assert ledger.item(A) == {"pk": "p", "sk": "a", "ids": {"b"}, "at": 2, "source": "x", "revision": 3}
 
 
 def cancelled(*codes: str) -> dict[str, Any]:
