@@ -16,8 +16,20 @@ QUEUE_RESERVE_SECONDS = 0.5
 FUNCTION_RESERVE_SECONDS = 5.0
 """Kept of a function's time-out, to store what is left."""
 
-LEAST_SECONDS = 0.2
+LEAST_STEP_SECONDS = 0.2
 """With less than this left for work, a step is not begun."""
+
+LEAST_REQUEST_SECONDS = 0.1
+"""With less than this left, a request to Calven or a vendor is not begun."""
+
+LEAST_REFRESH_SECONDS = 2.0
+"""With less than this left, a refresh is not begun: an answer that comes too late is a refresh token lost."""
+
+LEAST_ATTEMPT_SECONDS = 0.1
+"""With less than this left for work after the wait, a write that met a conflict is not attempted again."""
+
+LEAST_AWS_SECONDS = 0.25
+"""What a call to AWS gets even when its time is up: better an event stored and answered late than one lost."""
 
 Clock = Callable[[], float]
 
@@ -44,7 +56,7 @@ class Deadline:
 
     def check(self) -> None:
         """Raise `NotNow` where too little is left to begin a step."""
-        if self.left_for_work() < LEAST_SECONDS:
+        if self.left_for_work() < LEAST_STEP_SECONDS:
             raise NotNow(reason="no_time")
 
     def at_most(self, seconds: float) -> "Deadline":

@@ -11,10 +11,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from relay.deadline import Deadline
+from relay.deadline import LEAST_REQUEST_SECONDS, Deadline
 
-LEAST_SECONDS = 0.1
-"""With less time than this left, a request is not begun."""
 RETRIED_STATUSES = frozenset({408, 425, 429})
 """Below 500, what asks to be tried again."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -141,7 +139,7 @@ class Http:
         form: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request and read its answer before the deadline; raises `NoAnswer`."""
-        if deadline.left() < LEAST_SECONDS:
+        if deadline.left() < LEAST_REQUEST_SECONDS:
             raise NoAnswer("no time left", sent=False)
         _current.deadline = deadline
         try:

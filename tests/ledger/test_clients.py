@@ -18,9 +18,9 @@ from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.world import Urls, World
 from relay import vendors
-from relay.aws.clients import ANSWER_SECONDS, LEAST_SECONDS, Clients, until
+from relay.aws.clients import ANSWER_SECONDS, Clients, until
 from relay.container import Container
-from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+from relay.deadline import LEAST_AWS_SECONDS, QUEUE_RESERVE_SECONDS, Deadline
 from relay.entrypoints import webhook
 from relay.settings import Settings
 from relayctl import dead_letters, relay_yaml, samples
@@ -157,4 +157,4 @@ def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         client = until(Clients().client("dynamodb"), Deadline(time.time() + seconds))
         with Timed() as timed, pytest.raises(ReadTimeoutError):
             client.batch_get_item(RequestItems={})
-        assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_SECONDS) + TOLERANCE
+        assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_AWS_SECONDS) + TOLERANCE

@@ -14,7 +14,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 
-from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+from relay.deadline import LEAST_AWS_SECONDS, QUEUE_RESERVE_SECONDS, Deadline
 
 CLIENT = Config(
     connect_timeout=1,
@@ -26,8 +26,6 @@ CLIENT = Config(
     parameter_validation=False,
     user_agent="calven-relay",
 )
-LEAST_SECONDS = 0.25
-"""What a call gets even when its time is up: a stored event that is answered late beats one that is lost."""
 ANSWER_SECONDS = 0.1
 """Kept of the deadline for the answer itself, when an event is stored."""
 
@@ -69,7 +67,7 @@ class _Bounded:
             left = self._deadline.left() - self._reserve
             future = _threads.submit(operation, **parameters)
             try:
-                return future.result(max(left, LEAST_SECONDS))
+                return future.result(max(left, LEAST_AWS_SECONDS))
             except TimeoutError:
                 raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url) from None
 

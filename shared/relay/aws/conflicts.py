@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from relay.aws.table import Conflict
-from relay.deadline import Deadline
+from relay.deadline import LEAST_ATTEMPT_SECONDS, Deadline
 from relay.errors import Contended
 
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
 """The longest wait (seconds) after each conflict; the actual one is drawn at random."""
-LEAST_SECONDS = 0.1
-"""With less than this left after the wait, another attempt is not begun."""
 
 T = TypeVar("T")
 
@@ -24,7 +22,7 @@ def until_written(attempt: Callable[[], T], deadline: Deadline) -> T:
             return attempt()
         except Conflict:
             pause = random.uniform(0, longest)  # noqa: S311 - spreads retries, guards nothing
-            if deadline.left_for_work() < pause + LEAST_SECONDS:
+            if deadline.left_for_work() < pause + LEAST_ATTEMPT_SECONDS:
                 break
             time.sleep(pause)
     raise Contended

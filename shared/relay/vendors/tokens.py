@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from relay.aws.secrets import Secrets
 from relay.aws.table import Conflict, Key, Table, Update
-from relay.deadline import Deadline
+from relay.deadline import LEAST_REFRESH_SECONDS, Deadline
 from relay.errors import TokenRefused, VendorUnavailable
 from relay.vendors.api import Grant, GrantRefused, early
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 60.0
 """Longer than a refresh can take: the vendor's answer, the store and the note of it."""
-LEAST_SECONDS = 2.0
-"""With less time than this a refresh is not begun: an answer that comes too late is a refresh token lost."""
 STORE_SECONDS = 5.0
 """What storing the pair gets, however impatient the vendor of the event is."""
 LOOK_SECONDS = 0.2
@@ -180,7 +178,7 @@ class RotatingTokens:
             current = newest.refresh_token if newest else first
             if lease.refused == digest(current) and now - lease.refused_at < REFUSED_SECONDS:
                 raise TokenRefused(WHAT_TO_DO, seconds=now - lease.refused_since)
-            if deadline.left() < LEAST_SECONDS:
+            if deadline.left() < LEAST_REFRESH_SECONDS:
                 raise VendorUnavailable("too little time to renew the access token")
             if mine := self._taken(source, lease, version):
                 return self._refreshed(source, mine, current, refresh)
