@@ -64,8 +64,6 @@ class Machine(httpx.BaseTransport):
 
     def send(self, request: httpx.Request) -> httpx.Response:
         """The answer to a request, whole."""
-        seconds = request.extensions["timeout"]["pool"]
-        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), seconds)
         response = self._wire.handle_request(request)
         response.read()
         return response

@@ -1,6 +1,8 @@
 """Stand-ins that several tests share: AWS clients that fail when told to, servers that send as they like."""
 
+import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -58,25 +60,29 @@ def http_of(handler: Handler | None = None) -> Iterator[Http]:
 
 
 @contextmanager
-def wire(script: Callable[[], Iterable[bytes | float]]) -> Iterator[str]:
+def wire(script: Callable[[], Iterable[bytes | float]], tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """The URL of a server that meets a request with bytes as they are, and with pauses in seconds."""
     over = threading.Event()
 
     class Script(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            with suppress(OSError):
-                self.request.recv(65536)
+            with suppress(OSError), self._connection() as connection:
+                connection.recv(65536)
                 for piece in script():
                     if isinstance(piece, bytes):
-                        self.request.sendall(piece)
+                        connection.sendall(piece)
                     elif over.wait(piece):
                         return
+
+        def _connection(self) -> socket.socket:
+            connection: socket.socket = self.request
+            return tls.wrap_socket(connection, server_side=True) if tls else connection
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Script) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield "http://{}:{}".format(*server.server_address)
+            yield "{}://{}:{}".format("https" if tls else "http", *server.server_address)
         finally:
             over.set()
             server.shutdown()

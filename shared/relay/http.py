@@ -1,8 +1,10 @@
 """Outgoing HTTP: one pooled client a container, and timeouts that end with a deadline."""
 
+import socket
 import ssl
-import threading
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,6 +19,23 @@ RETRIED_STATUSES = frozenset({408, 425, 429})
 """Below 500, what asks to be tried again."""
 NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """After these nobody has received the request."""
+ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
+    httpcore.PoolTimeout: httpx.PoolTimeout,
+    httpcore.ConnectTimeout: httpx.ConnectTimeout,
+    httpcore.WriteTimeout: httpx.WriteTimeout,
+    httpcore.ReadTimeout: httpx.ReadTimeout,
+    httpcore.ConnectError: httpx.ConnectError,
+    httpcore.WriteError: httpx.WriteError,
+    httpcore.ReadError: httpx.ReadError,
+    httpcore.LocalProtocolError: httpx.LocalProtocolError,
+    httpcore.RemoteProtocolError: httpx.RemoteProtocolError,
+    httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
+}
+"""What httpcore raises, by the names that httpx gives it."""
+MAX_CONNECTIONS = 100
+MAX_IDLE_CONNECTIONS = 20
+IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next request."""
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
@@ -49,36 +68,21 @@ class Answer:
         return min(max(wait, 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-class _Current(threading.local):
-    """The deadline of the request that this thread is making."""
-
-    deadline = Deadline(float("inf"))
-
-    def left(self) -> float:
-        """Seconds left; raises httpcore's time-out when there are none."""
-        left = self.deadline.left()
-        if left <= 0:
-            raise httpcore.ReadTimeout
-        return left
-
-
-_current = _Current()
-
-
 class _Stream(httpcore.NetworkStream):
-    """A connection, each of whose reads and writes gets what is left of the thread's deadline.
+    """A connection on which every step ends by an instant, however many steps an answer takes.
 
-    httpx's own time-outs bound each read, so that an answer which drips never ends.
+    Time-outs in seconds bound each read, so that an answer which drips never ends. What is called `timeout`
+    here is therefore the instant (of the monotonic clock) that `_Transport` has handed in.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
 
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        return self._stream.read(max_bytes, _current.left())
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _seconds_until(timeout, httpcore.ReadTimeout))
 
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._stream.write(buffer, _current.left())
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _seconds_until(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -87,31 +91,121 @@ class _Stream(httpcore.NetworkStream):
         self,
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _current.left()))
+        seconds = _seconds_until(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
 class _Backend(httpcore.SyncBackend):
+    """Makes such connections."""
+
     def connect_tcp(
         self,
         host: str,
         port: int,
-        timeout: float | None = None,  # noqa: ARG002
+        timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(super().connect_tcp(host, port, _current.left(), local_address, socket_options))
+        failure = httpcore.ConnectError("no address")
+        # One address at a time: of several, Python would grant each the whole time-out.
+        for address in _addresses(host, port):
+            seconds = _seconds_until(timeout, httpcore.ConnectTimeout)
+            try:
+                return _Stream(super().connect_tcp(address, port, seconds, local_address, socket_options))
+            except httpcore.ConnectError as error:
+                failure = error
+        raise failure
 
 
-class _Transport(httpx.HTTPTransport):
+def _addresses(host: str, port: int) -> list[str]:
+    """The addresses of a host, in the order in which they are to be tried."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise httpcore.ConnectError(str(error)) from error
+    return [str(address[0]) for _, _, _, _, address in found]
+
+
+def _seconds_until(instant: float | None, too_late: type[Exception]) -> float:
+    """The seconds that are left until an instant; raises `too_late` when there are none."""
+    left = (instant or 0.0) - time.monotonic()
+    if left <= 0:
+        raise too_late
+    return left
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer, as it comes."""
+
+    def __init__(self, response: httpcore.Response) -> None:
+        self._response = response
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _errors_of_httpx():
+            yield from self._response.iter_stream()
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _Transport(httpx.BaseTransport):
+    """Pooled connections by HTTP/1.1, on which a request ends when its time-out is over."""
+
     def __init__(self) -> None:
-        super().__init__(trust_env=False)
-        # httpx has no way to name a backend; its version is pinned, and a test drips.
-        self._pool._network_backend = _Backend()  # noqa: SLF001
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=MAX_CONNECTIONS,
+            max_keepalive_connections=MAX_IDLE_CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
+            http2=False,
+            retries=0,
+            network_backend=_Backend(),
+        )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; its body is read while it comes."""
+        seconds: float = request.extensions["timeout"]["read"]
+        over_at = time.monotonic() + seconds
+        # httpcore hands these on to `_Backend` and `_Stream` as they are. Only the pool waits itself.
+        timeouts = {"pool": seconds, "connect": over_at, "write": over_at, "read": over_at}
+        sent = httpcore.Request(
+            request.method,
+            httpcore.URL(
+                scheme=request.url.raw_scheme,
+                host=request.url.raw_host,
+                port=request.url.port,
+                target=request.url.raw_path,
+            ),
+            headers=request.headers.raw,
+            content=request.read(),
+            extensions={"timeout": timeouts},
+        )
+        with _errors_of_httpx():
+            response = self._pool.handle_request(sent)
+        return httpx.Response(
+            response.status,
+            headers=response.headers,
+            stream=_Body(response),
+            extensions=response.extensions,
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    """Raise httpx's error for each of httpcore's."""
+    try:
+        yield
+    except tuple(ERRORS) as error:
+        raise ERRORS[type(error)](str(error)) from error
 
 
 class Http:
@@ -139,13 +233,12 @@ class Http:
         form: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request and read its answer before the deadline; raises `NoAnswer`."""
-        if deadline.left() < LEAST_REQUEST_SECONDS:
+        seconds = deadline.left()
+        if seconds < LEAST_REQUEST_SECONDS:
             raise NoAnswer("no time left", sent=False)
-        _current.deadline = deadline
         try:
-            timeouts = {"timeout": {"pool": deadline.left()}}
             request = self._client.build_request(
-                method, url, headers=headers, json=json, data=form, extensions=timeouts
+                method, url, headers=headers, json=json, data=form, timeout=seconds
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise NoAnswer(type(error).__name__, sent=False) from None

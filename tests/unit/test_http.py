@@ -1,14 +1,24 @@
 """Outgoing HTTP ends with its deadline, and fails in one way only."""
 
+import asyncio
 import gzip
+import socket
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
@@ -18,13 +28,17 @@ from starlette.routing import Route
 
 from localrun.serve import Served, bind
 from relay.deadline import Deadline, of_function
-from relay.http import MAX_ANSWER_BYTES, Answer, NoAnswer
+from relay.http import MAX_ANSWER_BYTES, MAX_CONNECTIONS, Answer, Http, NoAnswer
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
+from tests.timed import Timed
 
 ELEVEN_HOURS = 11 * 3600
 OVERRUN = 0.3
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+HANDSHAKE_OF_16_KIB = b"\x16\x03\x03\x40\x00"
+"""How a server begins its part of a TLS handshake."""
 
 
 def answer(retry_after: str | None) -> Answer:
@@ -115,7 +129,9 @@ def dripping(head: bytes, drop: bytes) -> Callable[[], Iterable[bytes | float]]:
         pytest.param(lambda: [60.0], id="before the headers"),
         pytest.param(dripping(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n"), id="dripping headers"),
         pytest.param(lambda: [HEAD, 60.0], id="after the headers"),
+        pytest.param(dripping(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="dripping interim answers"),
         pytest.param(dripping(HEAD, b"x"), id="dripping body"),
+        pytest.param(dripping(CHUNKED, b"1\r\nx\r\n"), id="dripping chunks"),
         pytest.param(lambda: [HEAD, 0.45, b"x", 60.0], id="after a late piece of the body"),
     ],
 )
@@ -127,6 +143,130 @@ def test_deadline_ends_a_request(script: Callable[[], Iterable[bytes | float]]) 
             http.request("GET", url, {}, Deadline(began + 0.5))
         assert time.time() - began < 0.5 + OVERRUN
     assert failed.value.sent
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(lambda: [60.0], id="hanging"),
+        pytest.param(dripping(HANDSHAKE_OF_16_KIB, b"\x00"), id="dripping"),
+    ],
+)
+def test_deadline_ends_a_handshake(script: Callable[[], Iterable[bytes | float]]) -> None:
+    """Nor does one that hangs or drips in the TLS handshake, and it has not got the request."""
+    with wire(script) as url, http_of() as http, Timed() as timed:
+        with pytest.raises(NoAnswer, match="ConnectTimeout") as failed:
+            http.request("GET", url.replace("http:", "https:"), {}, Deadline(time.time() + 0.5))
+        assert timed.seconds < 0.5 + OVERRUN
+    assert not failed.value.sent
+
+
+@contextmanager
+def deaf() -> Iterator[int]:
+    """The port of a server that lets nobody in, as more are waiting already than it has room for."""
+    with ExitStack() as stack:
+        listening = stack.enter_context(bind())
+        listening.listen(0)
+        for _ in range(8):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listening.getsockname())
+        time.sleep(0.1)
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Have the name `several.test` stand for these addresses."""
+    look_up = socket.getaddrinfo
+
+    def resolve(*addresses: str) -> None:
+        def found(host: str, *arguments: Any, **options: Any) -> list[Any]:
+            hosts = addresses if host == "several.test" else (host,)
+            return [each for one in hosts for each in look_up(one, *arguments, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+
+    return resolve
+
+
+def test_deadline_ends_connecting(resolve: Callable[..., None]) -> None:
+    """All addresses of a host together cost no more than the time that is left."""
+    resolve("127.0.0.1", "127.0.0.1", "127.0.0.1")
+    with deaf() as port, http_of() as http, Timed() as timed:
+        with pytest.raises(NoAnswer, match="ConnectTimeout") as failed:
+            http.request("GET", f"http://several.test:{port}", {}, Deadline(time.time() + 0.5))
+        assert timed.seconds < 0.5 + OVERRUN
+    assert not failed.value.sent
+
+
+def test_next_address(resolve: Callable[..., None]) -> None:
+    """Where an address refuses, the host's next one is tried."""
+    resolve("127.0.0.9", "127.0.0.1")
+    with wire(lambda: [b"HTTP/1.1 204 No Content\r\n\r\n"]) as url, http_of() as http:
+        named = url.replace("127.0.0.1", "several.test")
+        assert http.request("GET", named, {}, Deadline(time.time() + 5)).status == 204
+
+
+@pytest.fixture
+def slow() -> Iterator[str]:
+    """A server that answers after the `seconds` of the query, with the port that it was asked from."""
+
+    async def answer(request: Request) -> Response:
+        assert request.client is not None
+        await asyncio.sleep(float(request.query_params["seconds"]))
+        return PlainTextResponse(str(request.client.port))
+
+    with Served(Starlette(routes=[Route("/", answer)])) as url:
+        yield url
+
+
+def ask(http: Http, url: str, deadline: float, answer_after: float) -> bytes:
+    """What the slow server answers to a request that has so many seconds."""
+    return http.request("GET", f"{url}?seconds={answer_after}", {}, Deadline(time.time() + deadline)).body
+
+
+def test_reused_connection(slow: str) -> None:
+    """On a connection that is used again the deadline of the second request counts, be it later or sooner."""
+    with http_of() as http:
+        port = ask(http, slow, 0.3, 0)
+        assert ask(http, slow, 5, 0.6) == port
+        with Timed() as timed, pytest.raises(NoAnswer, match="ReadTimeout") as failed:
+            ask(http, slow, 0.3, 1)
+        assert timed.seconds < 0.3 + OVERRUN
+        assert failed.value.sent
+        assert ask(http, slow, 5, 0) != port
+
+
+def test_threads_keep_their_deadlines(slow: str) -> None:
+    """Each thread's request ends by its own deadline: by turns on one connection, and side by side."""
+
+    def give_up(deadline: float) -> float:
+        with Timed() as timed:
+            with pytest.raises(NoAnswer, match="ReadTimeout"):
+                ask(http, slow, deadline, 1)
+            return timed.seconds
+
+    with http_of() as http, ThreadPoolExecutor(1) as hasty, ThreadPoolExecutor(1) as patient:
+        port = hasty.submit(ask, http, slow, 0.3, 0).result()
+        assert patient.submit(ask, http, slow, 5, 0.6).result() == port
+        assert hasty.submit(ask, http, slow, 0.3, 0).result() == port
+        answered = patient.submit(ask, http, slow, 5, 0.6)
+        given_up = hasty.submit(give_up, 0.3)
+        assert answered.result()
+        assert given_up.result() < 0.3 + OVERRUN
+
+
+def test_no_free_connection(slow: str) -> None:
+    """Whoever waits for a connection waits no longer than its own deadline, and has sent nothing."""
+    with http_of() as http, ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        busy = [pool.submit(ask, http, slow, 10, 2) for _ in range(MAX_CONNECTIONS)]
+        time.sleep(0.7)
+        with Timed() as timed, pytest.raises(NoAnswer, match="PoolTimeout") as failed:
+            ask(http, slow, 0.3, 0)
+        assert timed.seconds < 0.3 + OVERRUN
+        assert len({each.result() for each in busy}) == MAX_CONNECTIONS
+    assert not failed.value.sent
 
 
 def test_no_request_without_time() -> None:
@@ -175,6 +315,61 @@ def test_refused_connection_was_not_sent() -> None:
     """Where nobody listens, nobody got the request."""
     with bind() as unheard, http_of() as http, pytest.raises(NoAnswer, match="ConnectError") as failed:
         http.request("GET", "http://{}:{}".format(*unheard.getsockname()), {}, Deadline(time.time() + 2))
+    assert not failed.value.sent
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("ftp://127.0.0.1/", "UnsupportedProtocol"),
+        ("127.0.0.1", "UnsupportedProtocol"),
+        ("http://a..b/", "ConnectError"),
+        (f"http://{'a' * 64}.test/", "ConnectError"),
+    ],
+)
+def test_url_on_the_wire(url: str, reason: str) -> None:
+    """Nor does the network raise anything else: for what is no URL or no host, nothing was sent."""
+    with http_of() as http, pytest.raises(NoAnswer, match=reason) as failed:
+        http.request("GET", url, {}, Deadline(time.time() + 2))
+    assert not failed.value.sent
+
+
+@contextmanager
+def self_signed(folder: Path) -> Iterator[str]:
+    """The URL of a TLS server with a certificate that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    with wire(lambda: [HEAD], context) as url:
+        yield url
+
+
+def test_certificates_are_verified(tmp_path: Path) -> None:
+    """A server whose certificate nobody vouches for gets no request."""
+    with (
+        self_signed(tmp_path) as url,
+        http_of() as http,
+        pytest.raises(NoAnswer, match="ConnectError") as failed,
+    ):
+        http.request("GET", url, {}, Deadline(time.time() + 5))
     assert not failed.value.sent
 
 

@@ -51,8 +51,7 @@ class EnvironmentTransport(httpx.BaseTransport):
         self._client = client(url, seconds)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; each step of it gets the seconds."""
-        request.extensions["timeout"] = self._client.timeout.as_dict()
+        """Send one request; each step of it gets the request's own time-out."""
         return self._client.send(request, stream=True)
 
     def close(self) -> None:
