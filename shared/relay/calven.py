@@ -9,7 +9,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -31,6 +31,10 @@ RESULT_REASONS = {1: "unknown_user", 2: "unknown_location"}
 
 Observe = Callable[[int, float], None]
 Endpoint = Literal["/v1/occupancy", "/v1/timeoff"]
+
+
+def _observe_nothing(_status: int, _milliseconds: float) -> None:
+    """What observes a call that nobody counts."""
 
 
 class CalvenError(Exception):
@@ -92,12 +96,34 @@ class Result:
     uncertain: bool = False
 
 
-class _Token(BaseModel):
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token to send, until it expires (Unix seconds)."""
+
+    text: str = field(default="", repr=False)
+    expires_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What every request has to know that one call of the client leads to."""
+
+    deadline: Deadline
+    request_seconds: float = float("inf")
+    correlation_id: str = ""
+    observe: Observe = _observe_nothing
+
+    def within(self, seconds: float) -> "_Call":
+        """The same call, which has at most that many seconds."""
+        return replace(self, deadline=self.deadline.at_most(seconds))
+
+
+class _HmacAnswer(BaseModel):
     token: str
     expiration: float
 
 
-class _OAuthToken(BaseModel):
+class _OAuthAnswer(BaseModel):
     access_token: str
     expires_in: float
 
@@ -112,16 +138,6 @@ class _Results(BaseModel):
     results: list[_EventResult] = []
 
 
-class _Asking(threading.local):
-    """For whom this thread is asking."""
-
-    correlation_id = ""
-    observe: Observe = staticmethod(lambda _status, _milliseconds: None)
-
-
-_asking = _Asking()
-
-
 class Calven:
     """One client a container. Threads may share it: they get one token between them."""
 
@@ -130,17 +146,17 @@ class Calven:
         self._secrets = secrets
         self._http = http
         self._clock = clock
-        self._token: tuple[str, float] = ("", 0.0)
+        self._token = _Token()
         self._token_lock = threading.Lock()
 
     def submit(
         self,
-        submissions: Sequence[CalvenEvent],
+        events: Sequence[CalvenEvent],
         deadline: Deadline,
         *,
-        call_seconds: float | None = None,
+        call_seconds: float = float("inf"),
         correlation_id: str = "",
-        observe: Observe = lambda _status, _milliseconds: None,
+        observe: Observe = _observe_nothing,
     ) -> dict[str, Result]:
         """Send every event, in as few requests as possible; a result for each `eventId`, raising nothing.
 
@@ -148,76 +164,92 @@ class Calven:
         gets what is left of the deadline, and at most `call_seconds`. `observe` is told each request's status
         (0 without an answer) and milliseconds, the token's included.
         """
-        _asking.correlation_id, _asking.observe = correlation_id, observe
+        call = _Call(deadline, call_seconds, correlation_id, observe)
         results: dict[str, Result] = {}
-        queue = list(_requests(submissions))
-        while queue:
-            batch = queue.pop(0)
-            limit = deadline if call_seconds is None else deadline.at_most(call_seconds)
-            try:
-                results |= self._send(batch, limit)
-            except Refused as error:
-                if len(batch) == 1:
-                    results[batch[0].event_id] = Result(
-                        status="refused", reason="rejected", detail=str(error)
-                    )
-                else:
-                    half = len(batch) // 2
-                    queue[:0] = [batch[:half], batch[half:]]
-            except Transient as error:
-                waiting = _waiting(error)
-                results |= {s.event_id: waiting for s in batch}
-                untried = Result(status="waiting", reason=error.reason, retry_after=error.retry_after)
-                results |= {s.event_id: untried for rest in queue for s in rest}
-                break
+        try:
+            for batch in _batches(events):
+                self._send_or_halve(batch, call, results)
+        except Transient as error:
+            untried = Result(status="waiting", reason=error.reason, retry_after=error.retry_after)
+            for event in events:
+                results.setdefault(event.event_id, untried)
         return results
 
     def authenticate(self, deadline: Deadline) -> None:
         """Ask for a new token, to see whether Calven gives one. Raises `Transient` or `Misconfigured`."""
-        self._new_token(deadline)
+        self._new_token(_Call(deadline))
 
-    def _send(self, batch: Sequence[CalvenEvent], deadline: Deadline) -> dict[str, Result]:
+    def _send_or_halve(self, batch: Sequence[CalvenEvent], call: _Call, results: dict[str, Result]) -> None:
+        """Send a batch and enter its results. One that is refused is halved. Raises `Transient`."""
+        try:
+            results.update(self._send(batch, call))
+        except Transient as error:
+            waiting = _waiting(error)
+            for event in batch:
+                results[event.event_id] = waiting
+            raise
+        except Refused as error:
+            if len(batch) == 1:
+                detail = str(error)
+                results[batch[0].event_id] = Result(status="refused", reason="rejected", detail=detail)
+                return
+            middle = len(batch) // 2
+            self._send_or_halve(batch[:middle], call, results)
+            self._send_or_halve(batch[middle:], call, results)
+
+    def _send(self, batch: Sequence[CalvenEvent], call: _Call) -> dict[str, Result]:
         """One request for events of one endpoint and source. Raises `Transient` or `Refused`."""
-        if min(s.not_after for s in batch) < self._clock() + max(deadline.left(), 0):
-            deadline = deadline.at_most(min(s.not_after for s in batch) - self._clock())
-        events = [s.payload for s in batch]
-        if batch[0].endpoint == "/v1/timeoff":
-            body: Mapping[str, Any] = {"timeOffEvents": events}
-        else:
-            body = {"sourceId": batch[0].source_id, "occupancyEvents": events}
-        answer = self._authorized(batch[0].endpoint, body, deadline)
+        # After a lease has run out somebody else may send what overtakes this request.
+        lease_seconds = min(event.not_after for event in batch) - self._clock()
+        request_call = call.within(call.request_seconds).within(lease_seconds)
+        answer = self._authorized(batch[0].endpoint, _body(batch), request_call)
         found = {result.eventId: result for result in _results(answer)}
-        return {s.event_id: _result(found.get(s.event_id)) for s in batch}
+        return {event.event_id: _result(found.get(event.event_id)) for event in batch}
 
-    def _authorized(self, path: str, body: Mapping[str, Any], deadline: Deadline) -> Answer:
+    def _authorized(self, path: str, body: Mapping[str, Any], call: _Call) -> Answer:
         """The 2xx answer to a request with a token, which one 401 renews."""
-        token = self._valid_token(deadline)
-        answer = self._post(path, body, deadline, token)
+        token = self._valid_token(call)
+        answer = self._post(path, body, call, token)
         if answer.status == 401:
-            token = self._valid_token(deadline, refused=token)
-            answer = self._post(path, body, deadline, token)
+            token = self._valid_token(call, refused=token)
+            answer = self._post(path, body, call, token)
         self._raise_for_status(answer, "")
         return answer
 
-    def _valid_token(self, deadline: Deadline, refused: str = "") -> str:
+    def _valid_token(self, call: _Call, refused: str = "") -> str:
         """The cached token, or a new one where it is about to expire or is the one just refused."""
-        if not self._token_lock.acquire(timeout=max(deadline.left(), 0)):
+        # Threads that wait here use the token that the first of them fetches.
+        if not self._token_lock.acquire(timeout=max(call.deadline.left(), 0)):
             raise Transient("no token in time")
         try:
-            token, expires_at = self._token
-            if token == refused or expires_at - RENEW_BEFORE_SECONDS <= self._clock():
-                self._token = token, expires_at = self._new_token(deadline)
-            return token
+            expires_soon = self._token.expires_at - RENEW_BEFORE_SECONDS <= self._clock()
+            if expires_soon or self._token.text == refused:
+                self._token = self._new_token(call)
+            return self._token.text
         finally:
             self._token_lock.release()
 
-    def _new_token(self, deadline: Deadline) -> tuple[str, float]:
+    def _new_token(self, call: _Call) -> _Token:
         secret = self._secret()
         path, body = self._credentials(secret)
         try:
-            answer = self._post(path, body, deadline)
+            answer = self._token_answer(path, body, call)
         except Transient as error:
-            raise Transient(str(error)) from None
+            # Whatever became of the request for a token, Calven has seen no event.
+            error.uncertain = False
+            raise
+        try:
+            if secret.auth == "hmac":
+                issued = _HmacAnswer.model_validate_json(answer.body)
+                return _Token(issued.token, issued.expiration)
+            granted = _OAuthAnswer.model_validate_json(answer.body)
+            return _Token(granted.access_token, self._clock() + granted.expires_in)
+        except ValidationError:
+            raise Transient(f"{path} answered no token") from None
+
+    def _token_answer(self, path: str, body: Mapping[str, Any], call: _Call) -> Answer:
+        """The 2xx answer to a request for a token. Raises `Transient` or `Misconfigured`."""
+        answer = self._post(path, body, call)
         if answer.status in (400, 401):
             self._secrets.forget("calven")
             detail = f"Calven refuses the API key: {path} answered {answer.status}"
@@ -226,16 +258,7 @@ class Calven:
             self._raise_for_status(answer, f"{path} ")
         except Refused as error:
             raise Misconfigured(str(error), status=answer.status) from None
-        except Transient as error:
-            raise type(error)(str(error), retry_after=error.retry_after, status=answer.status) from None
-        try:
-            if secret.auth == "hmac":
-                issued = _Token.model_validate_json(answer.body)
-                return issued.token, issued.expiration
-            granted = _OAuthToken.model_validate_json(answer.body)
-        except ValidationError:
-            raise Transient(f"{path} answered no token") from None
-        return granted.access_token, self._clock() + granted.expires_in
+        return answer
 
     def _secret(self) -> CalvenSecret:
         try:
@@ -251,21 +274,22 @@ class Calven:
         signed = hmac.new(key.encode(), f"{secret.api_key}{timestamp}".encode(), hashlib.sha256)
         return "/v1/auth", {"apiKey": secret.api_key, "timestamp": timestamp, "hash": signed.hexdigest()}
 
-    def _post(self, path: str, body: Mapping[str, Any], deadline: Deadline, token: str = "") -> Answer:
+    def _post(self, path: str, body: Mapping[str, Any], call: _Call, token: str = "") -> Answer:
         headers: dict[str, str] = {"x-calven-region": self._secret().region}
         if token:
             headers["authorization"] = f"Bearer {token}"
-        if _asking.correlation_id:
-            headers["correlationId"] = _asking.correlation_id
-        began, status = time.monotonic(), 0
+        if call.correlation_id:
+            headers["correlationId"] = call.correlation_id
+        status = 0
+        began = time.monotonic()
         try:
-            answer = self._http.request("POST", self._base_url + path, headers, deadline, json=body)
+            answer = self._http.request("POST", self._base_url + path, headers, call.deadline, json=body)
             status = answer.status
             return answer
         except NoAnswer as error:
             raise Transient(f"no answer from Calven: {error}", uncertain=error.sent) from None
         finally:
-            _asking.observe(status, (time.monotonic() - began) * 1000)
+            call.observe(status, (time.monotonic() - began) * 1000)
 
     def _raise_for_status(self, answer: Answer, what: str) -> None:
         status = answer.status
@@ -273,22 +297,32 @@ class Calven:
             return
         detail = f"Calven answered {what}{status}"
         if status in RETRIED_STATUSES or status >= 500:
+            wait = answer.retry_after(self._clock())
             late = status in GATEWAY_STATUSES
-            raise Transient(detail, retry_after=answer.retry_after(self._clock()), uncertain=late)
+            raise Transient(detail, retry_after=wait, uncertain=late, status=status)
         if status in OPERATORS_STATUSES or not 400 <= status < 500:
-            raise Misconfigured(detail)
+            raise Misconfigured(detail, status=status)
         raise Refused(detail)
 
 
-def _requests(submissions: Sequence[CalvenEvent]) -> Iterator[list[CalvenEvent]]:
+def _batches(events: Sequence[CalvenEvent]) -> Iterator[Sequence[CalvenEvent]]:
     """The events by endpoint and source, no `eventId` twice, at most 100 together."""
     groups: dict[tuple[str, str | None], dict[str, CalvenEvent]] = {}
-    for submission in submissions:
-        group = groups.setdefault((submission.endpoint, submission.source_id), {})
-        group[submission.event_id] = submission
+    for event in events:
+        group = groups.setdefault((event.endpoint, event.source_id), {})
+        group[event.event_id] = event
     for group in groups.values():
-        events = list(group.values())
-        yield from (events[start : start + MAX_EVENTS] for start in range(0, len(events), MAX_EVENTS))
+        together = list(group.values())
+        for start in range(0, len(together), MAX_EVENTS):
+            yield together[start : start + MAX_EVENTS]
+
+
+def _body(batch: Sequence[CalvenEvent]) -> Mapping[str, Any]:
+    first = batch[0]
+    payloads = [event.payload for event in batch]
+    if first.endpoint == "/v1/timeoff":
+        return {"timeOffEvents": payloads}
+    return {"sourceId": first.source_id, "occupancyEvents": payloads}
 
 
 def _results(answer: Answer) -> Sequence[_EventResult]:

@@ -18,6 +18,7 @@ from relay.calven import Calven, CalvenEvent, Result
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
+from tests.timed import Timed
 
 KEY, SECRET = "55DE3799-key", "s3cret-of-the-key"
 CREDENTIALS = {"apiKey": KEY, "apiSecret": SECRET}
@@ -366,6 +367,44 @@ def test_token_that_no_header_can_carry(calven: Calven, fake: FakeCalven, clock:
     assert statuses(calven.submit([occupancy("e1")], Deadline(NOON + 5, clock))) == {"e1": UNAVAILABLE}
 
 
+# Calls
+
+
+def test_each_call_has_its_own_id_and_observer(wired: Calven, sandbox: httpx.Client) -> None:
+    """Calls at the same time mix up neither their correlation ids nor who is told of their requests."""
+    observed: list[list[int]] = [[] for _ in range(4)]
+
+    def submit(i: int) -> dict[str, Result]:
+        return wired.submit(
+            [occupancy(f"e{i}")],
+            in_time(),
+            correlation_id=f"c{i}",
+            observe=lambda status, _: observed[i].append(status),
+        )
+
+    assert all(next(iter(found.values())).status == "accepted" for found in at_once(4, submit))
+    sent = set()
+    for request in sandbox.get("/_sandbox/requests").json():
+        if request["path"] == "/v1/occupancy":
+            [event] = request["body"]["occupancyEvents"]
+            sent.add((request["headers"]["correlationid"], event["eventId"]))
+    assert sent == {(f"c{i}", f"e{i}") for i in range(4)}
+    # One of them has fetched the token for all.
+    assert sorted(observed) == [[200]] * 3 + [[200, 200]]
+
+
+def test_a_call_ends_with_its_answer(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
+    """What is asked later, for nobody, carries no id of an earlier call and is not told to its observer."""
+    observed: list[int] = []
+    deadline = Deadline(NOON + 5, clock)
+    calven.submit(
+        [occupancy("e1")], deadline, correlation_id="c1", observe=lambda status, _: observed.append(status)
+    )
+    calven.authenticate(deadline)
+    assert [request.headers.get("correlationId") for request in fake.requests] == ["c1", "c1", None]
+    assert observed == [200, 200]
+
+
 # Batches
 
 
@@ -454,6 +493,21 @@ def test_halving(wired: Calven, sandbox: httpx.Client) -> None:
     assert {found[event_id].reason for event_id in refused} == {"rejected"}
     assert taken(sandbox) == [f"e{i}" for i in range(130) if i not in (17, 64, 120)]
     assert len(seen(sandbox)) < 50
+
+
+def test_failure_amid_halving(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
+    """Of a request that was refused and halved, what was accepted before a failure stays so too."""
+    fake.reply("/v1/occupancy", 400, 400, results(("e0", 0)), 422, 503)
+    found = calven.submit([*numbered(4), leave("l1")], Deadline(NOON + 5, clock))
+    assert statuses(found) == {
+        "e0": ACCEPTED,
+        "e1": ("refused", "rejected"),
+        "e2": UNAVAILABLE,
+        "e3": UNAVAILABLE,
+        "l1": UNAVAILABLE,
+    }
+    assert "503" in found["e3"].detail
+    assert found["l1"].detail == ""
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 413, 415, 422])
@@ -562,6 +616,26 @@ def test_deadline_bounds_a_dripping_answer(secrets: Secrets, clock: Clock) -> No
         began = time.time()
         found = Calven(url, secrets, http, clock).submit([occupancy("e1")], in_time(0.5))
         assert time.time() - began < 0.5 + OVERRUN
+    assert statuses(found) == {"e1": UNAVAILABLE}
+
+
+@pytest.mark.parametrize(
+    ("head", "drop"),
+    [
+        pytest.param(b"\x16\x03\x03\x40\x00", b"\x00", id="handshake"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n", id="headers"),
+        pytest.param(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ", id="body"),
+    ],
+)
+def test_call_seconds_bound_a_dripping_answer(
+    secrets: Secrets, clock: Clock, head: bytes, drop: bytes
+) -> None:
+    """What trickles in is not waited for beyond the seconds that each request has, whatever it is."""
+    scheme = "https" if head.startswith(b"\x16") else "http"
+    with wire(lambda: (head, *(drop, 0.1) * 20)) as url, http_of() as http, Timed() as timed:
+        calven = Calven(url.replace("http:", f"{scheme}:"), secrets, http, clock)
+        found = calven.submit([occupancy("e1")], in_time(10), call_seconds=0.5)
+        assert timed.seconds < 0.5 + OVERRUN
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
