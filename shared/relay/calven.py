@@ -230,7 +230,7 @@ class Calven:
             self._token_lock.release()
 
     def _new_token(self, call: _Call) -> _Token:
-        secret = self._secret()
+        secret = self._secret(call)
         path, body = self._credentials(secret)
         try:
             answer = self._token_answer(path, body, call)
@@ -260,9 +260,9 @@ class Calven:
             raise Misconfigured(str(error), status=answer.status) from None
         return answer
 
-    def _secret(self) -> CalvenSecret:
+    def _secret(self, call: _Call) -> CalvenSecret:
         try:
-            return self._secrets.calven()
+            return self._secrets.until(call.deadline).calven()
         except SecretUnreadable as error:
             raise Misconfigured(str(error)) from None
 
@@ -275,7 +275,7 @@ class Calven:
         return "/v1/auth", {"apiKey": secret.api_key, "timestamp": timestamp, "hash": signed.hexdigest()}
 
     def _post(self, path: str, body: Mapping[str, Any], call: _Call, token: str = "") -> Answer:
-        headers: dict[str, str] = {"x-calven-region": self._secret().region}
+        headers: dict[str, str] = {"x-calven-region": self._secret(call).region}
         if token:
             headers["authorization"] = f"Bearer {token}"
         if call.correlation_id:

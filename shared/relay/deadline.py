@@ -23,13 +23,13 @@ LEAST_REQUEST_SECONDS = 0.1
 """With less than this left, a request to Calven or a vendor is not begun."""
 
 LEAST_REFRESH_SECONDS = 2.0
-"""With less than this left, a refresh is not begun: an answer that comes too late is a refresh token lost."""
+"""With less left, a refresh is not begun: an answer that comes too late is a refresh token lost."""
 
 LEAST_ATTEMPT_SECONDS = 0.1
 """With less than this left for work after the wait, a write that met a conflict is not attempted again."""
 
 LEAST_AWS_SECONDS = 0.25
-"""What a call to AWS gets even when its time is up: better an event stored and answered late than one lost."""
+"""What a call to AWS gets even when its time is up: better an event stored late than one lost."""
 
 Clock = Callable[[], float]
 
