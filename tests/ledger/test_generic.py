@@ -125,7 +125,7 @@ def test_clock_that_runs_ahead_during_an_outage(rig: Rig) -> None:
 
 def test_schema() -> None:
     """The published schema names what the models read, and forbids the rest."""
-    schema = json.loads((ROOT / "docs" / "schema" / "generic.json").read_text())
+    schema = json.loads((ROOT / "docs" / "reference" / "schema" / "generic.json").read_text())
     shapes = schema["$defs"]
     assert set(shapes) == {"Badge", "Reading", "Leave"}
     assert set(shapes["Badge"]["required"]) == {"type", "id", "at", "door"}

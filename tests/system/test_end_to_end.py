@@ -22,7 +22,7 @@ from localrun.settings import DEMO
 from relay.events import iso
 
 RELAYCTL = Path(sys.executable).with_name("relayctl")
-GENERIC = (Path(__file__).parents[2] / "docs" / "vendors" / "generic.md").read_text("utf-8")
+GENERIC = (Path(__file__).parents[2] / "docs" / "reference" / "vendors" / "generic.md").read_text("utf-8")
 
 
 class Run:

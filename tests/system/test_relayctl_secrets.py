@@ -80,7 +80,7 @@ def test_fields_of_an_api(rig: Rig, name: str) -> None:
     demo = rig.secrets[rig.source(name)]["api"]
     assert set(api.fields) <= demo.keys() <= {*api.fields, *api.optional, "baseUrl"}
     assert all(api.headers(dict.fromkeys(api.instead, "x")) for _ in api.instead)
-    page = (Path(__file__).parents[2] / "docs" / "vendors" / f"{name}.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "vendors" / f"{name}.md").read_text("utf-8")
     assert all(field in page for field in (*api.fields, *api.optional))
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_made_from_the_code() -> None:
-    """The README's table of vendors and the generic format's schema are what `make docs` writes."""
+    """The table of vendors and the generic format's schema are what `make docs` writes."""
     command = [sys.executable, str(ROOT / "tools" / "build" / "docs.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -21,7 +21,7 @@ def test_made_from_the_code() -> None:
 @pytest.mark.parametrize("name", [name for name in vendors.NAMES if name != "generic"])
 def test_page(name: str) -> None:
     """Each vendor's page has what it takes to set the vendor up, and says what is not sure."""
-    vendor, page = vendors.load(name), (ROOT / "docs" / "vendors" / f"{name}.md").read_text("utf-8")
+    vendor, page = vendors.load(name), (ROOT / "docs" / "reference" / "vendors" / f"{name}.md").read_text("utf-8")
     headings = [line for line in page.splitlines() if line.startswith("## ")]
     wanted = ["Set up", "Secret", "What becomes of each event", "Limits", "Not confirmed on live traffic"]
     assert [heading for heading in headings if heading != "## Configuration"] == [f"## {w}" for w in wanted]

@@ -104,7 +104,7 @@ def test_dimensions(said: set[Figure]) -> None:
 
 def test_alarms_have_a_section_in_the_runbook() -> None:
     """Each alarm goes somewhere, says what missing data means, and links to what to do; none is left over."""
-    runbook = (ROOT / "docs" / "runbook.md").read_text("utf-8")
+    runbook = (ROOT / "docs" / "guides" / "operate.md").read_text("utf-8")
     sections = {line.removeprefix("## ") for line in runbook.splitlines() if line.startswith("## ")}
     sections.remove("To stop forwarding")
     alarms = {**of_type("AWS::CloudWatch::Alarm"), **of_type("AWS::CloudWatch::CompositeAlarm")}
@@ -112,7 +112,7 @@ def test_alarms_have_a_section_in_the_runbook() -> None:
     for name, alarm in alarms.items():
         assert alarm["AlarmActions"], name
         assert alarm.get("TreatMissingData", "notBreaching") == "notBreaching"
-        anchors.add(alarm["AlarmDescription"].rpartition("docs/runbook.md#")[2])
+        anchors.add(alarm["AlarmDescription"].rpartition("docs/guides/operate.md#")[2])
     known = {anchor for section in sections for anchor in section.split(", ")}
     assert anchors == known, anchors ^ known
 

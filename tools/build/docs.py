@@ -1,4 +1,4 @@
-"""`make docs`: writes the README's table of vendors and the generic format's JSON Schema.
+"""`make docs`: writes the table of vendors and the generic format's JSON Schema, in docs/reference.
 
 `--check` only says whether they are as they should be (exit code 1 where not).
 """
@@ -14,7 +14,8 @@ from relay.vendors.generic import BODY
 from relayctl import vendors
 
 ROOT = Path(__file__).parents[2]
-README, SCHEMA = ROOT / "README.md", ROOT / "docs" / "schema" / "generic.json"
+REFERENCE = ROOT / "docs" / "reference"
+VENDORS, SCHEMA = REFERENCE / "vendors" / "README.md", REFERENCE / "schema" / "generic.json"
 BETWEEN = re.compile(r"(<!-- vendors -->\n).*(<!-- /vendors -->)", re.DOTALL)
 
 
@@ -31,7 +32,7 @@ def schema() -> dict[str, Any]:
 def made() -> Iterator[tuple[Path, str]]:
     """Each file with what it should hold."""
     rows = "\n".join(vendors.table())
-    yield README, BETWEEN.sub(lambda found: f"{found[1]}{rows}\n{found[2]}", README.read_text("utf-8"))
+    yield VENDORS, BETWEEN.sub(lambda found: f"{found[1]}{rows}\n{found[2]}", VENDORS.read_text("utf-8"))
     yield SCHEMA, json.dumps(schema(), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The vendors: a list for people, and the README's table."""
+"""The vendors: a list for people, and the table in docs/reference/vendors."""
 
 from collections.abc import Iterator, Sequence
 
@@ -55,12 +55,12 @@ def row(vendor: Vendor) -> Sequence[str]:
 
 
 def table() -> Iterator[str]:
-    """The README's table, line by line."""
+    """The table in docs/reference/vendors, line by line."""
     yield f"| {' | '.join(HEADINGS)} |"
     yield f"|{' --- |' * len(HEADINGS)}"
     for vendor in records():
         cells = (
-            f"[{vendor.title}](docs/vendors/{vendor.name}.md)",
+            f"[{vendor.title}]({vendor.name}.md)",
             f"`{vendor.name}`",
             " or ".join(vendor.families),
             vendor.signature,

@@ -1,6 +1,6 @@
 """Any system that can post JSON: this project's own format, signed by Standard Webhooks.
 
-The format is `docs/schema/generic.json`, made from the models below; the signature is that of
+The format is `docs/reference/schema/generic.json`, made from the models below; the signature is that of
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, or a token for a
 system that can set a header or call a URL and cannot sign. Badges and readings go to a source on the
 access-control route, leave to one on the HR route.
@@ -151,7 +151,7 @@ VENDOR = Vendor(
     families=("access-control", "hris"),
     docs="https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
     signature="`webhook-signature`, Standard Webhooks; or a token in a header or `?token=`",
-    forwards="badges, readings and leave in [our own JSON format](docs/vendors/generic.md)",
+    forwards="badges, readings and leave in [our own JSON format](generic.md)",
     ignores="requested leave",
     direction="event or door",
     confidence="high",
