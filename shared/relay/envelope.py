@@ -36,7 +36,7 @@ class Schedule:
 
 
 SCHEDULE = Schedule(first=30, longest=900, jitter=0.2, max_age=26 * 3600)
-"""The README's table and the template's numbers follow from it; tests say so."""
+"""The table in docs/reference/answers.md and the template's numbers follow from it; tests say so."""
 MOST_FACTS = 100
 """So many facts wait in one envelope: they are sent in one Calven request, and fit into a message."""
 

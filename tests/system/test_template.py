@@ -291,16 +291,16 @@ def test_receives_end_before_the_retention() -> None:
     assert ends < unprocessed["MessageRetentionPeriod"] / 2
 
 
-def test_readme_shows_the_schedule() -> None:
-    """The README's table of waits is the schedule's."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^\| (\d+)(?: and on)? \| (\d+) (s|min) \|$", readme, re.MULTILINE)
+def test_page_of_answers_shows_the_schedule() -> None:
+    """The table of waits in docs/reference/answers.md is the schedule's."""
+    page = (ROOT / "docs" / "reference" / "answers.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (\d+)(?: and on)? \| (\d+) (s|min) \|$", page, re.MULTILINE)
     told = {int(attempt): int(wait) * {"s": 1, "min": 60}[unit] for attempt, wait, unit in found}
     last = max(told)
     assert told == {attempt: SCHEDULE.wait(attempt - 1) for attempt in range(2, last + 1)}
     assert SCHEDULE.wait(last - 1) == SCHEDULE.longest > SCHEDULE.wait(last - 2)
-    assert f"{SCHEDULE.max_age / 3600:.0f} hours" in readme
-    assert f"±{SCHEDULE.jitter:.0%}".replace("%", " %") in readme
+    assert f"{SCHEDULE.max_age / 3600:.0f} hours" in page
+    assert f"±{SCHEDULE.jitter:.0%}".replace("%", " %") in page
 
 
 def test_visibility_outlasts_the_retry_function() -> None:

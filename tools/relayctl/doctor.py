@@ -142,7 +142,7 @@ def _front_door(target: Target) -> Iterator[Finding]:
             )
             continue
         ok = answer.status_code == 404 and _error(answer) == "unknown source"
-        todo = "" if ok else "look at the function's log, and at Troubleshooting in the README"
+        todo = "" if ok else "look at the function's log, and at docs/guides/operate.md#troubleshooting"
         yield Finding(check=name, ok=ok, detail=f"{url} answers {answer.status_code}", next=todo)
 
 
