@@ -9,91 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveChange, MalformedEvent, iso
-from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses, samples
+from relay.events import LeaveChange, MalformedEvent, iso
+from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses
 from tests.rig import NOON, sample
+from tests.vendor_files import expected, expected_event
 
 LEAVE = "8d2f6b1e-4c3a-4e5d-9f70-1a2b3c4d5e6f"
-APPROVED = LeaveChange(
-    event_id=f"5f8e1c9a-7b2d-4e3f-a6c1-0d9b8e7f6a51:{LEAVE}",
-    leave_id=LEAVE,
-    state="approved",
-    version="2026-11-03T01:39:38.000Z/2026-11-03T01:39:38.070Z",
-    email="Sam@example.com",
-    start="2027-02-01",
-    end="2027-02-05",
-    type_name="Vacation",
-)
+APPROVED = expected_event("deel", "approved")
 
 
-def like_approved(**update: Any) -> LeaveChange:
-    """The approved sample's change with other fields."""
-    return APPROVED.model_copy(update=update)
-
-
-EVENTS: dict[str, Event] = {
-    "approved": APPROVED,
-    "requested": like_approved(
-        event_id=f"1b9d7e3c-5a2f-4c8e-b6d0-f4a3e2c1b095:{LEAVE}",
-        state="requested",
-        version="2026-11-02T09:12:44.000Z/2026-11-02T09:12:44.310Z",
-    ),
-    "rejected": like_approved(
-        event_id="9f0e1d2c-3b4a-4596-8778-695a4b3c2d1e:0f1e2d3c-4b5a-4697-8879-6a5b4c3d2e1f",
-        leave_id="0f1e2d3c-4b5a-4697-8879-6a5b4c3d2e1f",
-        state="ended",
-        declined=True,
-        version="2026-11-03T02:00:00.000Z/2026-11-03T02:00:00.000Z",
-    ),
-    "rescheduled": like_approved(
-        event_id=f"c7a6f5e4-d3b2-4190-8f7e-6d5c4b3a2918:{LEAVE}",
-        version="2026-11-04T03:02:11.000Z/2026-11-04T03:02:11.500Z",
-        start="2027-02-03",
-        end="2027-02-08",
-    ),
-    "canceled": like_approved(
-        event_id=f"2e4d6c8b-0a9f-4b7d-9c5e-3f1a2b4c6d8e:{LEAVE}",
-        state="ended",
-        version="2026-11-05T10:20:29.000Z/2026-11-05T10:20:30.000Z",
-        start="2027-02-03",
-        end="2027-02-08",
-    ),
-    "deleted": LeaveChange(
-        event_id=f"d4c3b2a1-9087-4f6e-8d5c-4b3a29181706:{LEAVE}",
-        leave_id=LEAVE,
-        state="ended",
-        version="2026-11-06T08:00:00.000Z/2026-11-06T08:00:00.000Z",
-    ),
-    "under-contract": like_approved(
-        event_id="5f8e1c9a-7b2d-4e3f-a6c1-0d9b8e7f6a59:8d2f6b1e-4c3a-4e5d-9f70-1a2b3c4d5e6f"
-    ),
-    "resource-as-array": like_approved(
-        event_id="e5d4c3b2-a190-4877-9e6d-5c4b3a291817:7c6b5a49-3827-4160-8f9e-0d1c2b3a4958",
-        leave_id="7c6b5a49-3827-4160-8f9e-0d1c2b3a4958",
-        start="2027-03-01",
-        end="2027-03-02",
-        type_name="Sick leave",
-    ),
-    "simulated": Ignored(event_id="6a7b8c9d-0e1f-4203-9415-a6b7c8d9e0f1", reason="simulation"),
-    "contract-created": Ignored(event_id="f6e5d4c3-b2a1-4908-8f7e-6d5c4b3a2918", reason="other_event"),
-}
-
-
-@pytest.mark.parametrize("name", EVENTS)
-def test_samples(name: str) -> None:
-    """Each time-off event is a leave change; simulations and other families are ignored by name."""
-    assert parse("deel", sample("deel", name)) == [EVENTS[name]]
-
-
-def test_every_sample_is_tested() -> None:
-    """No sample is without its expectation here."""
-    assert len(samples("deel")) == len(EVENTS)
+EVENTS = expected("deel")
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_unknown_fields(name: str) -> None:
     """Fields that Deel adds change nothing."""
-    assert parse("deel", extended(sample("deel", name))) == [EVENTS[name]]
+    assert parse("deel", extended(sample("deel", name))) == EVENTS[name]
 
 
 def approved(**resource: Any) -> LeaveChange:
@@ -111,14 +42,15 @@ def test_several_resources() -> None:
     second = {**payload["data"]["resource"], "id": "second"}
     payload["data"]["resource"] = [payload["data"]["resource"], second]
     event_id = f"{APPROVED.event_id.partition(':')[0]}:second"
-    assert parse("deel", payload) == [APPROVED, like_approved(event_id=event_id, leave_id="second")]
+    other = APPROVED.model_copy(update={"event_id": event_id, "leave_id": "second"})
+    assert parse("deel", payload) == [APPROVED, other]
 
 
 def test_several_events() -> None:
     """A delivery may be a list of events of any family."""
     names = ("contract-created", "approved", "deleted")
     payload = [sample("deel", name) for name in names]
-    assert parse("deel", payload) == [EVENTS[name] for name in names]
+    assert parse("deel", payload) == [expected_event("deel", name) for name in names]
 
 
 def test_no_events() -> None:
@@ -145,7 +77,7 @@ def test_one_unreadable_resource(bad: object, why: str) -> None:
     payload = sample("deel", "resource-as-array")
     payload["data"]["resource"].insert(0, bad)
     unread, change = parse("deel", payload)
-    assert change == EVENTS["resource-as-array"]
+    assert change == expected_event("deel", "resource-as-array")
     assert isinstance(unread, MalformedEvent)
     assert (unread.event_id, unread.detail) == ("e5d4c3b2-a190-4877-9e6d-5c4b3a291817", why)
     with pytest.raises(Unparseable):

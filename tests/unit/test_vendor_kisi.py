@@ -9,45 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored
-from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses, samples
+from relay.events import BadgeEvent
+from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses
 from tests.rig import sample
+from tests.vendor_files import expected
 
 MORNING = datetime(2026, 11, 2, 22, 49, 35, tzinfo=UTC)
-EVENTS: dict[str, Event] = {
-    "badge-in": BadgeEvent(
-        event_id="d7cf0237-a492-4e5d-b20c-f58fc3ef4eff", at=MORNING, door="48211", person="70417"
-    ),
-    "badge-out": BadgeEvent(
-        event_id="0b7e6a0e-19e5-4d6f-9a8e-1f6f8a3f2c11",
-        at=datetime(2026, 11, 3, 6, 31, 2, tzinfo=UTC),
-        door="48212",
-        person="70417",
-    ),
-    "unmapped-door": BadgeEvent(
-        event_id="a1c4d9a3-2f7e-4a53-9d5c-6e1f0b8d7c63", at=MORNING, door="99001", person="70417"
-    ),
-    "request-to-exit": BadgeEvent(event_id="8d9e2f74-61cf-4b9d-a1de-cf2a9f3a7d52", at=MORNING, door="48212"),
-    "denied": Ignored(event_id="3f3b3b2e-8f2d-4b8e-8f55-0d9b1f1f7a10", reason="denied"),
-    "door-held-open": Ignored(event_id="52c8a4de-6a6b-44f8-8a6e-2f0d5c7f9b31", reason="other_event"),
-}
-
-
-@pytest.mark.parametrize("name", EVENTS)
-def test_samples(name: str) -> None:
-    """Granted unlocks are badge events, refused ones and every other event are ignored by name."""
-    assert parse("kisi", sample("kisi", name)) == [EVENTS[name]]
-
-
-def test_every_sample_is_tested() -> None:
-    """No sample is without its expectation here."""
-    assert len(samples("kisi")) == len(EVENTS)
+EVENTS = expected("kisi")
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_unknown_fields(name: str) -> None:
     """Fields that Kisi adds change nothing."""
-    assert parse("kisi", extended(sample("kisi", name))) == [EVENTS[name]]
+    assert parse("kisi", extended(sample("kisi", name))) == EVENTS[name]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Verkada's webhooks become badge events."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,58 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored
+from relay.events import BadgeEvent, Ignored
 from relay.vendors import load
 from relay.vendors.verkada import DENIED, DOOR_STATES, GRANTED
-from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses, samples
+from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses
 from tests.rig import sample
+from tests.vendor_files import expected, expected_event
 
 DOOR = "0e0cbec9-599b-48ee-b9ad-ee7504e75056"
-BADGE_IN = BadgeEvent(
-    event_id="138e604c-e979-4dcb-8b56-e555098bd155",
-    at=datetime(2026, 11, 2, 22, 49, 46, tzinfo=UTC),
-    door=DOOR,
-    person="alex@example.com",
-    direction="in",
-)
-EVENTS: dict[str, Event] = {
-    "badge-in": BADGE_IN,
-    "badge-out": BADGE_IN.model_copy(
-        update={
-            "event_id": "61d7a8f2-0c3b-4e7a-8d59-7f1b2c6e9a04",
-            "at": datetime(2026, 11, 3, 7, 15, 2, tzinfo=UTC),
-            "direction": "out",
-        }
-    ),
-    "older-form": BADGE_IN.model_copy(
-        update={
-            "event_id": "93a02297d98c64c701532c89e275044a0170ec9e961089f8c9896eef5e06de4e",
-            "direction": None,
-        }
-    ),
-    "denied": Ignored(event_id="7c2f9e15-3b1a-4f0d-9e6c-5a8d1b4f7e20", reason="denied"),
-    "door-opened": Ignored(event_id="90b6d3c4-5e2f-4a1b-8c7d-3f9e6a2b1d58", reason="door_state"),
-    "remote-unlock": Ignored(event_id="138e604c-e979-4dcb-8b56-e555098bd159", reason="remote"),
-    "press-to-exit": Ignored(event_id="b4e8c7a9-1d6f-4c3e-a2b5-8d7f0e9c6a13", reason="anonymous"),
-    "camera": Ignored(reason="other_event"),
-}
-
-
-@pytest.mark.parametrize("name", EVENTS)
-def test_samples(name: str) -> None:
-    """Accepted credentials are badge events; all else that an organisation sends is ignored by name."""
-    assert parse("verkada", sample("verkada", name)) == [EVENTS[name]]
-
-
-def test_every_sample_is_tested() -> None:
-    """No sample is without its expectation here."""
-    assert len(samples("verkada")) == len(EVENTS)
+BADGE_IN = expected_event("verkada", "badge-in")
+EVENTS = expected("verkada")
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_unknown_fields(name: str) -> None:
     """Fields that Verkada adds change nothing."""
-    assert parse("verkada", extended(sample("verkada", name))) == [EVENTS[name]]
+    assert parse("verkada", extended(sample("verkada", name))) == EVENTS[name]
 
 
 def badge(**data: Any) -> BadgeEvent:
