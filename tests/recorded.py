@@ -8,7 +8,7 @@ from localrun.vendor_api import answer_file
 from relay import vendors
 from relay.entrypoints.request import RawRequest
 from relay.events import Event, ThinEvent, Webhook
-from relay.vendors.base import Vendor
+from relay.vendors.support.base import Vendor
 from relayctl import samples
 from tests.rig import NOON
 

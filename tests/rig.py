@@ -25,7 +25,7 @@ from relay import vendors
 from relay.container import Container
 from relay.entrypoints import queue, schedule, webhook
 from relay.settings import Settings
-from relay.vendors.signatures import Signature
+from relay.vendors.support.proof import Signature
 from relayctl import dead_letters, relay_yaml
 from relayctl.target import Target
 

@@ -16,7 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from functions import started
 from relay.observability import logger
-from relay.vendors.signatures import StandardWebhooks
+from relay.vendors.support.signatures import StandardWebhooks
 
 BODIES = {
     "ACCESS_CONTROL_VERSION": {"type": "badge", "id": "rehearsal", "at": "2026-01-01T00:00:00Z", "door": "-"},

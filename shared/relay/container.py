@@ -18,12 +18,12 @@ from relay.config.store import ConfigStore
 from relay.deadline import Clock
 from relay.http import Http
 from relay.settings import Settings
-from relay.vendors.api import VendorApis
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.api import VendorApis
+from relay.vendors.support.memory import VendorMemory
 
 if TYPE_CHECKING:
     from relay.entrypoints.under_way import UnderWay
-    from relay.vendors.tokens import RotatingTokens
+    from relay.vendors.support.tokens import RotatingTokens
 
 
 class Container:
@@ -51,7 +51,7 @@ class Container:
     @cached_property
     def rotating_tokens(self) -> "RotatingTokens":
         """The tokens of vendors whose refresh token changes with each use."""
-        from relay.vendors.tokens import RotatingTokens  # noqa: PLC0415
+        from relay.vendors.support.tokens import RotatingTokens  # noqa: PLC0415
 
         return RotatingTokens(self.table, self.secrets, self.clock)
 

@@ -15,8 +15,8 @@ from relay.deadline import WAITED_FOR, Deadline, Pace
 from relay.observability import Telemetry
 from relay.occupancy.reported import Reports
 from relay.settings import Settings
-from relay.vendors.api import VendorApis
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.api import VendorApis
+from relay.vendors.support.memory import VendorMemory
 
 if TYPE_CHECKING:
     from relay.occupancy.ledger import Headcount

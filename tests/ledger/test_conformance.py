@@ -17,8 +17,8 @@ from relay import vendors
 from relay.entrypoints.request import RawRequest, verify
 from relay.errors import Unparseable
 from relay.events import Event, MalformedEvent, ThinEvent
-from relay.vendors.base import Vendor
-from relay.vendors.signatures import Credentials
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.proof import Credentials
 from relayctl import samples
 from tests.recorded import Api, asked, every, webhook
 from tests.rig import NOON, Rig

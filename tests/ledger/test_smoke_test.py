@@ -13,7 +13,7 @@ from starlette.routing import Route
 from functions.pre_traffic import app
 from localrun.serve import Served
 from relay.entrypoints import webhook
-from relay.vendors.base import Family
+from relay.vendors.support.base import Family
 from tests.rig import Rig
 
 FAMILIES: dict[str, Family] = {"ACCESS_CONTROL_VERSION": "access-control", "HRIS_VERSION": "hris"}

@@ -26,7 +26,7 @@ from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
 from relay.container import Container
-from relay.vendors.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
+from relay.vendors.support.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
 from tests.rig import NOON, Rig
 from tests.servers import aws_error
 

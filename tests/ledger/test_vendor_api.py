@@ -22,10 +22,10 @@ from relay.aws.table import Table
 from relay.deadline import Deadline
 from relay.errors import VendorRefused, VendorUnavailable
 from relay.http import MAX_ANSWER_BYTES, Http
-from relay.vendors.api import VendorApis, VendorClient
-from relay.vendors.base import Api
-from relay.vendors.memory import VendorMemory
-from relay.vendors.tokens import RotatingTokens
+from relay.vendors.support.api import VendorApis, VendorClient
+from relay.vendors.support.base import Api
+from relay.vendors.support.memory import VendorMemory
+from relay.vendors.support.tokens import RotatingTokens
 from tests.moto_table import SESSION
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire

@@ -9,7 +9,7 @@ from relay.aws.clients import CLIENT
 from relay.aws.table import Table
 from relay.container import Container
 from relay.errors import TableUnavailable
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.memory import VendorMemory
 from tests.moto_table import SESSION, Ledger
 from tests.rig import Rig, sample
 

@@ -23,7 +23,7 @@ from relay.config.versions import push
 from relay.entrypoints import webhook
 from relay.occupancy.reported import count_key
 from relay.occupancy.rules import operating_day
-from relay.vendors.signatures import Signature
+from relay.vendors.support.proof import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS
 from relayctl.main import main

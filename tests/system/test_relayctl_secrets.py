@@ -14,7 +14,7 @@ from relay.aws.secrets import SourceSecret
 from relay.config.file import RelayYaml
 from relay.config.model import Source
 from relay.config.versions import push
-from relay.vendors.base import Api
+from relay.vendors.support.base import Api
 from relayctl import secret_store
 from relayctl.main import main
 from tests.rig import Rig

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from relay import vendors
 from relay.entrypoints.request import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
-from relay.vendors.base import Vendor
-from relay.vendors.signatures import Credentials, HeaderToken, Hmac, QueryToken
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.fixed_tokens import HeaderToken, QueryToken
+from relay.vendors.support.proof import Credentials
+from relay.vendors.support.signatures import Hmac
 from tests.rig import NOON
 
 

@@ -14,19 +14,14 @@ import standardwebhooks
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from relay.vendors.signatures import (
+from relay.vendors.support.fixed_tokens import Basic, BodyToken, HeaderToken, QueryToken
+from relay.vendors.support.proof import AnyOf, Scheme, Signature
+from relay.vendors.support.signatures import (
     TOLERANCE_SECONDS,
-    AnyOf,
-    Basic,
-    BodyToken,
     Clock,
-    HeaderToken,
     Hmac,
     JwtChecksum,
     Part,
-    QueryToken,
-    Scheme,
-    Signature,
     StandardWebhooks,
 )
 

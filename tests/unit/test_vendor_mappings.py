@@ -18,7 +18,7 @@ from relay.events import (
     Webhook,
     iso,
 )
-from relay.vendors.common import unwrapped
+from relay.vendors.support.common import unwrapped
 from relayctl import samples
 from tests.recorded import Api, asked, events, webhook
 from tests.rig import NOON, sample

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from relay import vendors
 from relay.config.store import POINTER, ConfigStore
 from relay.config.versions import UnknownVersion, pull
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.memory import VendorMemory
 from relayctl import calven, dead_letters, network, relay_yaml, secret_store, token_checks
 from relayctl.checks import Finding, guarded, report
 from relayctl.network import UnusableProxy

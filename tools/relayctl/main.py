@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from relay.errors import TableUnavailable, TooLarge
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.memory import VendorMemory
 from relayctl import vendors
 from relayctl.calven import calven
 from relayctl.configure import config

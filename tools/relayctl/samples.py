@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from relay import vendors
 from relay.aws.secrets import SourceSecret
 from relay.events import LeaveChange, Webhook
-from relay.vendors.base import Family, Fresh, Vendor
-from relay.vendors.signatures import Signature
+from relay.vendors.support.base import Family, Fresh, Vendor
+from relay.vendors.support.proof import Signature
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 

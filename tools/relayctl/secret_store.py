@@ -20,8 +20,9 @@ from relay import vendors
 from relay.aws.secrets import CalvenSecret, SourceSecret
 from relay.config.model import Config
 from relay.config.store import ConfigStore
-from relay.vendors.base import Family, Vendor
-from relay.vendors.signatures import Credentials, Scheme, StandardWebhooks
+from relay.vendors.support.base import Family, Vendor
+from relay.vendors.support.proof import Credentials, Scheme
+from relay.vendors.support.signatures import StandardWebhooks
 from relayctl.checks import Finding
 from relayctl.target import Target
 

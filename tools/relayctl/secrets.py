@@ -8,8 +8,8 @@ import click
 
 from relay.aws.secrets import CalvenSecret, Region
 from relay.config.store import ConfigStore
-from relay.vendors.base import Api, Family, Vendor
-from relay.vendors.signatures import Credentials, Scheme
+from relay.vendors.support.base import Api, Family, Vendor
+from relay.vendors.support.proof import Credentials, Scheme
 from relayctl import secret_store
 from relayctl.checks import report
 from relayctl.options import Common, common_options, pass_common

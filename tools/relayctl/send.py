@@ -11,7 +11,7 @@ import click
 import httpx
 
 from relay.config.store import ConfigStore
-from relay.vendors.base import Family, Vendor
+from relay.vendors.support.base import Family, Vendor
 from relayctl import network, samples
 from relayctl.target import Target
 

@@ -2,8 +2,8 @@
 
 import time
 
-from relay.vendors.base import Vendor
-from relay.vendors.tokens import chain_of, lease_key, lease_of
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.tokens import chain_of, lease_key, lease_of
 from relayctl import secret_store
 from relayctl.target import Target
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from relay import vendors
-from relay.vendors.base import Vendor
+from relay.vendors.support.base import Vendor
 
 COLUMNS = ("vendor", "family", "signature", "direction", "waits", "confidence")
 HEADINGS = (

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from relay.aws.clients import until
 from relay.errors import SecretUnreadable
-from relay.vendors.signatures import Credentials
+from relay.vendors.support.proof import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pydantic import Field
 
 from relay.config.model import Config, Door, Place, Sensor, Source, SourceName, Tree
-from relay.vendors.base import Vendor
+from relay.vendors.support.base import Vendor
 
 
 class RelayYaml(Tree):

@@ -24,8 +24,8 @@ from relay.events import (
 )
 from relay.invocation import Invocation
 from relay.occupancy.rules import anonymous
-from relay.vendors.api import VendorClient
-from relay.vendors.base import Api, Vendor
+from relay.vendors.support.api import VendorClient
+from relay.vendors.support.base import Api, Vendor
 
 AHEAD_SECONDS = 300.0
 """How far ahead of ours a vendor's clock may be."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relay.events import Webhook
-from relay.vendors.base import Vendor
-from relay.vendors.signatures import Credentials
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.proof import Credentials
 
 MAX_BODY_BYTES = 256 * 1024
 

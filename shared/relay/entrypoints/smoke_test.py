@@ -15,7 +15,7 @@ from relay import vendors
 from relay.container import Container
 from relay.entrypoints.request import Unacceptable, read, verify
 from relay.errors import SecretUnreadable, Stop
-from relay.vendors.base import Family
+from relay.vendors.support.base import Family
 
 
 def answer(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:

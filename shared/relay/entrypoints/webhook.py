@@ -20,7 +20,7 @@ from relay.errors import SecretUnreadable, TableUnavailable
 from relay.events import Webhook
 from relay.invocation import Invocation
 from relay.observability import Telemetry
-from relay.vendors.base import Family, Vendor
+from relay.vendors.support.base import Family, Vendor
 
 RETRY_AFTER_SECONDS = 30
 SHORTEST_ACK_SECONDS = 2.0

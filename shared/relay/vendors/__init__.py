@@ -1,32 +1,12 @@
-"""The vendors. Each is a module of its own; only the one that a request needs is imported."""
+"""The vendors. Each module of this package is one; what they share is in the package `support`."""
 
 from importlib import import_module
+from pkgutil import iter_modules
 
-from relay.vendors.base import Vendor
+from relay.vendors.support.base import Vendor
 
-NAMES = (
-    "brivo",
-    "butlr",
-    "deel",
-    "disruptive",
-    "doorflow",
-    "envoy",
-    "factorial",
-    "genea",
-    "generic",
-    "gusto",
-    "hibob",
-    "keypay",
-    "kisi",
-    "merge",
-    "paylocity",
-    "peopleforce",
-    "personio",
-    "unifi",
-    "vacationtracker",
-    "vergesense",
-    "verkada",
-)
+NAMES = tuple(sorted(module.name for module in iter_modules(__path__) if not module.ispkg))
+"""Every vendor, by its module's name. None is imported before a request needs it."""
 
 
 class UnknownVendor(Exception):

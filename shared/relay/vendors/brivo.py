@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field, ValidationError
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_URL, Instant, Text
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Instant, Text
+from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 USER_ENTRY = 2004
 REFUSALS = (5012, 5018)

@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable, utc
-from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_URL
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 COUNTED = ("room", "zone", "floor")
 MOTION = {"PIR_MOTION": True, "PIR_NO_MOTION": False}

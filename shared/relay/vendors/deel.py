@@ -20,9 +20,9 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Vendor
-from relay.vendors.common import Text, bounded, day, each, known, version
-from relay.vendors.signatures import Hmac, Part
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Text, bounded, day, each, known, version
+from relay.vendors.support.signatures import Hmac, Part
 
 STATES: dict[str, LeaveState] = {
     "requested": "requested",

@@ -11,9 +11,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import Text, instant
-from relay.vendors.signatures import JwtChecksum
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Text, instant
+from relay.vendors.support.signatures import JwtChecksum
 
 STATES: dict[str, dict[str, bool]] = {
     "deskOccupancy": {"OCCUPIED": True, "NOT_OCCUPIED": False},

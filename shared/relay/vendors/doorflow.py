@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, read_json, unparseable
-from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import Instant, PathId, Text, each, read, segment, unwrapped
-from relay.vendors.signatures import AnyOf, Clock, Hmac, Part
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.common import Instant, PathId, Text, each, read, segment, unwrapped
+from relay.vendors.support.proof import AnyOf
+from relay.vendors.support.signatures import Clock, Hmac, Part
 
 ADMITTED = frozenset({*range(10, 19), 70})
 REJECTED = frozenset({*range(20, 30), 71, 72, 73})

@@ -13,9 +13,11 @@ from pydantic import BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import BEARER, Text, instant
-from relay.vendors.signatures import AnyOf, HeaderToken, Hmac
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Text, instant
+from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
+from relay.vendors.support.proof import AnyOf
+from relay.vendors.support.signatures import Hmac
 
 DIRECTIONS: dict[str, Direction] = {
     "entry_sign_in": "in",

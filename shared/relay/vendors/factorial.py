@@ -25,9 +25,9 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, about, addressed, day, each, version
-from relay.vendors.signatures import HeaderToken
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.common import PathId, about, addressed, day, each, version
+from relay.vendors.support.fixed_tokens import HeaderToken
 
 API_VERSION = "2026-10-01"
 TOPICS = frozenset({"create", "update", "approve", "reject", "delete", "bulk_delete"})

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import Instant, Text
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Instant, Text
+from relay.vendors.support.signatures import Hmac
 
 GRANTED = "SEQUR_ACCESS_GRANTED"
 COUNTED = frozenset({GRANTED, "SEQUR_ACCESS_GRANTED_ACCESS_POINT_UNLOCKED"})

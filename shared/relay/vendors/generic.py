@@ -29,9 +29,10 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Vendor
-from relay.vendors.common import PART_OF_A_DAY, TOKEN_IN_HEADER, Instant, each, without_blanks
-from relay.vendors.signatures import StandardWebhooks
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import PART_OF_A_DAY, Instant, each, without_blanks
+from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
+from relay.vendors.support.signatures import StandardWebhooks
 
 MOST = 100
 Day = Annotated[date, BeforeValidator(without_blanks)]

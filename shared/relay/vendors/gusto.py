@@ -15,9 +15,9 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, unparseable
-from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import PathId, changed, day_off, field, gone, known, read, unwrapped
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.common import PathId, changed, day_off, field, gone, known, read, unwrapped
+from relay.vendors.support.signatures import Hmac
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")

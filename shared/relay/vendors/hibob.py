@@ -27,9 +27,19 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PART_OF_A_DAY, PathId, changed, day, day_off, gone, known, read, unwrapped
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.common import (
+    PART_OF_A_DAY,
+    PathId,
+    changed,
+    day,
+    day_off,
+    gone,
+    known,
+    read,
+    unwrapped,
+)
+from relay.vendors.support.signatures import Hmac
 
 CHANGES = "timeoff.request."
 PINGS = (b"Ping test", b'"Ping test"')

@@ -27,9 +27,9 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, Text, addressed, day, each, hours, known
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.common import PathId, Text, addressed, day, each, hours, known
+from relay.vendors.support.signatures import Hmac
 
 STATES: dict[str, LeaveState] = {
     "pending": "requested",

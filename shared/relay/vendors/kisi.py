@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ValidationError
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import Instant
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Instant
+from relay.vendors.support.signatures import Hmac
 
 
 class _Head(BaseModel):

@@ -23,9 +23,9 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import UNITS, PathId, about, addressed, day, known, version
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.common import UNITS, PathId, about, addressed, day, known, version
+from relay.vendors.support.signatures import Hmac
 
 STATES: dict[str, LeaveState] = {
     "requested": "requested",

@@ -14,9 +14,10 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.events import Amount, Event, LeaveChange, Webhook, iso, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_HEADER, Text, day, hours, without_blanks
-from relay.vendors.signatures import AnyOf, Basic
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Text, day, hours, without_blanks
+from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER, Basic
+from relay.vendors.support.proof import AnyOf
 
 
 class _Approval(BaseModel):

@@ -22,9 +22,9 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, Vendor, VendorApi
-from relay.vendors.common import PathId, about, addressed, day, day_off, known, version
-from relay.vendors.signatures import Hmac
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.common import PathId, about, addressed, day, day_off, known, version
+from relay.vendors.support.signatures import Hmac
 
 ACTIONS: dict[str, LeaveState | None] = {
     "leave_request_create": None,

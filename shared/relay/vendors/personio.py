@@ -28,8 +28,8 @@ from relay.events import (
     read_json,
     unparseable,
 )
-from relay.vendors.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.common import (
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.common import (
     PathId,
     changed,
     day_off,
@@ -40,7 +40,8 @@ from relay.vendors.common import (
     unwrapped,
     without_blanks,
 )
-from relay.vendors.signatures import AnyOf, HeaderToken
+from relay.vendors.support.fixed_tokens import HeaderToken
+from relay.vendors.support.proof import AnyOf
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")

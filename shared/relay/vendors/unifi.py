@@ -13,9 +13,9 @@ from hashlib import sha256
 from pydantic import BaseModel, ValidationError
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable, utc
-from relay.vendors.base import Vendor
-from relay.vendors.common import Text
-from relay.vendors.signatures import Hmac, Part
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Text
+from relay.vendors.support.signatures import Hmac, Part
 
 SIGNED_AT = "signed-at"
 REMOTE = ("CALL", "REMOTE")

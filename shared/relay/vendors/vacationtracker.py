@@ -13,8 +13,9 @@ from hashlib import sha256
 from pydantic import BaseModel, Field, ValidationError
 
 from relay.events import DayOff, Event, LeaveChange, LeaveState, Webhook, iso, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import PART_OF_A_DAY, TOKEN_IN_URL, Text, day, known
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import PART_OF_A_DAY, Text, day, known
+from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 STATES: dict[str, LeaveState] = {
     "open": "requested",

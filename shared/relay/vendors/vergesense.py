@@ -12,8 +12,9 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable
-from relay.vendors.base import Vendor
-from relay.vendors.common import TOKEN_IN_HEADER, Instant, Text, each, known, without_blanks
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.common import Instant, Text, each, known, without_blanks
+from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
 
 STATES = {"occupied": True, "available": False, "free": False}
 """Whether anybody is there; `free` is the help page's word for `available`."""

@@ -21,8 +21,8 @@ from relay.events import (
     unparseable,
     utc,
 )
-from relay.vendors.base import Vendor
-from relay.vendors.signatures import Hmac, Part
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.signatures import Hmac, Part
 
 GRANTED = frozenset(
     {

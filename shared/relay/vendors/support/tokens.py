@@ -22,7 +22,7 @@ from relay.aws.secrets import Secrets
 from relay.aws.table import Conflict, Key, Table, Update
 from relay.deadline import LEAST_REFRESH_SECONDS, Deadline
 from relay.errors import TokenRefused, VendorUnavailable
-from relay.vendors.api import Grant, GrantRefused, early
+from relay.vendors.support.api import Grant, GrantRefused, early
 
 if TYPE_CHECKING:
     from relay.deadline import Clock

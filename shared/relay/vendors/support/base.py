@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from relay.events import Event, ThinEvent, Webhook
-from relay.vendors.signatures import Scheme
+from relay.vendors.support.proof import Scheme
 
 Family = Literal["access-control", "hris"]
 Fresh = Literal["id", "number", "iso", "seconds", "milliseconds"]

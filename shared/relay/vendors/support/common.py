@@ -29,8 +29,7 @@ from relay.events import (
     milliseconds,
     unparseable,
 )
-from relay.vendors.base import VendorApi
-from relay.vendors.signatures import AnyOf, Basic, HeaderToken, QueryToken
+from relay.vendors.support.base import VendorApi
 
 MOST_EVENTS = 1000
 """More in one body are a mistake, or an attack: each would be a message of its own."""
@@ -72,13 +71,6 @@ PathId = Annotated[
 """An id that goes into a path of the vendor's API."""
 Instant = Annotated[AwareDatetime, BeforeValidator(_as_iso)]
 """A time with its zone: ISO 8601, the same with `UTC` behind it, or as in RFC 1123."""
-
-BEARER, QUERY = HeaderToken("authorization", prefix="Bearer "), QueryToken()
-_OTHERS = (Basic(), HeaderToken("authorization"), HeaderToken("x-api-key"))
-TOKEN_IN_HEADER = AnyOf((BEARER, *_OTHERS, QUERY))
-"""For a vendor that leaves it to the customer what it sends along: a token in one of the usual places."""
-TOKEN_IN_URL = AnyOf((QUERY, BEARER, *_OTHERS))
-"""The same for a vendor that can only call a URL, or whose headers nobody has seen."""
 
 
 def instant(text: str | None) -> datetime | None:

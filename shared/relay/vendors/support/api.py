@@ -15,12 +15,12 @@ from relay.deadline import Deadline
 from relay.errors import Unparseable, VendorRefused, VendorUnavailable
 from relay.events import read_json
 from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
-from relay.vendors.base import Api, OAuth
-from relay.vendors.memory import VendorMemory
+from relay.vendors.support.base import Api, OAuth
+from relay.vendors.support.memory import VendorMemory
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
-    from relay.vendors.tokens import RotatingTokens
+    from relay.vendors.support.tokens import RotatingTokens
 
 GONE = frozenset({404})
 LONGEST_ADDRESS = 320

@@ -1,0 +1,1 @@
+"""What the vendors' modules share: the record that each declares, and what they are made with."""
