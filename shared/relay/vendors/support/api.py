@@ -136,11 +136,11 @@ class VendorClient:
 
     def get(self, path: str, absent: Collection[int] = GONE) -> Any:
         """The JSON at a path; None where there is nothing."""
-        return self._asked("GET", path, absent)
+        return self._ask("GET", path, absent)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON body; None where there is nothing."""
-        return self._asked("POST", path, GONE, body)
+        return self._ask("POST", path, GONE, body)
 
     def email(self, employee: str, ask: Callable[[], str | None]) -> str | None:
         """An employee's address as it was within a day, else as `ask` finds it."""
@@ -167,7 +167,7 @@ class VendorClient:
             raise VendorRefused(f"the source's secret has no api.{name}")
         return quote(value, safe="")
 
-    def _asked(
+    def _ask(
         self, method: str, path: str, absent: Collection[int], body: Mapping[str, Any] | None = None
     ) -> Any:
         if self._oauth is None:
@@ -183,7 +183,7 @@ class VendorClient:
     def _token(self, oauth: OAuth, refused: str | None = None) -> str:
         """An access token that is good, and not the one that was refused."""
         if "refreshToken" in self._credentials:
-            refresh = partial(self._refreshed, oauth)
+            refresh = partial(self._refresh, oauth)
             return self._rotating().access_token(
                 self._source, self._base_url, self._credentials, refresh, self._deadline, refused
             )
@@ -196,11 +196,11 @@ class VendorClient:
         answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=self._form)
         if answer.status == 400:
             raise VendorRefused("the vendor's API gave no token: 400")
-        grant = self._granted(answer)
+        grant = self._read_grant(answer)
         self._tokens.keep(self._base_url, self._key(), grant.access_token, grant.seconds)
         return grant.access_token
 
-    def _refreshed(self, oauth: OAuth, refresh_token: str) -> Grant:
+    def _refresh(self, oauth: OAuth, refresh_token: str) -> Grant:
         """What the token endpoint gives for a refresh token; raises `GrantRefused` where it is not good."""
         form = oauth.form({**self._credentials, "refreshToken": refresh_token})
         # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
@@ -208,9 +208,9 @@ class VendorClient:
         answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form, limit=limit)
         if answer.status in (400, 401, 403):
             raise GrantRefused
-        return self._granted(answer)
+        return self._read_grant(answer)
 
-    def _granted(self, answer: Answer) -> Grant:
+    def _read_grant(self, answer: Answer) -> Grant:
         found = self._json(answer)
         token = found.get("access_token") if isinstance(found, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():

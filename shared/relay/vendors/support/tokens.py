@@ -161,28 +161,38 @@ class RotatingTokens:
         `credentials` hold the `refreshToken` with which the chain begins, `refresh` asks the token endpoint
         with one, and `refused` is an access token that the API has just refused.
         """
-        chain, first = chain_of(host, credentials), credentials["refreshToken"]
-        kept = self._kept.get(source)
-        if kept and kept.chain == chain and kept.is_good(self._clock(), refused):
-            return kept.access_token
+        chain = chain_of(host, credentials)
+        if kept := self._kept_token(source, chain, refused):
+            return kept
         for _ in range(LOOKS):
             lease = self._lease(source, chain)
             newest, version = self._newest(source, lease)
             if newest and newest.is_good(self._clock(), refused):
                 self._kept[source] = newest
                 return newest.access_token
-            now = self._clock()
-            if lease.is_held(now):
+            if lease.is_held(self._clock()):
                 self._wait(deadline)
                 continue
-            current = newest.refresh_token if newest else first
-            if lease.refused == digest(current) and now - lease.refused_at < REFUSED_SECONDS:
-                raise TokenRefused(WHAT_TO_DO, seconds=now - lease.refused_since)
-            if deadline.left() < LEAST_REFRESH_SECONDS:
-                raise VendorUnavailable("too little time to renew the access token")
-            if mine := self._taken(source, lease, version):
-                return self._refreshed(source, mine, current, refresh)
+            current = newest.refresh_token if newest else credentials["refreshToken"]
+            self._check_may_refresh(lease, current, deadline)
+            if mine := self._take_lease(source, lease, version):
+                return self._refresh_and_store(source, mine, current, refresh)
         raise VendorUnavailable("another function is renewing the access token")
+
+    def _kept_token(self, source: str, chain: str, refused: str | None) -> str | None:
+        """The access token that this container keeps, where it is still good."""
+        kept = self._kept.get(source)
+        if kept is None or kept.chain != chain or not kept.is_good(self._clock(), refused):
+            return None
+        return kept.access_token
+
+    def _check_may_refresh(self, lease: Lease, current: str, deadline: Deadline) -> None:
+        """Raise where the endpoint is not to be asked with the current refresh token now."""
+        now = self._clock()
+        if lease.refused == digest(current) and now - lease.refused_at < REFUSED_SECONDS:
+            raise TokenRefused(WHAT_TO_DO, seconds=now - lease.refused_since)
+        if deadline.left() < LEAST_REFRESH_SECONDS:
+            raise VendorUnavailable("too little time to renew the access token")
 
     def _wait(self, deadline: Deadline) -> None:
         if deadline.left() < LOOK_SECONDS:
@@ -199,17 +209,17 @@ class RotatingTokens:
         What was about to be stored comes first: its holder may have died before it could name it.
         """
         unnamed = lease.following and not lease.is_held(self._clock())
-        if unnamed and (pair := self._stored(source, lease.following)):
+        if unnamed and (pair := self._read_pair(source, lease.following)):
             return pair, lease.following
         if not lease.version:
             return None, ""
-        pair = self._stored(source, lease.version)
+        pair = self._read_pair(source, lease.version)
         if pair is None:
             # Beginning the chain again would replay a token that has been used.
             raise VendorUnavailable(f"tokens/{source} lacks the version that is the newest")
         return pair, lease.version
 
-    def _stored(self, source: str, version: str) -> Pair | None:
+    def _read_pair(self, source: str, version: str) -> Pair | None:
         text = self._secrets.read_version(f"tokens/{source}", version)
         if text is None:
             return None
@@ -220,7 +230,7 @@ class RotatingTokens:
         except (ValueError, TypeError, KeyError):
             raise VendorUnavailable(f"tokens/{source} is not what the relay stored there") from None
 
-    def _taken(self, source: str, lease: Lease, version: str) -> Lease | None:
+    def _take_lease(self, source: str, lease: Lease, version: str) -> Lease | None:
         """The lease, now this container's, with the version that it will store; None if another has it."""
         mine = Lease(
             chain=lease.chain,
@@ -235,12 +245,14 @@ class RotatingTokens:
         )
         return mine if self._write(source, mine, lease.revision) else None
 
-    def _refreshed(self, source: str, mine: Lease, current: str, refresh: Callable[[str], Grant]) -> str:
+    def _refresh_and_store(
+        self, source: str, mine: Lease, current: str, refresh: Callable[[str], Grant]
+    ) -> str:
         """Refresh under the lease, and store the pair before its token is used."""
         try:
             grant = refresh(current)
         except GrantRefused:
-            raise self._noted_refusal(source, mine, current) from None
+            raise self._note_refusal(source, mine, current) from None
         # Where there was no answer the lease runs out: the vendor may yet grant what it was asked.
         now = self._clock()
         ends_at = now + grant.seconds - early(grant.seconds)
@@ -256,7 +268,8 @@ class RotatingTokens:
         named = replace(mine, version=mine.following, following="", refused="", refused_since=0.0)
         self._let_go(source, named)
 
-    def _noted_refusal(self, source: str, mine: Lease, current: str) -> TokenRefused:
+    def _note_refusal(self, source: str, mine: Lease, current: str) -> TokenRefused:
+        """Let the lease go, so that nobody asks with that token for a while; the error to raise."""
         now = self._clock()
         since = mine.refused_since or now
         noted = replace(mine, following="", refused=digest(current), refused_at=now, refused_since=since)
