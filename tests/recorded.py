@@ -67,14 +67,14 @@ def events(vendor: str, name: str, api: Api | None = None) -> Sequence[Event]:
     record = vendors.load(vendor)
     return [
         event
-        for parsed in record.parse(webhook(record, name))
+        for parsed in record.read(webhook(record, name))
         for event in asked(record, parsed, api or Api(vendor))
     ]
 
 
 def asked(vendor: Vendor, event: Event, api: Api) -> Sequence[Event]:
     """An event, or what the API says where it only announces something."""
-    return vendor.fetch(event, api) if isinstance(event, ThinEvent) and vendor.fetch else [event]
+    return vendor.ask(event, api) if isinstance(event, ThinEvent) else [event]
 
 
 def every() -> list[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """The domain: what happened at a door or in an HR system, in no vendor's words."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -251,6 +252,15 @@ def read_json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(name)
+
+
+@contextmanager
+def unparseable_if_invalid() -> Iterator[None]:
+    """Have what pydantic refuses be `Unparseable`: the one place where its errors become ours."""
+    try:
+        yield
+    except ValidationError as error:
+        raise unparseable(error) from None
 
 
 def unparseable(error: ValidationError) -> Unparseable:

@@ -166,7 +166,7 @@ def answers(found: Any, leave: str = "32832853", person: Any = None) -> dict[str
 
 def fetched(found: Any, about: ThinEvent = APPROVED, person: Any = None) -> LeaveChange:
     """What becomes of a notice when HiBob says so."""
-    (event,) = hibob.fetch(about, Bob(answers(found, about.subject, person)))
+    (event,) = hibob.VENDOR.ask(about, Bob(answers(found, about.subject, person)))
     assert isinstance(event, LeaveChange)
     return event
 
@@ -234,7 +234,7 @@ def test_unknown_status(said: dict[str, Any]) -> None:
 def test_gone() -> None:
     """A request that HiBob does not know any more has ended; nothing else is asked."""
     bob = Bob(answers(None))
-    (event,) = hibob.fetch(notice("deleted", "32832853"), bob)
+    (event,) = hibob.VENDOR.ask(notice("deleted", "32832853"), bob)
     assert event == LeaveChange(
         event_id=f"637323:timeoff.request.deleted:32832853:{AT}",
         leave_id="32832853",
@@ -253,7 +253,7 @@ def test_replacement(found: Any) -> None:
 def test_requested_asks_for_nobody() -> None:
     """The employee of a leave that is only requested is not asked for."""
     bob = Bob(answers(request(status="requested")))
-    (event,) = hibob.fetch(APPROVED, bob)
+    (event,) = hibob.VENDOR.ask(APPROVED, bob)
     assert isinstance(event, LeaveChange)
     assert event.email is None
     assert len(bob.asked) == 1
@@ -262,7 +262,7 @@ def test_requested_asks_for_nobody() -> None:
 def test_email_in_the_request() -> None:
     """Where the request names the employee's address, the employee is not asked for."""
     bob = Bob(answers(request(employeeEmail="Kim.Else@example.com")))
-    (event,) = hibob.fetch(APPROVED, bob)
+    (event,) = hibob.VENDOR.ask(APPROVED, bob)
     assert isinstance(event, LeaveChange)
     assert event.email == "Kim.Else@example.com"
     assert len(bob.asked) == 1
@@ -285,7 +285,7 @@ def test_email_in_the_request() -> None:
 def test_email_of_the_employee(method: str, person: dict[str, Any], email: str | None) -> None:
     """The address comes from the plain GET or, where there is none, the field search; in any form."""
     bob = Bob({f"GET /v1/timeoff/employees/{KIM}/requests/32832853": request(), f"{method} {PERSON}": person})
-    (event,) = hibob.fetch(APPROVED, bob)
+    (event,) = hibob.VENDOR.ask(APPROVED, bob)
     assert isinstance(event, LeaveChange)
     assert event.email == email
     assert bob.asked[1:] == [f"GET {PERSON}", f"POST {PERSON}"][: 1 if method == "GET" else 2]
@@ -295,7 +295,7 @@ def test_email_of_the_employee(method: str, person: dict[str, Any], email: str |
 def test_no_employee(person: object) -> None:
     """An employee whom HiBob does not know has no address."""
     asked = f"GET /v1/timeoff/employees/{KIM}/requests/32832853"
-    (event,) = hibob.fetch(APPROVED, Bob({asked: request(), f"POST {PERSON}": person}))
+    (event,) = hibob.VENDOR.ask(APPROVED, Bob({asked: request(), f"POST {PERSON}": person}))
     assert isinstance(event, LeaveChange)
     assert event.email is None
 
@@ -393,7 +393,7 @@ def test_any_answer(found: Any, person: Any) -> None:
     """Whatever HiBob's API answers becomes a change or is refused, without repeating it."""
     for answer in (found, request(status=found), request(startDate=found, employeeEmail=person)):
         bob = Bob(answers(answer, person=person))
-        assert MARKER not in str(refusal(partial(hibob.fetch, APPROVED, bob)))
+        assert MARKER not in str(refusal(partial(hibob.VENDOR.ask, APPROVED, bob)))
 
 
 def test_credentials() -> None:
@@ -408,5 +408,5 @@ def test_credentials() -> None:
 def test_never_at_a_url_of_the_payload() -> None:
     """What a webhook names as `getApi` is nowhere in what becomes of it."""
     payload = sample("hibob", "approved", data__getApi="https://attacker.example/")
-    (event,) = hibob.parse(Webhook(body=json.dumps(payload).encode(), received_at=NOON))
+    (event,) = hibob.VENDOR.read(Webhook(body=json.dumps(payload).encode(), received_at=NOON))
     assert event == APPROVED

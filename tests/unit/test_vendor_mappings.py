@@ -18,7 +18,7 @@ from relay.events import (
     Webhook,
     iso,
 )
-from relay.vendors.support.common import unwrapped
+from relay.vendors.support.thin import unwrapped
 from relayctl import samples
 from tests.recorded import Api, asked, events, webhook
 from tests.rig import NOON, sample
@@ -61,7 +61,7 @@ def became(vendor: str, payload: Any, name: str | None = None, api: Api | None =
     record = vendors.load(vendor)
     body = payload.encode() if isinstance(payload, str) else samples.as_body(payload)
     found = webhook(record, name or samples.names(vendor)[0], body)
-    parsed = record.parse(found)
+    parsed = record.read(found)
     return [said(event) for each in parsed for event in asked(record, each, api or Api(vendor))]
 
 
@@ -279,7 +279,7 @@ def test_brivo_security_actions() -> None:
         found = Webhook(
             body=samples.as_body(payload), received_at=NOON, counting=Counting(security_actions=(2004,))
         )
-        (event,) = vendors.load("brivo").parse(found)
+        (event,) = vendors.load("brivo").read(found)
         assert (event.reason if isinstance(event, Ignored) else None) == reason
 
 
@@ -287,7 +287,7 @@ def test_one_unreadable_of_several() -> None:
     """An entry that cannot be read costs no other: it becomes a body of its own."""
     payload = sample("keypay", "several")
     payload["Notifications"][0]["Status"] = "Lost"
-    first, second, third = vendors.load("keypay").parse(Webhook(body=samples.as_body(payload), received_at=0))
+    first, second, third = vendors.load("keypay").read(Webhook(body=samples.as_body(payload), received_at=0))
     assert isinstance(first, MalformedEvent)
     assert first.detail == "Status: unknown"
     with pytest.raises(Unparseable, match=r"^Status: unknown$"):
@@ -320,8 +320,8 @@ def test_unknown_topic() -> None:
     record = vendors.load("factorial")
     body = samples.body("factorial", "approve")
     with pytest.raises(Unparseable, match="URL"):
-        record.parse(Webhook(body=body, received_at=NOON, topic="x"))
-    (event,) = record.parse(Webhook(body=body, received_at=NOON))
+        record.read(Webhook(body=body, received_at=NOON, topic="x"))
+    (event,) = record.read(Webhook(body=body, received_at=NOON))
     assert said(asked(record, event, Api("factorial"))[0]).startswith("approved 71001 jo@example.com")
 
 

@@ -10,11 +10,17 @@ from zipfile import ZipFile
 import pytest
 
 from relay import vendors
+from relay.errors import Unparseable
+from relay.events import ThinEvent
+from tests.recorded import Api
 
 SHARED = Path(__file__).parents[2] / "shared"
 PROGRAM = """
 import json, sys
 from relay import vendors
+from relay.errors import Unparseable
+from relay.events import ThinEvent
+from tests.recorded import Api
 loaded = [name for name in sys.modules if name.startswith("relay.vendors.")]
 print(json.dumps([vendors.__file__, vendors.NAMES, loaded, vendors.load("kisi").title]))
 """
@@ -49,3 +55,10 @@ def test_archive(tmp_path: Path) -> None:
     assert names == list(vendors.NAMES)
     assert all(name.startswith("relay.vendors.support") for name in loaded)
     assert title == "Kisi"
+
+
+def test_nothing_to_ask() -> None:
+    """A vendor without an API cannot be asked."""
+    thin = ThinEvent(event_id="1", subject="1")
+    with pytest.raises(Unparseable, match="no API"):
+        vendors.load("kisi").ask(thin, Api("kisi"))

@@ -42,7 +42,7 @@ def topic(vendor: Vendor, name: str | None) -> str | None:
 
 def family(vendor: Vendor, content: bytes) -> Family:
     """The route for a sample: the vendor's, or of one that may be either, the one for what it says."""
-    events = vendor.parse(Webhook(body=content, received_at=0.0)) if len(vendor.families) > 1 else ()
+    events = vendor.read(Webhook(body=content, received_at=0.0)) if len(vendor.families) > 1 else ()
     return "hris" if any(isinstance(event, LeaveChange) for event in events) else vendor.family
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from uuid import uuid4
 
-from pydantic import ValidationError
-
 from relay import vendors
 from relay.aws.secrets import SourceSecret
 from relay.envelope import FAMILIES, Envelope, StoredRequest
@@ -19,7 +17,6 @@ from relay.events import (
     ThinEvent,
     Webhook,
     iso,
-    unparseable,
     utc,
 )
 from relay.invocation import Invocation
@@ -72,10 +69,7 @@ class Parser:
         source = self._invocation.config.sources.get(envelope.source)
         received_at = envelope.received_at.timestamp()
         webhook = request.webhook(received_at, source.counting if source else Counting())
-        try:
-            events = _vendor(envelope).parse(webhook)
-        except ValidationError as error:
-            raise unparseable(error) from None
+        events = _vendor(envelope).read(webhook)
         if len(events) > self._invocation.pace.most:
             raise NotNow(reason="large_delivery")
         self.received += max(len(events) - 1, 0)
@@ -127,19 +121,17 @@ class Parser:
         family = FAMILIES[envelope.kind]
         secret = self._invocation.secrets.source(family, envelope.source)
         try:
-            return vendor.fetch(event, self._client(vendor.api, secret, envelope))
+            return vendor.ask(event, self._client(vendor.api, secret, envelope))
         except (VendorRefused, TokenRefused) as refusal:
             renewed = self._invocation.secrets.refetch_source(family, envelope.source)
             if renewed is not None and renewed != secret:
-                return vendor.fetch(event, self._client(vendor.api, renewed, envelope))
+                return vendor.ask(event, self._client(vendor.api, renewed, envelope))
             if isinstance(refusal, TokenRefused):
                 self._silent.add(envelope.source)
             raise
         except VendorUnavailable:
             self._silent.add(envelope.source)
             raise
-        except ValidationError as error:
-            raise unparseable(error) from None
 
     def _client(self, api: Api, secret: SourceSecret, envelope: Envelope) -> VendorClient:
         invocation = self._invocation

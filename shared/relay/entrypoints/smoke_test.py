@@ -29,7 +29,7 @@ def answer(container: Container, family: Family, event: Mapping[str, Any]) -> di
         webhook = verify(request, vendor, secrets, container.clock())
         if webhook is None or family not in vendor.families:
             return _said(401, "failed", "signature")
-        return _said(200, "rehearsed", str(len(vendor.parse(webhook))))
+        return _said(200, "rehearsed", str(len(vendor.read(webhook))))
     except (Stop, Unacceptable, KeyError, TypeError) as error:
         return _said(500, "failed", type(error).__name__)
 

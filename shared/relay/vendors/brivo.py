@@ -8,11 +8,11 @@ https://apidocs.brivo.com/#api-Events-EventModel. `securityActionId` 2004 is "Us
 import re
 from collections.abc import Sequence
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
+from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Instant, Text
+from relay.vendors.support.fields import Instant, Text
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 USER_ENTRY = 2004
@@ -26,11 +26,26 @@ class _Action(BaseModel):
     action: str = ""
     exception: bool = False
 
+    def ignored(self, counted: Sequence[int]) -> str | None:
+        """Why it is nobody's passage, or None; `counted` are the actions that are, empty for the default."""
+        if self.id in counted:
+            return None
+        if self.exception or self.id in REFUSALS or REFUSED.search(self.action):
+            return "denied"
+        is_default = not counted and self.id == USER_ENTRY
+        return None if is_default else "other_event"
+
 
 class _Head(BaseModel):
     uuid: str = ""
     object_type: str = Field(default="ACCESS_POINT", alias="objectType")
     action: _Action = Field(alias="securityAction")
+
+    def ignored(self, counted: Sequence[int]) -> str | None:
+        """Why it is nobody's passage, or None."""
+        if self.object_type != "ACCESS_POINT":
+            return "other_event"
+        return self.action.ignored(counted)
 
 
 class _Named(BaseModel):
@@ -56,25 +71,11 @@ class _Access(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """An action that lets somebody in is a badge event; every other one is ignored."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        if reason := _ignored(head.action, head.object_type, webhook.counting.security_actions):
-            return [Ignored(event_id=head.uuid, reason=reason)]
-        access = _Access.model_validate(payload)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    head = _Head.model_validate(payload)
+    if reason := head.ignored(webhook.counting.security_actions):
+        return [Ignored(event_id=head.uuid, reason=reason)]
+    access = _Access.model_validate(payload)
     return [BadgeEvent(event_id=access.uuid, at=access.occurred, door=access.door.id, person=access.person())]
-
-
-def _ignored(action: _Action, object_type: str, counted: Sequence[int]) -> str | None:
-    """Why an action counts for nobody's passage, or None."""
-    if object_type != "ACCESS_POINT":
-        return "other_event"
-    if action.id in counted:
-        return None
-    if action.exception or action.id in REFUSALS or REFUSED.search(action.action):
-        return "denied"
-    return None if not counted and action.id == USER_ENTRY else "other_event"
 
 
 VENDOR = Vendor(

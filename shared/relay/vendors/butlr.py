@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable, utc
+from relay.events import Event, Ignored, SensorReading, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
-COUNTED = ("room", "zone", "floor")
+COUNTS = {"ROOM_OCCUPANCY": "room_id", "ZONE_OCCUPANCY": "zone_id", "FLOOR_OCCUPANCY": "floor_id"}
+"""Events that count, and which of their ids is the sensor's."""
 MOTION = {"PIR_MOTION": True, "PIR_NO_MOTION": False}
 
 
@@ -43,33 +44,33 @@ class _Count(_Moment):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Counts of a room, zone or floor are readings, and motion is an occupied state; all else is ignored."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        kind = head.type.upper().removesuffix("_1MIN").removesuffix("_1M")
-        level = kind.removesuffix("_OCCUPANCY").lower()
-        if kind in MOTION:
-            moment, people, occupied = _Moment.model_validate(payload), None, MOTION[kind]
-            sensor = moment.metadata.zone_id or moment.metadata.room_id
-        elif kind.endswith("_OCCUPANCY") and level in COUNTED:
-            count = _Count.model_validate(payload)
-            moment, people, occupied = count, count.data, count.data > 0
-            sensor = getattr(count.metadata, f"{level}_id")
-        else:
-            return [Ignored(event_id=head.id, reason="other_event")]
-        if not sensor:
-            raise Unparseable("metadata: the id of the room, zone or floor is missing")
-        said = (head.id, kind, sensor, moment.timestamp, people, occupied)
-        return [
-            SensorReading(
-                event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
-                at=utc(moment.timestamp / 1000),
-                sensor=sensor,
-                people=people,
-                occupied=occupied,
-            )
-        ]
-    except ValidationError as error:
-        raise unparseable(error) from None
+    head = _Head.model_validate(payload)
+    kind = head.type.upper().removesuffix("_1MIN").removesuffix("_1M")
+    if kind in MOTION:
+        motion = _Moment.model_validate(payload)
+        sensor = motion.metadata.zone_id or motion.metadata.room_id
+        return [_reading(f"{head.id}|{kind}", sensor, motion, None, occupied=MOTION[kind])]
+    if kind in COUNTS:
+        count = _Count.model_validate(payload)
+        sensor = getattr(count.metadata, COUNTS[kind])
+        return [_reading(f"{head.id}|{kind}", sensor, count, count.data, occupied=count.data > 0)]
+    return [Ignored(event_id=head.id, reason="other_event")]
+
+
+def _reading(
+    event: str, sensor: str | None, moment: _Moment, people: int | None, *, occupied: bool
+) -> SensorReading:
+    if not sensor:
+        raise Unparseable("metadata: the id of the room, zone or floor is missing")
+    # Butlr sends a recomputed count under the same id: what it says tells the two apart.
+    said = (event, sensor, moment.timestamp, people, occupied)
+    return SensorReading(
+        event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
+        at=utc(moment.timestamp / 1000),
+        sensor=sensor,
+        people=people,
+        occupied=occupied,
+    )
 
 
 VENDOR = Vendor(

@@ -8,20 +8,12 @@ request stands under the id of its contract, which is read too.
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field
 
-from relay.events import (
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Event, Ignored, LeaveChange, LeaveState, Webhook, iso, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Text, bounded, day, each, known, version
+from relay.vendors.support.fields import Text, day, known, version
+from relay.vendors.support.several import as_list, bounded, each
 from relay.vendors.support.signatures import Hmac, Part
 
 STATES: dict[str, LeaveState] = {
@@ -69,18 +61,18 @@ class _Resource(BaseModel):
     end_date_is_half_day: bool | None = False
     date_is_half_day: bool | None = False
 
+    def email(self) -> str | None:
+        """The work address of whoever asked for it, where it has one."""
+        return (self.requester and self.requester.work_email) or None
+
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each resource of each event as a leave change; other families and simulations are ignored."""
     payload = read_json(webhook.body)
-    events = bounded(payload if isinstance(payload, list) else [payload])
     changes: list[Event] = []
-    try:
-        for event in events:
-            changes += _changes(_Body.model_validate(event), webhook)
-            bounded(changes)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    for event in bounded(as_list(payload)):
+        changes += _changes(_Body.model_validate(event), webhook)
+        bounded(changes)
     return changes
 
 
@@ -90,7 +82,6 @@ def _changes(body: _Body, webhook: Webhook) -> Sequence[Event]:
         return [Ignored(event_id=meta.tracking_id or "", reason="simulation")]
     if meta.event_type != DELETED and meta.event_type not in CHANGES:
         return [Ignored(event_id=meta.tracking_id or "", reason="other_event")]
-    found = body.data.resource
 
     def read(resource: object) -> Event:
         return _change(_Resource.model_validate(_request(resource)), body, webhook)
@@ -99,36 +90,39 @@ def _changes(body: _Body, webhook: Webhook) -> Sequence[Event]:
         data = {"meta": meta.model_dump(), "resource": resources[0] if len(resources) == 1 else resources}
         return {"data": data, "timestamp": body.timestamp}
 
-    if not isinstance(found, list):
-        return [read(found)]
-    return each(found, read, alone, webhook.body, meta.tracking_id or "")
+    resource = body.data.resource
+    if not isinstance(resource, list):
+        return [read(resource)]
+    return each(resource, read, alone, webhook.body, meta.tracking_id or "")
 
 
 def _request(resource: object) -> object:
     """The request itself, where it stands alone under the id of its contract."""
     if not isinstance(resource, Mapping) or _is_request(resource):
         return resource
-    inner = [value for value in resource.values() if isinstance(value, Mapping) and _is_request(value)]
+    inner = [value for value in resource.values() if _is_request(value)]
     return inner[0] if len(inner) == 1 else resource
 
 
-def _is_request(found: Mapping[str, object]) -> bool:
-    return "id" in found or "time_off_id" in found
+def _is_request(found: object) -> bool:
+    return isinstance(found, Mapping) and ("id" in found or "time_off_id" in found)
 
 
 def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
     meta = body.data.meta
-    status = "canceled" if meta.event_type == DELETED else leave.status
-    state = known(STATES, status, "data.resource.status")
     sent = version(body.timestamp) or iso(webhook.received_at)
-    changed = version(leave.updated_at) or sent
+    if meta.event_type == DELETED:
+        # A deleted request may still say that it is approved, and when that was.
+        status, changed = "canceled", sent
+    else:
+        status, changed = leave.status or "", version(leave.updated_at) or sent
     return LeaveChange(
         event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
         leave_id=leave.id,
-        state=state,
-        declined=(status or "").strip().lower() == "rejected",
-        version=f"{sent if meta.event_type == DELETED else changed}/{sent}",
-        email=(leave.requester and leave.requester.work_email) or None,
+        state=known(STATES, status, "data.resource.status"),
+        declined=status.strip().lower() == "rejected",
+        version=f"{changed}/{sent}",
+        email=leave.email(),
         start=day(leave.start_date),
         end=day(leave.end_date),
         type_name=leave.type,

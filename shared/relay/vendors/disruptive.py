@@ -7,12 +7,12 @@ live traffic: the token's claim `checksum_sha256`, and the states of `contact` a
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable
+from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Text, instant
+from relay.vendors.support.fields import Text, instant
 from relay.vendors.support.signatures import JwtChecksum
 
 STATES: dict[str, dict[str, bool]] = {
@@ -40,6 +40,14 @@ class _Body(BaseModel):
     event: _Event
     metadata: _Metadata | None = None
 
+    def sensor(self) -> str:
+        """The device's id, else the end of the target's name; raises `Unparseable` without both."""
+        device = self.metadata.device_id if self.metadata else None
+        found = device or self.event.target_name.rpartition("/")[2]
+        if not found:
+            raise Unparseable("event.targetName: missing")
+        return found
+
 
 class _State(BaseModel):
     state: str
@@ -48,24 +56,18 @@ class _State(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A state of a desk, of motion or of a contact is a reading; every other event is ignored."""
     payload = read_json(webhook.body)
-    try:
-        body = _Body.model_validate(payload)
-        event = body.event
-        if event.event_type not in STATES:
-            return [Ignored(event_id=event.event_id, reason="other_event")]
-        state = _State.model_validate(event.data.get(event.event_type)).state
-    except ValidationError as error:
-        raise unparseable(error) from None
+    body = _Body.model_validate(payload)
+    event = body.event
+    if event.event_type not in STATES:
+        return [Ignored(event_id=event.event_id, reason="other_event")]
+    state = _State.model_validate(event.data.get(event.event_type)).state
     occupied = STATES[event.event_type].get(state)
     if occupied is None:
         raise Unparseable("event.data.state: unknown")
     at = instant(event.timestamp)
     if at is None:
         raise Unparseable("event.timestamp: missing or no time")
-    sensor = (body.metadata and body.metadata.device_id) or event.target_name.rpartition("/")[2]
-    if not sensor:
-        raise Unparseable("event.targetName: missing")
-    return [SensorReading(event_id=event.event_id, at=at, sensor=sensor, occupied=occupied)]
+    return [SensorReading(event_id=event.event_id, at=at, sensor=body.sensor(), occupied=occupied)]
 
 
 VENDOR = Vendor(

@@ -9,14 +9,16 @@ is good for one use, which gives the next one. `Timestamp` is Unix seconds in th
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, read_json, unparseable
+from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.common import Instant, PathId, Text, each, read, segment, unwrapped
+from relay.vendors.support.fields import Instant, PathId, Text
 from relay.vendors.support.proof import AnyOf
+from relay.vendors.support.several import as_list, each
 from relay.vendors.support.signatures import Clock, Hmac, Part
+from relay.vendors.support.thin import segment, unwrapped
 
 ADMITTED = frozenset({*range(10, 19), 70})
 REJECTED = frozenset({*range(20, 30), 71, 72, 73})
@@ -37,37 +39,43 @@ class _Event(BaseModel):
     channel_id: Text | None = None
     person_id: Text | None = None
 
+    def ignored(self) -> str | None:
+        """Why this is nobody's passage, or None."""
+        if self.event_code in ADMITTED:
+            return None
+        return "denied" if self.event_code in REJECTED else "other_event"
+
+    def door(self) -> str:
+        """The door's id, else the channel's; raises `Unparseable` without both."""
+        found = self.door_controller_id or self.channel_id
+        if found is None:
+            raise Unparseable("door_controller_id: missing")
+        return found
+
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A notice for each new event; changes of people, credentials and perimeters are ignored."""
+    """A thin event for each new event; changes of people, credentials and perimeters are ignored."""
     payload = read_json(webhook.body)
-    try:
-        return each(payload if isinstance(payload, list) else [payload], _notice, list, webhook.body)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    return each(as_list(payload), _thin, list, webhook.body)
 
 
-def _notice(entry: Any) -> Event:
+def _thin(entry: Any) -> Event:
     found = _Notification.model_validate(entry)
     if found.resource_type != "Event" or found.action != "CREATE":
         return Ignored(event_id=found.resource_id, reason="other_event")
     return ThinEvent(event_id=found.resource_id, subject=found.resource_id, ack=found.ack_token)
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the event was. One that DoorFlow does not have any more is nobody's passage."""
-    query = f"?ack_token={segment(notice.ack)}" if notice.ack else ""
-    found = api.get(f"/api/3/events/{notice.subject}{query}")
+    query = f"?ack_token={segment(thin.ack)}" if thin.ack else ""
+    found = api.get(f"/api/3/events/{thin.subject}{query}")
     if found is None:
-        return [Ignored(event_id=notice.event_id, reason="gone")]
-    event = read(_Event, unwrapped(found))
-    if event.event_code not in ADMITTED:
-        reason = "denied" if event.event_code in REJECTED else "other_event"
+        return [Ignored(event_id=thin.event_id, reason="gone")]
+    event = _Event.model_validate(unwrapped(found))
+    if reason := event.ignored():
         return [Ignored(event_id=event.id, reason=reason)]
-    door = event.door_controller_id or event.channel_id
-    if door is None:
-        raise Unparseable("door_controller_id: missing")
-    return [BadgeEvent(event_id=event.id, at=event.created_at, door=door, person=event.person_id)]
+    return [BadgeEvent(event_id=event.id, at=event.created_at, door=event.door(), person=event.person_id)]
 
 
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:

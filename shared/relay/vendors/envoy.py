@@ -8,13 +8,14 @@ one URL an event and sends a token in `Authorization`. Not confirmed on live tra
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, unparseable
+from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Text, instant
+from relay.vendors.support.fields import Text, instant
 from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
 from relay.vendors.support.proof import AnyOf
 from relay.vendors.support.signatures import Hmac
@@ -51,10 +52,24 @@ class _Head(BaseModel):
             raise Unparseable("event: missing")
         return found
 
+    def location(self) -> str:
+        """Where it was, as an app's body says; raises `Unparseable` where it does not."""
+        place = self.meta.location if self.meta else None
+        if place is None or not place.id:
+            raise Unparseable("payload.relationships.location: missing")
+        return place.id
+
 
 class _Attributes(BaseModel):
     signed_in_at: str | None = Field(default=None, alias="signed-in-at")
     signed_out_at: str | None = Field(default=None, alias="signed-out-at")
+
+    def at(self, direction: Direction) -> datetime:
+        """When somebody signed in or out; raises `Unparseable` where it does not say so."""
+        found = instant(self.signed_in_at if direction == "in" else self.signed_out_at)
+        if found is None:
+            raise Unparseable(f"payload.attributes.signed-{direction}-at: missing or no time")
+        return found
 
 
 class _Related(BaseModel):
@@ -70,10 +85,11 @@ class _Entry(BaseModel):
     attributes: _Attributes
     relationships: _Relationships | None = None
 
-    def location(self) -> _Location | None:
-        """Where it was."""
-        related = self.relationships and self.relationships.location
-        return related.data if related else None
+    def location(self) -> str | None:
+        """Where it was, where the entry itself says so."""
+        related = self.relationships.location if self.relationships else None
+        place = related.data if related else None
+        return place.id if place else None
 
 
 class _Body(BaseModel):
@@ -83,25 +99,21 @@ class _Body(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A sign-in or sign-out is a badge at its location; the entry's id stands for the person."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        name = head.name()
-        if name not in DIRECTIONS:
-            return [Ignored(reason="other_event")]
-        entry = _Body.model_validate(payload).payload
-    except ValidationError as error:
-        raise unparseable(error) from None
+    head = _Head.model_validate(payload)
+    name = head.name()
+    if name not in DIRECTIONS:
+        return [Ignored(reason="other_event")]
+    entry = _Body.model_validate(payload).payload
     direction = DIRECTIONS[name]
-    attributes = entry.attributes
-    at = instant(attributes.signed_in_at if direction == "in" else attributes.signed_out_at)
-    if at is None:
-        raise Unparseable(f"payload.attributes.signed-{direction}-at: missing or no time")
-    inner, outer = entry.location(), head.meta and head.meta.location
-    place = inner.id if inner else str((outer and outer.id) or "")
-    if not place:
-        raise Unparseable("payload.relationships.location: missing")
-    event_id = f"{name}:{entry.id}"
-    return [BadgeEvent(event_id=event_id, at=at, door=place, person=entry.id, direction=direction)]
+    return [
+        BadgeEvent(
+            event_id=f"{name}:{entry.id}",
+            at=entry.attributes.at(direction),
+            door=entry.location() or head.location(),
+            person=entry.id,
+            direction=direction,
+        )
+    ]
 
 
 VENDOR = Vendor(

@@ -10,24 +10,15 @@ employee's address is asked of Factorial's API. Not confirmed on live traffic: w
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import (
-    Amount,
-    DayOff,
-    Event,
-    LeaveChange,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.common import PathId, about, addressed, day, each, version
+from relay.vendors.support.fields import PathId, day, version
 from relay.vendors.support.fixed_tokens import HeaderToken
+from relay.vendors.support.several import as_list, each
+from relay.vendors.support.thin import thin_without_address, with_address
 
 API_VERSION = "2026-10-01"
 TOPICS = frozenset({"create", "update", "approve", "reject", "delete", "bulk_delete"})
@@ -68,14 +59,25 @@ class _Leave(BaseModel):
         """Whether it is leave of one day."""
         return day(self.start_on) == day(self.finish_on)
 
+    def first_day_part(self) -> bool:
+        """Whether only a part of its first day is taken: of leave that begins at midday, or is half a day."""
+        return bool(self.half_day) and (self.is_single() or self.half_day == "end_of_day")
+
+    def last_day_part(self) -> bool:
+        """Whether only a part of its last day is taken."""
+        return bool(self.half_day) and (self.is_single() or self.half_day != "end_of_day")
+
     def hours(self) -> Amount | None:
         """The hours of a leave of one day, where it is one of hours."""
         hundredths = self.hours_amount_in_cents or 0
-        return Amount(value=hundredths / 100, unit="hours") if self.is_single() and hundredths > 0 else None
+        if not self.is_single() or hundredths <= 0:
+            return None
+        return Amount(value=hundredths / 100, unit="hours")
 
     def state(self, topic: str | None) -> LeaveState:
         """What the topic says, where it decides; else what `approved` says (None is pending)."""
-        if topic in ("reject", *DELETED) or self.deleted_at or self.approved is False:
+        was_ended = topic in ("reject", *DELETED) or bool(self.deleted_at)
+        if was_ended or self.approved is False:
             return "ended"
         return "approved" if topic == "approve" or self.approved else "requested"
 
@@ -93,17 +95,12 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     if topic is not None and topic not in TOPICS:
         known_ones = "create, update, approve, reject, delete, bulk_delete"
         raise Unparseable(f"the URL's last segment is none of {known_ones}")
-    leaves = payload if isinstance(payload, list) else [payload]
-    try:
-        return each(leaves, lambda entry: _event(entry, webhook), list, webhook.body)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    return each(as_list(payload), lambda entry: _event(entry, webhook), list, webhook.body)
 
 
 def _event(entry: Any, webhook: Webhook) -> Event:
     leave, topic = _Leave.model_validate(entry), webhook.topic
     changed = version(leave.deleted_at) or version(leave.updated_at) or iso(webhook.received_at)
-    half, single = bool(leave.half_day), leave.is_single()
     change = LeaveChange(
         event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
         leave_id=leave.id,
@@ -114,18 +111,18 @@ def _event(entry: Any, webhook: Webhook) -> Event:
         end=day(leave.finish_on),
         open_ended=leave.finish_on is None,
         type_name=leave.leave_type_name,
-        first_day_part=half and (single or leave.half_day == "end_of_day"),
-        last_day_part=half and (single or leave.half_day != "end_of_day"),
+        first_day_part=leave.first_day_part(),
+        last_day_part=leave.last_day_part(),
         days=tuple(leave.by_day.days()) if leave.by_day else (),
         total=leave.hours(),
     )
-    return about(leave.employee_id, change)
+    return thin_without_address(change, leave.employee_id)
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address: the work e-mail address, else the login's."""
-    path = f"/api/{API_VERSION}/resources/employees/employees/{notice.employee}"
-    return addressed(notice, api, path, "email", "login_email")
+    path = f"/api/{API_VERSION}/resources/employees/employees/{thin.employee}"
+    return with_address(thin, api, path, "email", "login_email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -8,12 +8,12 @@ vendor's sample names only the controller.
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable
+from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Instant, Text
+from relay.vendors.support.fields import Instant, Text
 from relay.vendors.support.signatures import Hmac
 
 GRANTED = "SEQUR_ACCESS_GRANTED"
@@ -63,19 +63,21 @@ class _Access(BaseModel):
                 return str(found)
         raise Unparseable("door: missing, and there is no controller either")
 
+    def person(self) -> str | None:
+        """The user's e-mail address, else the user's id; None for nobody."""
+        return (self.actor and (self.actor.user_email or self.actor.user_uuid)) or None
+
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Granted access is a badge event; refusals, audit entries and all else are ignored."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        if reason := head.ignored():
-            return [Ignored(event_id=head.uuid, reason=reason)]
-        access = _Access.model_validate(payload)
-    except ValidationError as error:
-        raise unparseable(error) from None
-    person = (access.actor and (access.actor.user_email or access.actor.user_uuid)) or None
-    return [BadgeEvent(event_id=access.uuid, at=access.event_time, door=access.door_id(), person=person)]
+    head = _Head.model_validate(payload)
+    if reason := head.ignored():
+        return [Ignored(event_id=head.uuid, reason=reason)]
+    access = _Access.model_validate(payload)
+    return [
+        BadgeEvent(event_id=access.uuid, at=access.event_time, door=access.door_id(), person=access.person())
+    ]
 
 
 VENDOR = Vendor(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from relay.errors import Unparseable
 from relay.events import (
@@ -27,11 +27,11 @@ from relay.events import (
     iso_ms,
     milliseconds,
     read_json,
-    unparseable,
 )
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import PART_OF_A_DAY, Instant, each, without_blanks
+from relay.vendors.support.fields import PART_OF_A_DAY, Instant, without_blanks
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
+from relay.vendors.support.several import as_list, each
 from relay.vendors.support.signatures import StandardWebhooks
 
 MOST = 100
@@ -136,10 +136,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     if isinstance(payload, list) and not 0 < len(payload) <= MOST:
         raise Unparseable(f"body: a list of 1 to {MOST} events")
-    try:
-        return each(payload if isinstance(payload, list) else [payload], _event, list, webhook.body)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    return each(as_list(payload), _event, list, webhook.body)
 
 
 def _event(entry: Any) -> Event:

@@ -10,14 +10,16 @@ GETs.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, unparseable
+from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.common import PathId, changed, day_off, field, gone, known, read, unwrapped
+from relay.vendors.support.fields import PathId, day_off, known
 from relay.vendors.support.signatures import Hmac
+from relay.vendors.support.thin import LeaveNow, address_at, leave_now
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
@@ -58,17 +60,18 @@ class _Request(BaseModel):
             raise Unparseable("employee.uuid: missing")
         return found
 
+    def days_off(self) -> list[DayOff]:
+        """Its days one by one, each with its hours."""
+        return [day_off(on, hours, "hours", "days") for on, hours in self.days.items()]
+
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A notice for each event of a time-off request; every other one is ignored."""
+    """A thin event for each event of a time-off request; every other one is ignored."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        if head.event_type not in EVENTS:
-            return [Ignored(event_id=head.uuid, reason="other_event")]
-        body = _Body.model_validate(payload)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    head = _Head.model_validate(payload)
+    if head.event_type not in EVENTS:
+        return [Ignored(event_id=head.uuid, reason="other_event")]
+    body = _Body.model_validate(payload)
     return [
         ThinEvent(event_id=body.uuid or f"{body.event_type}:{body.entity_uuid}", subject=body.entity_uuid)
     ]
@@ -86,29 +89,23 @@ def handshake(body: bytes) -> str | None:
     return token if isinstance(token, str) and 0 < len(token) <= 200 else None
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
-    """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
-    ended = gone(notice, api)
-    found = api.get(f"/v1/time_off/requests/{notice.subject}")
-    if found is None:
-        return [ended]
-    request = read(_Request, unwrapped(found))
-    state = known(STATES, request.status, "status")
-    return [
-        changed(
-            ended,
-            state=state,
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
+    """Ask what the request is now."""
+
+    def read(found: Any) -> LeaveNow:
+        request = _Request.model_validate(found)
+        return LeaveNow(
+            state=known(STATES, request.status, "status"),
             declined=request.status.strip().lower() == "declined",
-            email=None if state == "requested" else _address(request.employee_id(), api),
-            days=[day_off(on, hours, "hours", "days") for on, hours in request.days.items()],
-            type_name=request.type_name,
+            address=lambda: _address(request.employee_id(), api),
+            details={"days": request.days_off(), "type_name": request.type_name},
         )
-    ]
+
+    return leave_now(thin, api, f"/v1/time_off/requests/{thin.subject}", read)
 
 
 def _address(employee: str, api: VendorApi) -> str | None:
-    path = f"/v1/employees/{employee}"
-    return api.email(employee, lambda: field(api.get(path), "work_email", "email"))
+    return address_at(f"/v1/employees/{employee}", employee, api, "work_email", "email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

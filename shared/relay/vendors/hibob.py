@@ -13,33 +13,14 @@ from collections.abc import Mapping, Sequence
 from datetime import time
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from relay.errors import Unparseable
-from relay.events import (
-    Amount,
-    DayOff,
-    Event,
-    Ignored,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.common import (
-    PART_OF_A_DAY,
-    PathId,
-    changed,
-    day,
-    day_off,
-    gone,
-    known,
-    read,
-    unwrapped,
-)
+from relay.vendors.support.fields import PART_OF_A_DAY, PathId, day, day_off, known
 from relay.vendors.support.signatures import Hmac
+from relay.vendors.support.thin import LeaveNow, leave_now, unwrapped
 
 CHANGES = "timeoff.request."
 PINGS = (b"Ping test", b'"Ping test"')
@@ -137,21 +118,20 @@ class _Request(_Duration):
 
     def dates(self) -> dict[str, Any]:
         """Its days, and how much is taken of them, as a leave change has it. Raises `Unparseable`."""
-        words = known(KINDS, self.kind, "type")
+        kind = known(KINDS, self.kind, "type")
         found: dict[str, Any] = {
             "start": day(self.start_date or self.date),
             "end": day(self.end_date or self.date),
-            "open_ended": words == "open_ended",
+            "open_ended": kind == "open_ended",
         }
-        if words in ("range", "open_ended"):
-            first, last = (
-                known(PORTIONS, portion, "startDatePortion, endDatePortion") < 1
-                for portion in (self.start_portion, self.end_portion)
-            )
-            return {**found, "first_day_part": first, "last_day_part": last}
-        if words == "by_day" and self.durations:
-            return {**found, "days": [_day(one) for one in self.durations]}
-        return {**found, "each_day": self.amount()}
+        if kind in ("range", "open_ended"):
+            found["first_day_part"] = _is_part(self.start_portion)
+            found["last_day_part"] = _is_part(self.end_portion)
+        elif kind == "by_day" and self.durations:
+            found["days"] = [_day(one) for one in self.durations]
+        else:
+            found["each_day"] = self.amount()
+        return found
 
 
 KINDS = {
@@ -169,21 +149,24 @@ KINDS = {
 """How each type of request says what is taken of its days."""
 
 
+def _is_part(portion: str | None) -> bool:
+    """Whether a portion of the first or the last day is less than all of it."""
+    return known(PORTIONS, portion, "startDatePortion, endDatePortion") < 1
+
+
 def _day(one: _Duration) -> DayOff:
     amount = one.amount()
     return day_off(one.date, amount.value, amount.unit, "durations")
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A notice for each time-off event, of either version; every other event is ignored."""
+    """A thin event for each time-off event, of either version; every other event is ignored."""
     payload = read_json(webhook.body)
-    try:
-        kind = _Head.model_validate(payload).type
-        if not kind.startswith(CHANGES):
-            return [Ignored(reason="other_event")]
-        v2 = _V2.model_validate(payload if "data" in payload else {"data": payload})
-    except ValidationError as error:
-        raise unparseable(error) from None
+    kind = _Head.model_validate(payload).type
+    if not kind.startswith(CHANGES):
+        return [Ignored(reason="other_event")]
+    # Version 1 has the data by themselves.
+    v2 = _V2.model_validate(payload if "data" in payload else {"data": payload})
     data = v2.data
     return [
         ThinEvent(
@@ -205,38 +188,33 @@ def is_ping(body: bytes) -> bool:
         return False
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
-    """Ask what the request is now. The version is the time of asking; a request that is gone has ended."""
-    ended = gone(notice, api)
-    found = api.get(f"/v1/timeoff/employees/{notice.employee}/requests/{notice.subject}")
-    if found is None:
-        return [ended]
-    request = read(_Request, unwrapped(found))
-    state = known(STATES, request.word(), "status")
-    return [
-        changed(
-            ended,
-            state=state,
-            declined=request.word() in ("declined", "rejected"),
-            email=None if state == "requested" else request.email or _address(notice, api),
-            type_name=request.policy,
-            **request.dates(),
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
+    """Ask what the request is now."""
+    employee = thin.employee or ""
+
+    def read(found: Any) -> LeaveNow:
+        request = _Request.model_validate(found)
+        word = request.word()
+        return LeaveNow(
+            state=known(STATES, word, "status"),
+            declined=word in ("declined", "rejected"),
+            address=lambda: request.email or api.email(employee, lambda: _address(employee, api)),
+            details={"type_name": request.policy, **request.dates()},
         )
-    ]
+
+    return leave_now(thin, api, f"/v1/timeoff/employees/{employee}/requests/{thin.subject}", read)
 
 
-def _address(notice: ThinEvent, api: VendorApi) -> str | None:
-    return api.email(notice.employee or "", lambda: _email(notice.employee or "", api))
-
-
-def _email(employee_id: str, api: VendorApi) -> str | None:
+def _address(employee: str, api: VendorApi) -> str | None:
     """The employee's e-mail address: the plain GET, else the field search that replaces it."""
-    path = f"/v1/people/{employee_id}"
+    path = f"/v1/people/{employee}"
     found = api.get(path, absent=(404, 405, 410))
     if not isinstance(found, dict):
         found = api.post(path, {"fields": ["root.email"]})
-    found = unwrapped(found)
-    email = (found.get("email") or found.get("/root/email")) if isinstance(found, dict) else None
+    person = unwrapped(found)
+    if not isinstance(person, dict):
+        return None
+    email = person.get("email") or person.get("/root/email")
     if isinstance(email, dict):
         email = email.get("value")
     return email if isinstance(email, str) and email else None

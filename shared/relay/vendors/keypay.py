@@ -14,22 +14,14 @@ from functools import partial
 from itertools import count
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from relay.events import (
-    Amount,
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.common import PathId, Text, addressed, day, each, hours, known
+from relay.vendors.support.fields import PathId, Text, day, hours, known
+from relay.vendors.support.several import each
 from relay.vendors.support.signatures import Hmac
+from relay.vendors.support.thin import with_address
 
 STATES: dict[str, LeaveState] = {
     "pending": "requested",
@@ -69,24 +61,20 @@ class _Leave(BaseModel):
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A notice for each notification about a leave request; those about anything else are ignored."""
+    """A thin event for each notification about a leave request; those about anything else are ignored."""
     payload = read_json(webhook.body)
 
     def alone(entries: Sequence[Any]) -> dict[str, Any]:
         return {**payload, "Notifications": list(entries)}
 
-    try:
-        body = _Body.model_validate(payload)
-        place = count()
-        read = partial(_notice, body.id, place)
-        return each(body.notifications, read, alone, webhook.body)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    body = _Body.model_validate(payload)
+    return each(body.notifications, partial(_event, body.id, count()), alone, webhook.body)
 
 
-def _notice(delivery: str, places: Iterator[int], entry: Any) -> Event:
+def _event(delivery: str, places: Iterator[int], entry: Any) -> Event:
+    # A notification has no id of its own: its place in the delivery stands for it.
     place = next(places)
-    if not isinstance(entry, dict) or not (LEAVE_KEYS & set(entry) or set(entry) >= ENDING_KEYS):
+    if not _is_leave(entry):
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)
     status, state = leave.status.strip().lower(), known(STATES, leave.status, "Status")
@@ -105,12 +93,19 @@ def _notice(delivery: str, places: Iterator[int], entry: Any) -> Event:
     return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
+def _is_leave(entry: Any) -> bool:
+    """Whether a notification is about a leave request: its end may name no more than employee and status."""
+    if not isinstance(entry, dict):
+        return False
+    return bool(LEAVE_KEYS & set(entry)) or set(entry) >= ENDING_KEYS
+
+
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address, unless nobody is to be told."""
-    if notice.change is not None and notice.change.state == "requested":
-        return [notice.change]
-    path = f"/api/v2/business/{api.setting('businessId')}/employee/unstructured/{notice.employee}"
-    return addressed(notice, api, path, "emailAddress", "email")
+    if thin.change is not None and thin.change.state == "requested":
+        return [thin.change]
+    path = f"/api/v2/business/{api.setting('businessId')}/employee/unstructured/{thin.employee}"
+    return with_address(thin, api, path, "emailAddress", "email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

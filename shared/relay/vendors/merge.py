@@ -9,23 +9,13 @@ dead letters.
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from relay.events import (
-    Amount,
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.common import UNITS, PathId, about, addressed, day, known, version
+from relay.vendors.support.fields import UNITS, PathId, day, known, version
 from relay.vendors.support.signatures import Hmac
+from relay.vendors.support.thin import thin_without_address, with_address
 
 STATES: dict[str, LeaveState] = {
     "requested": "requested",
@@ -66,6 +56,10 @@ class _TimeOff(BaseModel):
     modified_at: str | None = None
     remote_was_deleted: bool | None = False
 
+    def of(self) -> _Employee | None:
+        """Whose it is, with an address only where Merge was asked to expand the employee."""
+        return _Employee(id=self.employee) if isinstance(self.employee, str) else self.employee
+
     def state(self) -> LeaveState:
         """The state by deletion, else by status; raises `Unparseable` for any other."""
         if self.remote_was_deleted:
@@ -90,36 +84,32 @@ class _Body(_Head):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """`TimeOff.*` as a leave change; other models are ignored."""
     payload = read_json(webhook.body)
-    try:
-        head = _Head.model_validate(payload)
-        if head.hook.event.partition(".")[0] != "TimeOff":
-            return [Ignored(reason="other_event")]
-        leave = _Body.model_validate(payload).data
-        account = head.linked_account.id if head.linked_account else ""
-        changed = version(leave.modified_at) or iso(webhook.received_at)
-        employee = leave.employee
-        known = employee if isinstance(employee, _Employee) else None
-        change = LeaveChange(
-            event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
-            leave_id=leave.id,
-            state=leave.state(),
-            declined=leave.was_never_approved(),
-            version=changed,
-            email=(known and known.work_email) or None,
-            start=day(leave.start_time),
-            end=day(leave.end_time),
-            open_ended=bool(leave.start_time) and leave.end_time is None,
-            type_name=leave.request_type,
-            total=leave.total(),
-        )
-    except ValidationError as error:
-        raise unparseable(error) from None
-    return [about(known.id if known else employee if isinstance(employee, str) else None, change)]
+    head = _Head.model_validate(payload)
+    if head.hook.event.partition(".")[0] != "TimeOff":
+        return [Ignored(reason="other_event")]
+    leave = _Body.model_validate(payload).data
+    account = head.linked_account.id if head.linked_account else ""
+    changed = version(leave.modified_at) or iso(webhook.received_at)
+    employee = leave.of()
+    change = LeaveChange(
+        event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
+        leave_id=leave.id,
+        state=leave.state(),
+        declined=leave.was_never_approved(),
+        version=changed,
+        email=(employee and employee.work_email) or None,
+        start=day(leave.start_time),
+        end=day(leave.end_time),
+        open_ended=bool(leave.start_time) and leave.end_time is None,
+        type_name=leave.request_type,
+        total=leave.total(),
+    )
+    return [thin_without_address(change, employee.id if employee else None)]
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's work address."""
-    return addressed(notice, api, f"/api/hris/v1/employees/{notice.employee}", "work_email")
+    return with_address(thin, api, f"/api/hris/v1/employees/{thin.employee}", "work_email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -11,11 +11,11 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 
-from relay.events import Amount, Event, LeaveChange, Webhook, iso, read_json, unparseable
+from relay.events import Amount, Event, LeaveChange, Webhook, iso, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Text, day, hours, without_blanks
+from relay.vendors.support.fields import Text, day, hours, without_blanks
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER, Basic
 from relay.vendors.support.proof import AnyOf
 
@@ -53,24 +53,21 @@ class _Approval(BaseModel):
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each delivery is an approved leave."""
-    try:
-        found = _Approval.model_validate(read_json(webhook.body))
-        said = (found.company, found.employee, found.start, found.end)
-        leave_id = sha256("|".join(said).encode()).hexdigest()
-        return [
-            LeaveChange(
-                event_id=leave_id,
-                leave_id=leave_id,
-                state="approved",
-                version=iso(webhook.received_at),
-                email=found.address or found.older_address or None,
-                start=day(found.start),
-                end=day(found.end),
-                each_day=found.each_day(),
-            )
-        ]
-    except ValidationError as error:
-        raise unparseable(error) from None
+    found = _Approval.model_validate(read_json(webhook.body))
+    said = (found.company, found.employee, found.start, found.end)
+    leave_id = sha256("|".join(said).encode()).hexdigest()
+    return [
+        LeaveChange(
+            event_id=leave_id,
+            leave_id=leave_id,
+            state="approved",
+            version=iso(webhook.received_at),
+            email=found.address or found.older_address or None,
+            start=day(found.start),
+            end=day(found.end),
+            each_day=found.each_day(),
+        )
+    ]
 
 
 VENDOR = Vendor(

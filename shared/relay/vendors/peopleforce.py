@@ -8,23 +8,13 @@ live traffic: the path of that API, and states beyond those of the documented sa
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from relay.events import (
-    DayOff,
-    Event,
-    Ignored,
-    LeaveChange,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    iso,
-    read_json,
-    unparseable,
-)
+from relay.events import DayOff, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.common import PathId, about, addressed, day, day_off, known, version
+from relay.vendors.support.fields import PathId, day, day_off, known, version
 from relay.vendors.support.signatures import Hmac
+from relay.vendors.support.thin import thin_without_address, with_address
 
 ACTIONS: dict[str, LeaveState | None] = {
     "leave_request_create": None,
@@ -54,6 +44,19 @@ class _Attributes(BaseModel):
     unit: str | None = None
     state: str | None = None
 
+    def state_after(self, action: str) -> LeaveState:
+        """What an action makes of the request; what a created one is, it says itself."""
+        decided = ACTIONS[action]
+        if decided is not None:
+            return decided
+        return known(STATES, self.state or "pending", "data.attributes.state")
+
+    def was_never_approved(self, action: str) -> bool:
+        """Whether this is the end of a request that nobody had approved."""
+        if self.state_after(action) != "ended":
+            return False
+        return action == "leave_request_reject" or self.state in ("pending", "requested")
+
 
 class _DayOff(BaseModel):
     occurs_on: str
@@ -75,6 +78,10 @@ class _Data(BaseModel):
     leave_type: _Type | None = None
     meta: _Meta | None = None
 
+    def changed_at(self) -> str | None:
+        """When it changed, as a version."""
+        return version(self.meta.updated_at if self.meta else None)
+
     def days(self) -> tuple[DayOff, ...]:
         """How much is taken of each day; raises `Unparseable`."""
         unit, name = self.attributes.unit, "data.attributes.unit"
@@ -88,35 +95,30 @@ class _Body(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A leave request as it has become; every other action is ignored."""
     payload = read_json(webhook.body)
-    try:
-        action = _Head.model_validate(payload).action
-        if action not in ACTIONS:
-            return [Ignored(reason="other_event")]
-        data = _Body.model_validate(payload).data
-        leave = data.attributes
-        state = ACTIONS[action] or known(STATES, leave.state or "pending", "data.attributes.state")
-        changed = version(data.meta.updated_at if data.meta else None) or iso(webhook.received_at)
-        change = LeaveChange(
-            event_id=f"{action}:{data.id}:{changed}",
-            leave_id=data.id,
-            state=state,
-            declined=state == "ended"
-            and (action == "leave_request_reject" or leave.state in ("pending", "requested")),
-            version=changed,
-            start=day(leave.starts_on),
-            end=day(leave.ends_on),
-            open_ended=leave.ends_on is None,
-            type_name=data.leave_type and data.leave_type.name,
-            days=data.days(),
-        )
-    except ValidationError as error:
-        raise unparseable(error) from None
-    return [about(leave.employee_id, change)]
+    action = _Head.model_validate(payload).action
+    if action not in ACTIONS:
+        return [Ignored(reason="other_event")]
+    data = _Body.model_validate(payload).data
+    leave = data.attributes
+    changed = data.changed_at() or iso(webhook.received_at)
+    change = LeaveChange(
+        event_id=f"{action}:{data.id}:{changed}",
+        leave_id=data.id,
+        state=leave.state_after(action),
+        declined=leave.was_never_approved(action),
+        version=changed,
+        start=day(leave.starts_on),
+        end=day(leave.ends_on),
+        open_ended=leave.ends_on is None,
+        type_name=data.leave_type and data.leave_type.name,
+        days=data.days(),
+    )
+    return [thin_without_address(change, leave.employee_id)]
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address."""
-    return addressed(notice, api, f"/api/public/v3/employees/{notice.employee}", "email")
+    return with_address(thin, api, f"/api/public/v3/employees/{thin.employee}", "email")
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

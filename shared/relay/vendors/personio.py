@@ -14,34 +14,15 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
 
 from relay.errors import Unparseable
-from relay.events import (
-    Amount,
-    DayOff,
-    Event,
-    Ignored,
-    LeaveState,
-    ThinEvent,
-    Webhook,
-    read_json,
-    unparseable,
-)
+from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.common import (
-    PathId,
-    changed,
-    day_off,
-    field,
-    gone,
-    known,
-    read,
-    unwrapped,
-    without_blanks,
-)
+from relay.vendors.support.fields import PathId, day_off, hours, known, without_blanks
 from relay.vendors.support.fixed_tokens import HeaderToken
 from relay.vendors.support.proof import AnyOf
+from relay.vendors.support.thin import LeaveNow, address_at, leave_now
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")
@@ -85,14 +66,25 @@ class _Moment(BaseModel):
     date_time: Local | None = None
     type: str | None = None
 
-    def half(self, where: str) -> str | None:
-        """Which half of its day it names, if any; raises `Unparseable`."""
-        return known(HALVES, self.type, f"{where}.type")
+    def local(self) -> datetime | None:
+        """The time without its zone."""
+        return self.date_time and self.date_time.replace(tzinfo=None)
 
-    def is_midnight(self) -> bool:
-        """Whether it names no time of day."""
-        at = self.date_time
-        return at is not None and (at.hour, at.minute, at.second) == (0, 0, 0)
+    def has_time(self) -> bool:
+        """Whether it names a time of day: midnight is none."""
+        return self.date_time is not None and not _is_midnight(self.date_time)
+
+    def begins_late(self) -> bool:
+        """Whether leave that starts here leaves the morning of its first day; raises `Unparseable`."""
+        if self.date_time and self.date_time.hour >= NOON:
+            return True
+        return known(HALVES, self.type, "starts_from.type") == "second"
+
+    def ends_early(self) -> bool:
+        """Whether leave that ends here leaves the afternoon of its last day; raises `Unparseable`."""
+        if self.date_time and self.has_time() and self.date_time.hour <= NOON:
+            return True
+        return known(HALVES, self.type, "ends_at.type") == "first"
 
 
 class _Id(BaseModel):
@@ -118,22 +110,18 @@ class _Absence(BaseModel):
     def dates(self) -> dict[str, Any]:
         """Its first and last day, and what is taken of them, as a leave change has it."""
         first, last = self.starts_from, self.ends_at or _Moment()
-        if first.date_time is None or last.date_time is None:
-            return {"start": _date(first.date_time), "end": None, "open_ended": last.date_time is None}
-        start, end = first.date_time.replace(tzinfo=None), last.date_time.replace(tzinfo=None)
-        final = end - ONE_DAY if last.is_midnight() and end > start else end
+        start, end = first.local(), last.local()
+        if start is None or end is None:
+            return {"start": _date(start), "end": None, "open_ended": end is None}
+        # A midnight is the end of the day before.
+        final = end - ONE_DAY if _is_midnight(end) and end > start else end
         found: dict[str, Any] = {"start": _date(start), "end": _date(final)}
-        by_the_clock = not first.is_midnight() and not last.is_midnight()
-        if by_the_clock and start.date() == final.date():
-            hours = (end - start).total_seconds() / 3600
-            return {**found, "each_day": Amount(value=max(hours, 0), unit="hours")}
-        begins_late = start.hour >= NOON
-        ends_early = not last.is_midnight() and end.hour <= NOON
-        return {
-            **found,
-            "first_day_part": begins_late or first.half("starts_from") == "second",
-            "last_day_part": ends_early or last.half("ends_at") == "first",
-        }
+        if first.has_time() and last.has_time() and start.date() == final.date():
+            found["each_day"] = hours(max((end - start).total_seconds() / 3600, 0))
+        else:
+            found["first_day_part"] = first.begins_late()
+            found["last_day_part"] = last.ends_early()
+        return found
 
 
 class _Effective(BaseModel):
@@ -155,47 +143,41 @@ class _Types(BaseModel):
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A notice for each event of an absence period; attendances and persons are ignored."""
+    """A thin event for each event of an absence period; attendances and persons are ignored."""
     payload = read_json(webhook.body)
-    try:
-        if _Head.model_validate(payload).event_name not in EVENTS:
-            return [Ignored(reason="other_event")]
-        body = _Body.model_validate(payload)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    if _Head.model_validate(payload).event_name not in EVENTS:
+        return [Ignored(reason="other_event")]
+    body = _Body.model_validate(payload)
     period = body.payload.period.id
     return [ThinEvent(event_id=f"{body.event_name}:{period}:{body.occurred_at}"[:200], subject=period)]
 
 
-def fetch(notice: ThinEvent, api: VendorApi) -> Sequence[Event]:
-    """Ask what the period is now. The version is the time of asking; a period that is gone has ended."""
-    ended = gone(notice, api)
-    path = f"/v2/absence-periods/{notice.subject}"
-    found = api.get(path)
-    if found is None:
-        return [ended]
-    absence = read(_Absence, unwrapped(found))
-    status = absence.approval.status
-    state = known(STATES, status, "approval.status")
-    dates = absence.dates()
-    return [
-        changed(
-            ended,
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
+    """Ask what the period is now, of which type it is, and what is taken of each of its days."""
+    path = f"/v2/absence-periods/{thin.subject}"
+
+    def read(found: Any) -> LeaveNow:
+        absence = _Absence.model_validate(found)
+        status = absence.approval.status
+        state = known(STATES, status, "approval.status")
+        dates = absence.dates()
+        type_name = _type_name(absence.absence_type, api)
+        days = _breakdown(path, api) if state == "approved" and dates["end"] else []
+        return LeaveNow(
             state=state,
             declined=status.strip().upper() == "REJECTED",
-            email=None if state == "requested" else _address(absence.person.id, api),
-            type_name=_type_name(absence.absence_type, api),
-            days=_breakdown(path, api) if state == "approved" and dates["end"] else (),
-            **dates,
+            address=lambda: _address(absence.person.id, api),
+            details={**dates, "days": days, "type_name": type_name},
         )
-    ]
+
+    return leave_now(thin, api, path, read)
 
 
 def _breakdown(path: str, api: VendorApi) -> list[DayOff]:
     """How much of each day is taken, as Personio counts it; nothing where it does not say."""
     days = []
     for page in _pages(f"{path}/breakdowns", api):
-        for share in read(_Shares, page).shares:
+        for share in _Shares.model_validate(page).shares:
             taken = share.effective_duration or _Effective()
             days.append(day_off(share.date, taken.value, taken.unit, "effective_duration.unit"))
     return days
@@ -211,9 +193,12 @@ def _type_name(kind: _Type | None, api: VendorApi) -> str | None:
 
 
 def _type_names(api: VendorApi) -> dict[str, str]:
-    pages = _pages("/v2/absence-types", api)
-    types = [kind for page in pages for kind in read(_Types, page).types]
-    return {kind.id: kind.name for kind in types if kind.id and kind.name}
+    names = {}
+    for page in _pages("/v2/absence-types", api):
+        for kind in _Types.model_validate(page).types:
+            if kind.id and kind.name:
+                names[kind.id] = kind.name
+    return names
 
 
 def _pages(path: str, api: VendorApi) -> Iterator[Any]:
@@ -240,12 +225,16 @@ def _next(page: Any) -> str | None:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+def _is_midnight(at: datetime) -> bool:
+    return (at.hour, at.minute, at.second) == (0, 0, 0)
+
+
 def _date(at: datetime | None) -> str | None:
     return at.date().isoformat() if at else None
 
 
 def _address(person: str, api: VendorApi) -> str | None:
-    return api.email(person, lambda: field(api.get(f"/v2/persons/{person}"), "email"))
+    return address_at(f"/v2/persons/{person}", person, api, "email")
 
 
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:

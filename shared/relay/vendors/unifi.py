@@ -10,11 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, unparseable, utc
+from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Text
+from relay.vendors.support.fields import Text
 from relay.vendors.support.signatures import Hmac, Part
 
 SIGNED_AT = "signed-at"
@@ -54,6 +54,12 @@ class _Data(BaseModel):
     actor: _Actor | None = None
     object: _Object
 
+    def person(self) -> str | None:
+        """The user's id; None where nobody passed."""
+        if self.object.is_remote() or self.actor is None:
+            return None
+        return self.actor.id or None
+
 
 class _Unlock(BaseModel):
     data: _Data
@@ -63,23 +69,19 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """`access.door.unlock` with "Access Granted" is a badge event; all else is ignored."""
     payload = read_json(webhook.body)
     signed_at = webhook.headers.get(SIGNED_AT, "")
-    try:
-        head = _Head.model_validate(payload)
-        event_id = head.event_object_id or sha256(signed_at.encode() + b"." + webhook.body).hexdigest()
-        if head.event != "access.door.unlock":
-            return [Ignored(event_id=event_id, reason="other_event")]
-        unlock = _Unlock.model_validate(payload).data
-    except ValidationError as error:
-        raise unparseable(error) from None
+    head = _Head.model_validate(payload)
+    event_id = head.event_object_id or sha256(signed_at.encode() + b"." + webhook.body).hexdigest()
+    if head.event != "access.door.unlock":
+        return [Ignored(event_id=event_id, reason="other_event")]
+    unlock = _Unlock.model_validate(payload).data
     if not unlock.object.is_granted():
         return [Ignored(event_id=event_id, reason="denied")]
-    person = None if unlock.object.is_remote() else unlock.actor and unlock.actor.id
     return [
         BadgeEvent(
             event_id=event_id,
             at=utc(int(signed_at) if signed_at else webhook.received_at),
             door=unlock.location.id,
-            person=person or None,
+            person=unlock.person(),
             # Signed anew, the same event would be a later one.
             undated=True if head.event_object_id else None,
         )

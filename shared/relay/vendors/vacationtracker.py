@@ -10,11 +10,11 @@ traffic: anything.
 from collections.abc import Sequence
 from hashlib import sha256
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
-from relay.events import DayOff, Event, LeaveChange, LeaveState, Webhook, iso, read_json, unparseable
+from relay.events import DayOff, Event, LeaveChange, LeaveState, Webhook, iso, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import PART_OF_A_DAY, Text, day, known
+from relay.vendors.support.fields import PART_OF_A_DAY, Text, day, known
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 STATES: dict[str, LeaveState] = {
@@ -60,25 +60,22 @@ class _Leave(BaseModel):
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A leave request as it has become; the end of one that was never approved changes nothing."""
-    try:
-        leave = _Leave.model_validate(read_json(webhook.body))
-        return [
-            LeaveChange(
-                event_id=sha256(webhook.body).hexdigest(),
-                leave_id=leave.id,
-                state=known(STATES, leave.status, "status"),
-                declined=leave.was_never_approved(),
-                version=iso(webhook.received_at),
-                email=leave.email or None,
-                start=day(leave.start),
-                end=day(leave.end),
-                type_name=leave.type_name,
-                days=tuple(one.day_off() for one in leave.days or ()),
-                each_day=PART_OF_A_DAY if leave.part_day else None,
-            )
-        ]
-    except ValidationError as error:
-        raise unparseable(error) from None
+    leave = _Leave.model_validate(read_json(webhook.body))
+    return [
+        LeaveChange(
+            event_id=sha256(webhook.body).hexdigest(),
+            leave_id=leave.id,
+            state=known(STATES, leave.status, "status"),
+            declined=leave.was_never_approved(),
+            version=iso(webhook.received_at),
+            email=leave.email or None,
+            start=day(leave.start),
+            end=day(leave.end),
+            type_name=leave.type_name,
+            days=tuple(one.day_off() for one in leave.days or ()),
+            each_day=PART_OF_A_DAY if leave.part_day else None,
+        )
+    ]
 
 
 VENDOR = Vendor(

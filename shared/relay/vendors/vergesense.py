@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, SensorReading, Webhook, read_json, unparseable
+from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.common import Instant, Text, each, known, without_blanks
+from relay.vendors.support.fields import Instant, Text, known, without_blanks
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
+from relay.vendors.support.several import as_list, each
 
 STATES = {"occupied": True, "available": False, "free": False}
 """Whether anybody is there; `free` is the help page's word for `available`."""
@@ -57,11 +58,7 @@ class _Report(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Reports and availability of a space are readings; a motion sensor's trigger alone is ignored."""
     payload = read_json(webhook.body)
-    entries = payload if isinstance(payload, list) else [payload]
-    try:
-        return each(entries, _event, list, webhook.body)
-    except ValidationError as error:
-        raise unparseable(error) from None
+    return each(as_list(payload), _event, list, webhook.body)
 
 
 def _event(entry: Any) -> Event:

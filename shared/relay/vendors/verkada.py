@@ -8,19 +8,10 @@ whether the one retry is signed anew.
 from collections.abc import Sequence
 from hashlib import sha256
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from relay.errors import Unparseable
-from relay.events import (
-    BadgeEvent,
-    Direction,
-    Event,
-    Ignored,
-    Webhook,
-    read_json,
-    unparseable,
-    utc,
-)
+from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
 from relay.vendors.support.signatures import Hmac, Part
 
@@ -50,6 +41,13 @@ DOOR_STATES = frozenset(
         "door_tailgating",
     }
 )
+IGNORED = {
+    **dict.fromkeys(DENIED, "denied"),
+    **dict.fromkeys(DOOR_STATES, "door_state"),
+    REMOTE: "remote",
+    "door_press_to_exit_accepted": "anonymous",
+}
+"""What moves nobody, and why."""
 DIRECTIONS: dict[str, Direction] = {"inbound": "in", "outbound": "out"}
 
 
@@ -106,39 +104,31 @@ class _Notification(BaseModel):
     def ignored(self, *, remote_counts: bool) -> str | None:
         """Why this one is none of Calven's business, or None for an accepted credential."""
         name = str(self.data.get("notification_type"))
-        if name == REMOTE:
-            return None if remote_counts else "remote"
-        if name == "door_press_to_exit_accepted":
-            return "anonymous"
-        if name in DENIED:
-            return "denied"
-        if name in DOOR_STATES:
-            return "door_state"
-        if name not in GRANTED and name.endswith("_accepted"):
+        if name in GRANTED or (name == REMOTE and remote_counts):
+            return None
+        if name in IGNORED:
+            return IGNORED[name]
+        if name.endswith("_accepted"):
             raise Unparseable("data.notification_type: an accepted credential of an unknown kind")
-        return None if name in GRANTED else "other_event"
+        return "other_event"
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """An accepted credential is a badge event; all else that a Verkada organisation sends is ignored."""
-    try:
-        payload = read_json(webhook.body)
-        if _Head.model_validate(payload).webhook_type != "notification":
-            return [Ignored(reason="other_event")]
-        notification = _Notification.model_validate(payload)
-        if reason := notification.ignored(remote_counts=webhook.counting.remote_unlocks):
-            return [Ignored.model_validate({"event_id": notification.data.get("event_id"), "reason": reason})]
-        access = _Access.model_validate(notification.data)
-    except ValidationError as error:
-        raise unparseable(error) from None
-    direction = DIRECTIONS.get((access.direction or "").lower())
+    payload = read_json(webhook.body)
+    if _Head.model_validate(payload).webhook_type != "notification":
+        return [Ignored(reason="other_event")]
+    notification = _Notification.model_validate(payload)
+    if reason := notification.ignored(remote_counts=webhook.counting.remote_unlocks):
+        return [Ignored.model_validate({"event_id": notification.data.get("event_id"), "reason": reason})]
+    access = _Access.model_validate(notification.data)
     return [
         BadgeEvent(
             event_id=access.id(),
             at=utc(access.at()),
             door=access.door(),
             person=access.person(),
-            direction=direction,
+            direction=DIRECTIONS.get((access.direction or "").lower()),
         )
     ]
 

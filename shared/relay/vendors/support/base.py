@@ -4,7 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from relay.events import Event, ThinEvent, Webhook
+from relay.errors import Unparseable
+from relay.events import Event, ThinEvent, Webhook, unparseable_if_invalid
 from relay.vendors.support.proof import Scheme
 
 Family = Literal["access-control", "hris"]
@@ -80,8 +81,9 @@ class Vendor:
     """One vendor: where its facts come from, how it signs, and how its payloads become events.
 
     `scheme` is how it proves itself, `second_scheme` another way beside it, with the secret's other list.
-    `parse` is pure; it raises `Unparseable`. `fetch` turns a `ThinEvent` into what the API says. `topics` are
-    the last segments of the URL for a vendor whose bodies do not name their event.
+    `parse` is pure; `fetch` turns a `ThinEvent` into what the API says. Both may let pydantic's
+    `ValidationError` rise, so call `read` and `ask` instead. `topics` are the last segments of the URL for a
+    vendor whose bodies do not name their event.
     `ack_seconds` is how long the vendor waits for an answer, `queued_status` what it is answered when an
     event waits. `is_ping` recognises the unsigned bodies with which the vendor tries the URL, `handshake`
     finds the secret in a body that hands one over. `keep` makes of a verified request's headers those that
@@ -118,6 +120,18 @@ class Vendor:
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()
+
+    def read(self, webhook: Webhook) -> Sequence[Event]:
+        """What a verified webhook says; raises `Unparseable` or `TooLarge`."""
+        with unparseable_if_invalid():
+            return self.parse(webhook)
+
+    def ask(self, thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
+        """Ask the vendor's API what a thin event is about; raises `Unparseable`, and what `api` raises."""
+        if self.fetch is None:
+            raise Unparseable("event: the vendor has no API to ask what became of it")
+        with unparseable_if_invalid():
+            return self.fetch(thin, api)
 
     @property
     def family(self) -> Family:

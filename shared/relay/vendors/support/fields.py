@@ -1,41 +1,19 @@
-"""What several vendors' modules share: kinds of fields, times, words, and the address of an employee.
+"""Kinds of fields, times and words that several vendors' payloads have.
 
 Vendors are careless about blanks, about numbers as text and about how a time is written: all of that is read.
 A word that nobody documented is not: it is refused with the name of its field.
 """
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import quote
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
-from relay.errors import TooLarge, Unparseable
-from relay.events import (
-    EARLIEST,
-    LATEST,
-    Amount,
-    DayOff,
-    Event,
-    Ignored,
-    LeaveChange,
-    MalformedEvent,
-    ThinEvent,
-    iso,
-    iso_ms,
-    milliseconds,
-    unparseable,
-)
-from relay.vendors.support.base import VendorApi
+from relay.errors import Unparseable
+from relay.events import EARLIEST, LATEST, Amount, DayOff, iso_ms, milliseconds
 
-MOST_EVENTS = 1000
-"""More in one body are a mistake, or an attack: each would be a message of its own."""
-TIMES_THE_BODY = 4
-LITTLE_BYTES = 256 * 1024
-M = TypeVar("M", bound=BaseModel)
 V = TypeVar("V")
 
 
@@ -114,7 +92,6 @@ def hours(value: float | None) -> Amount | None:
 PART_OF_A_DAY = Amount(value=0.5, unit="days")
 """Of each day a part, nobody says how much."""
 
-
 UNITS: Mapping[str, Literal["days", "hours"]] = {
     "": "days",
     "day": "days",
@@ -126,119 +103,4 @@ UNITS: Mapping[str, Literal["days", "hours"]] = {
 
 def day_off(on: str | None, value: float | None, unit: str | None, field: str) -> DayOff:
     """One day of a leave by the vendor's unit, days where it names none; raises `Unparseable`."""
-    try:
-        return DayOff(on=day(on) or "", value=value or 0, unit=known(UNITS, unit, field))
-    except ValidationError as error:
-        raise unparseable(error) from None
-
-
-def read(model: type[M], found: Any) -> M:
-    """What an API answered as a model; raises `Unparseable`."""
-    try:
-        return model.model_validate(found)
-    except ValidationError as error:
-        raise unparseable(error) from None
-
-
-def unwrapped(found: Any) -> Any:
-    """What an API answers for one thing: by itself, under `data` or `_data`, or alone in a list there."""
-    for name in ("data", "_data"):
-        inner = found.get(name) if isinstance(found, Mapping) else None
-        if isinstance(inner, list) and len(inner) == 1:
-            [inner] = inner
-        if isinstance(inner, Mapping):
-            return inner
-    return found
-
-
-def gone(notice: ThinEvent, api: VendorApi) -> LeaveChange:
-    """The leave of a notice as ended, by the time of asking: what it has become where nothing is found."""
-    return LeaveChange(
-        event_id=notice.event_id,
-        leave_id=notice.subject,
-        state="ended",
-        version=iso(api.now()),
-        replaces=notice.replaces,
-    )
-
-
-def segment(text: str) -> str:
-    """Text as one segment of a path or one value of a query."""
-    return quote(text, safe="")
-
-
-def bounded(entries: Sequence[V]) -> Sequence[V]:
-    """The entries, if they are not too many; raises `TooLarge` before anything is made of them."""
-    if len(entries) > MOST_EVENTS:
-        raise TooLarge(f"body: more than {MOST_EVENTS} events")
-    return entries
-
-
-def each(
-    entries: Sequence[Any],
-    read: Callable[[Any], Event],
-    alone: Callable[[Sequence[Any]], Any],
-    body: bytes,
-    event_id: str = "",
-) -> Sequence[Event]:
-    """The event of each entry; one that cannot be read alone, as a body of its own.
-
-    `alone` makes a payload that holds only these entries. What cannot be read takes a few times the memory of
-    the body at most: where that would be more, since the entries share much, they stay together in one.
-    """
-    events: list[Event] = []
-    unread: list[tuple[int, Any, str]] = []
-    for entry in bounded(entries):
-        try:
-            events.append(read(entry))
-        except (ValidationError, Unparseable) as error:
-            if len(entries) == 1:
-                raise
-            detail = str(unparseable(error) if isinstance(error, ValidationError) else error)
-            unread.append((len(events), entry, detail))
-            events.append(Ignored(reason="unread"))
-    if not unread:
-        return events
-    together = json.dumps(alone([entry for _, entry, _ in unread]))
-    shared = len(json.dumps(alone([])))
-    if shared * len(unread) + len(together) > max(TIMES_THE_BODY * len(body), LITTLE_BYTES):
-        places = {place for place, _, _ in unread}
-        kept = [event for place, event in enumerate(events) if place not in places]
-        detail = f"{unread[0][2]}; {len(unread) - 1} more"
-        return [*kept, MalformedEvent(event_id=event_id, body=together, detail=detail)]
-    for place, entry, detail in unread:
-        events[place] = MalformedEvent(event_id=event_id, body=json.dumps(alone([entry])), detail=detail)
-    return events
-
-
-def addressed(notice: ThinEvent, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
-    """The change of a notice, with the address that the API has at a path under one of these names."""
-    if notice.change is None or notice.employee is None:
-        raise Unparseable("event: it names no change of an employee's")
-    email = api.email(notice.employee, lambda: field(api.get(path), *names))
-    return [changed(notice.change, email=email)]
-
-
-def changed(change: LeaveChange, **fields: Any) -> LeaveChange:
-    """The change with other fields, which are checked; raises `Unparseable`."""
-    try:
-        return LeaveChange.model_validate({**change.model_dump(), **fields})
-    except ValidationError as error:
-        raise unparseable(error) from None
-
-
-def about(employee: str | None, change: LeaveChange) -> Event:
-    """A change whose address the vendor's API knows; the change itself where nobody is to be told."""
-    if change.state == "requested" or change.email or employee is None:
-        return change
-    return ThinEvent(event_id=change.event_id, subject=change.leave_id, employee=employee, change=change)
-
-
-def field(found: Any, *names: str) -> str | None:
-    """The first text under one of these keys, of an object that may be wrapped."""
-    for node in (found, unwrapped(found)):
-        for name in names:
-            value = node.get(name) if isinstance(node, Mapping) else None
-            if isinstance(value, str) and value.strip():
-                return value.strip()
-    return None
+    return DayOff(on=day(on) or "", value=value or 0, unit=known(UNITS, unit, field))
