@@ -84,6 +84,6 @@ def missing(vendor: str, root: Path = ROOT) -> Iterator[str]:
         yield f"{module}: there is no such module, but there are samples or a page of that vendor: write it"
     if not list((root / "events" / vendor).glob("*.json")):
         yield f"events/{vendor}: there is no sample: add one for each of the vendor's events"
-    page = f"docs/vendors/{vendor}.md"
+    page = f"docs/reference/vendors/{vendor}.md"
     if not (root / page).exists():
         yield f"{page}: there is no such page: write how the vendor is set up, and what becomes of its events"
