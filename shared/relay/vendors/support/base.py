@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from relay.errors import Unparseable
 from relay.events import Event, ThinEvent, Webhook, unparseable_if_invalid
 from relay.vendors.support.proof import Scheme
+
+if TYPE_CHECKING:
+    from relay.vendors.support.listing import EventList, LeaveList
 
 Family = Literal["access-control", "hris"]
 Fresh = Literal["id", "number", "iso", "seconds", "milliseconds"]
@@ -90,6 +93,8 @@ class Vendor:
     the parser needs, without credentials. `fresh` names the fields (dotted) of a sample that
     `relayctl send` renews, so that it is a new event each time.
 
+    `lists` says how its API lists what happened, for a vendor that can be asked.
+
     `settings` are the keys of a source in `relay.yaml` that do something for this vendor and not for its
     whole family, `unused` those of its family that do nothing for it.
 
@@ -120,6 +125,7 @@ class Vendor:
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()
+    lists: "LeaveList | EventList | None" = None
 
     def read(self, webhook: Webhook) -> Sequence[Event]:
         """What a verified webhook says; raises `Unparseable` or `TooLarge`."""

@@ -1,0 +1,73 @@
+"""What a vendor's API lists: leave that overlaps some days, or what happened at doors since an instant.
+
+A list says what webhooks say, so that a lost webhook can be made good. A page holds the very events that the
+vendor's webhooks would have become: a `LeaveChange`, or a `ThinEvent` with the `change` and the `employee`
+where only the vendor's API knows the address; a `BadgeEvent` or a `SensorReading`. They come from the same
+code, and have the same ids.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from relay.events import Event
+from relay.vendors.support.base import VendorApi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The days of which leave is listed, both inclusive, and when the listing began (Unix seconds)."""
+
+    first: date
+    last: date
+    began: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The time of which events are listed: after `since`, up to `until` (both Unix seconds)."""
+
+    since: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list: its events, and where the next page is, in the vendor's own terms.
+
+    `following` is None after the last page; it is text, because a listing that runs out of time goes on from
+    it in another process.
+    """
+
+    events: Sequence[Event]
+    following: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveList:
+    """How a vendor's leave is listed.
+
+    `page` gives the page that `following` of the one before named, or the first one (None). It raises
+    `Unparseable` for an answer that is no such list, and what the API raises. An entry that cannot be read is
+    a `MalformedEvent` among the others.
+
+    `version` says what tells an older entry from a newer one: the vendor's own time of change (`own`), where
+    its webhooks carry that too, else the time when the listing began (`asked`), which `Window.began` holds.
+
+    `lacks` says what it means that a complete list lacks a leave of its window: that the leave has `ended`,
+    where the list is proven to go by overlap; or `nothing`. With `knows`, the vendor is asked for the leave
+    by its id before, and it has ended only where the vendor does not know it.
+    """
+
+    page: Callable[[VendorApi, Window, str | None], Page]
+    version: Literal["own", "asked"]
+    lacks: Literal["ended", "nothing"]
+    knows: Callable[[VendorApi, str], bool] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventList:
+    """How what happened at a vendor's doors and sensors is listed; `page` is as for leave."""
+
+    page: Callable[[VendorApi, Span, str | None], Page]
