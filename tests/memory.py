@@ -30,6 +30,14 @@ class Memory(Table):
         self.happen()
         yield from found
 
+    def query_index(self, index: str, attribute: str, value: str) -> Iterator[Item]:
+        """Every item whose attribute has this value."""
+        del index
+        self.happen()
+        found = [{"pk": key[0], "sk": key[1], **item} for key, item in sorted(self.items.items())]
+        self.happen()
+        yield from (item for item in found if item.get(attribute) == value)
+
     def write(self, updates: Sequence[Update]) -> None:
         """Carry out every update, or none."""
         if not updates:

@@ -10,6 +10,7 @@ from hypothesis import Phase, settings
 from moto import mock_aws
 
 from relay.aws.table import Item, Key, Table
+from relay.time_off.items import INDEX, SOURCE
 from tests.rig import Clock
 
 if TYPE_CHECKING:
@@ -53,6 +54,17 @@ class Ledger:
             AttributeDefinitions=[
                 {"AttributeName": "pk", "AttributeType": "S"},
                 {"AttributeName": "sk", "AttributeType": "S"},
+                {"AttributeName": SOURCE, "AttributeType": "S"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": INDEX,
+                    "KeySchema": [
+                        {"AttributeName": SOURCE, "KeyType": "HASH"},
+                        {"AttributeName": "pk", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
             ],
             BillingMode="PAY_PER_REQUEST",
         )

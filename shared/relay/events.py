@@ -33,6 +33,8 @@ LeaveState = Literal["requested", "approved", "ended"]
 
 NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
 """Under which every `eventId` that goes to Calven is made."""
+AHEAD_SECONDS = 300.0
+"""How far ahead of ours a vendor's clock may be."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -128,6 +130,9 @@ class LeaveChange(_Event):
     `replaces` names the leave of the same source that this one takes the place of. `early` is the version
     that it counts as where its own is ahead of its receipt.
 
+    `listed_at` is when the list began, or the file was read, that says so; a webhook has none. `inferred`
+    says that nobody has said it: the leave is in the ledger, of this version, and not in that list.
+
     How much of each day is taken is said in the vendor's way: `days` name each day; else `each_day` is taken
     of every one, `total` of all together, and `first_day_part` and `last_day_part` say that only a part of
     these two is.
@@ -151,11 +156,14 @@ class LeaveChange(_Event):
     each_day: Amount | None = None
     total: Amount | None = None
     replaces: Id | None = None
+    listed_at: AwareDatetime | None = None
+    inferred: bool = False
 
     @property
     def content(self) -> str:
         """A digest of what it says, in the vendor's words: the same however it is read."""
-        said = self.model_dump_json(exclude={"event_id", "version", "early", "email"})
+        how = {"event_id", "version", "early", "email", "listed_at", "inferred"}
+        said = self.model_dump_json(exclude=how)
         return sha256(said.encode()).hexdigest()[:16]
 
 
@@ -204,6 +212,15 @@ Event = Annotated[
     BadgeEvent | SensorReading | LeaveChange | ThinEvent | Ignored | MalformedEvent,
     Field(discriminator="form"),
 ]
+
+
+def not_ahead(change: LeaveChange, received_at: float) -> LeaveChange:
+    """A change that counts as `AHEAD_SECONDS` ahead of its receipt (Unix seconds) at most.
+
+    One wrong clock must not outlast every later change.
+    """
+    latest = iso(received_at + AHEAD_SECONDS)
+    return change.model_copy(update={"early": latest if change.version > latest else None})
 
 
 def same_person(text: str) -> str:

@@ -61,11 +61,11 @@ def test_keys() -> None:
 
 def test_leave() -> None:
     """A leave is written where it still is what was read, or is not there yet."""
-    key = leave_key("deel", "1")
-    new = leave_update(key, LEAVE, None)
-    assert (new.key, new.expect) == (key, {"version": None})
-    assert new.set == {**LEAVE_ITEM, "expires_at": EXPIRES_AT}
-    ended = leave_update(key, replace(LEAVE, state="ended", start=None, end=None), LEAVE)
+    new = leave_update("deel", "1", LEAVE, None)
+    assert (new.key, new.expect) == (leave_key("deel", "1"), {"version": None})
+    found_by_source = {"leave_of": "deel", "inferred": False, "received": 0}
+    assert new.set == {**LEAVE_ITEM, **found_by_source, "expires_at": EXPIRES_AT}
+    ended = leave_update("deel", "1", replace(LEAVE, state="ended", start=None, end=None), LEAVE)
     assert ended.expect == LEAVE_ITEM
     assert (ended.set["start"], ended.set["end"]) == ("", "")
 
@@ -156,7 +156,7 @@ EMPLOYEES = st.builds(
 @given(leaves())
 def test_any_leave(leave: Leave) -> None:
     """A leave is read as it was written."""
-    assert leave_from(leave_update(("p", "s"), leave, None).set) == leave
+    assert leave_from(leave_update("deel", "1", leave, None).set) == leave
 
 
 @given(EMPLOYEES)

@@ -78,6 +78,7 @@ def _table(template: Template, aws: Aws) -> str:
         TableName=name,
         KeySchema=properties["KeySchema"],
         AttributeDefinitions=properties["AttributeDefinitions"],
+        GlobalSecondaryIndexes=properties["GlobalSecondaryIndexes"],
         BillingMode="PAY_PER_REQUEST",
     )
     aws.dynamodb.update_time_to_live(

@@ -76,7 +76,9 @@ def dump(relay: RelayYaml) -> str:
 def as_mapping(relay: RelayYaml) -> dict[str, Any]:
     """The same as a mapping."""
     said = relay.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    sections = {name: dict(sorted(entries.items())) for name, entries in said.items()}
+    sections: dict[str, Any] = {}
+    for name, entries in said.items():
+        sections[name] = dict(sorted(entries.items())) if isinstance(entries, dict) else entries
     for name in ("doors", "sensors"):
         for source, entries in sections.get(name, {}).items():
             sections[name][source] = dict(sorted(entries.items()))

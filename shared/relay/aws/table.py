@@ -95,16 +95,26 @@ class Table:
 
     def query(self, pk: str, prefix: str) -> Iterator[Item]:
         """Every item of one partition whose sort key begins with `prefix` (not empty), read consistently."""
+        return self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
+            ExpressionAttributeValues=_serialize({":pk": pk, ":prefix": prefix}),
+            ConsistentRead=True,
+        )
+
+    def query_index(self, index: str, attribute: str, value: str) -> Iterator[Item]:
+        """Every item of an index whose attribute has this value, as the index has it: a moment late."""
+        return self._query(
+            IndexName=index,
+            KeyConditionExpression="#name = :value",
+            ExpressionAttributeNames={"#name": attribute},
+            ExpressionAttributeValues=_serialize({":value": value}),
+        )
+
+    def _query(self, **parameters: Any) -> Iterator[Item]:
         more: dict[str, Any] = {}
         while True:
             with _errors():
-                answer = self._client.query(
-                    TableName=self._name,
-                    KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
-                    ExpressionAttributeValues=_serialize({":pk": pk, ":prefix": prefix}),
-                    ConsistentRead=True,
-                    **more,
-                )
+                answer = self._client.query(TableName=self._name, **parameters, **more)
             yield from map(_deserialize, answer["Items"])
             if "LastEvaluatedKey" not in answer:
                 return

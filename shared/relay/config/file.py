@@ -20,7 +20,7 @@ class RelayYaml(Tree):
 
     def config(self) -> Config:
         """The part that is held in memory."""
-        return Config(sources=self.sources, places=self.places)
+        return Config(sources=self.sources, places=self.places, forwardMode=self.forward_mode)
 
 
 MOST_LEVELS = 20
@@ -128,6 +128,10 @@ def _source_problems(
     for key in given:
         if key not in vendor.keys:
             yield ("sources", name, key), f"{key} does nothing for {vendor.title}"
+    if source.reconcile and source.reconcile != "off" and vendor.lists is None:
+        yield ("sources", name, "reconcile"), f"{vendor.title} cannot be asked what happened"
+    if source.reconcile == "off" and not vendor.sends_webhooks:
+        yield ("sources", name, "reconcile"), f"{vendor.title} sends no webhooks: it has to be asked"
 
 
 def _unknown_place(name: str, places: Names) -> str:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from relay.events import Counting, Direction
 
 TimeOffType = Literal["holiday", "leave", "sick"]
+ForwardMode = Literal["direct", "queued"]
+Interval = Literal["off", "15m", "1h", "1d"]
 LocationType = Literal["level", "location", "place", "space", "zone"]
 SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 PlaceName = Annotated[str, StringConstraints(pattern=r"^[^#/|\s][^#/|]{0,63}$")]
@@ -32,6 +34,8 @@ class Source(_Model):
     silent_after_hours: Annotated[int, Field(ge=0)] = Field(default=72, alias="silentAfterHours")
     security_actions: tuple[int, ...] = Field(default=(), alias="securityActions")
     remote_unlocks: Literal["ignore", "count"] = Field(default="ignore", alias="remoteUnlocks")
+    forward_mode: ForwardMode | None = Field(default=None, alias="forwardMode")
+    reconcile: Interval | None = None
 
     @property
     def counting(self) -> Counting:
@@ -111,6 +115,8 @@ class Tree(_Model):
 
     sources: dict[SourceName, Source] = {}
     places: dict[PlaceName, Place] = {}
+    forward_mode: ForwardMode | None = Field(default=None, alias="forwardMode")
+    """Of all sources that have none of their own; None leaves it to the stack."""
 
     def path(self, place: str | None) -> tuple[str, ...]:
         """A place and every place that contains it, from the inside out; empty for outside."""

@@ -17,15 +17,13 @@ from relay.events import (
     ThinEvent,
     Webhook,
     iso,
+    not_ahead,
     utc,
 )
 from relay.invocation import Invocation
 from relay.occupancy.rules import anonymous
 from relay.vendors.support.api import VendorClient
 from relay.vendors.support.base import Api, Vendor
-
-AHEAD_SECONDS = 300.0
-"""How far ahead of ours a vendor's clock may be."""
 
 
 class Parser:
@@ -97,19 +95,13 @@ class Parser:
         return badge.model_copy(update={"at": utc(first), "undated": None})
 
     def _date_change(self, change: LeaveChange, envelope: Envelope) -> LeaveChange:
-        """A version without a time begins with `/`, and counts from when the change first came.
-
-        One from ahead of its receipt counts as `AHEAD_SECONDS` ahead: one wrong clock must not outlast every
-        later change.
-        """
+        """A version without a time begins with `/`, and counts from when the change first came."""
         received_at = envelope.received_at.timestamp()
-        version = change.version
-        if version.startswith("/"):
+        if change.version.startswith("/"):
             memory = self._invocation.vendor_memory
-            version = iso(memory.first_seen(envelope.source, change.event_id, received_at)) + version
-        latest = iso(received_at + AHEAD_SECONDS)
-        early = latest if version > latest else None
-        return change.model_copy(update={"version": version, "early": early})
+            first = iso(memory.first_seen(envelope.source, change.event_id, received_at))
+            change = change.model_copy(update={"version": first + change.version})
+        return not_ahead(change, received_at)
 
     def _fetch(self, event: ThinEvent, envelope: Envelope) -> Sequence[Event]:
         vendor = _vendor(envelope)

@@ -8,7 +8,7 @@ from typing import Any
 from relay import vendors
 from relay.aws.queues import QueueUnavailable
 from relay.aws.secrets import SourceSecret
-from relay.config.model import Source
+from relay.config.model import ForwardMode, Source
 from relay.container import Container
 from relay.deadline import Deadline
 from relay.delivery.outcome import Outcome, log, store
@@ -142,7 +142,7 @@ def _envelope(
 
 def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> Sequence[Outcome]:
     """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
-    if invocation.settings.forward_mode == "queued":
+    if _forward_mode(envelope.source, invocation) == "queued":
         outcomes = pipeline.store_first(envelope)
     else:
         [outcomes] = pipeline.process([envelope])
@@ -151,6 +151,12 @@ def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> 
     for outcome in outcomes:
         log(outcome, invocation)
     return outcomes
+
+
+def _forward_mode(source: str, invocation: Invocation) -> ForwardMode:
+    """The source's own, else that of all sources in `relay.yaml`, else the stack's."""
+    config = invocation.config
+    return config.sources[source].forward_mode or config.forward_mode or invocation.settings.forward_mode
 
 
 def _answer_outcomes(outcomes: Sequence[Outcome], queued_status: int) -> Answer:

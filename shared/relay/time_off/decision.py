@@ -10,7 +10,7 @@ from datetime import date
 
 from relay.config.model import Source
 from relay.errors import InvalidLeave
-from relay.events import LeaveChange, same_person
+from relay.events import LeaveChange, milliseconds, same_person
 from relay.time_off.rules import Leave, leave_of, still_covered, without_days
 from relay.time_off.submission import Cause, Employee, Submission, Term, new_submission
 
@@ -75,16 +75,25 @@ class Decision:
 
 
 def decision_on(
-    arrival: Arrival, known: Leave | None, known_replaced: Leave | None, counted_as: str | None
+    arrival: Arrival,
+    known: Leave | None,
+    known_replaced: Leave | None,
+    counted_as: str | None,
+    *,
+    all_seen: bool = False,
 ) -> Decision:
     """What becomes of a leave, and of the one that it replaces, by a change.
 
     `known` and `known_replaced` are the two as the ledger has them. `counted_as` is the version that the
-    change counted as when it first came, where that was ahead of its time. Raises `InvalidLeave` for approved
-    leave of which nobody knows whose it is.
+    change counted as when it first came, where that was ahead of its time. `all_seen` says that the ledger
+    has seen all leave of the source. Raises `InvalidLeave` for approved leave of which nobody knows whose it
+    is.
     """
+    if arrival.change.inferred:
+        return _decision_on_inferred_end(arrival, known)
     leave = _leave_after(arrival, known, known_replaced, counted_as)
-    ends_unseen = _ends_unseen(arrival.change, leave, known, known_replaced)
+    # Of leave that was never seen by a ledger that has seen all, Calven holds no day: an end gives none back.
+    ends_unseen = not all_seen and _ends_unseen(arrival.change, leave, known, known_replaced)
     of_no_use = ends_unseen and not (leave.email and leave.dated)
     leave = replace(leave, unseen=of_no_use)
     is_news = leave.takes_over(known)
@@ -99,6 +108,32 @@ def decision_on(
         emails=_touched(leave, known_replaced),
         reason=_reason(arrival.change, leave, is_news=is_news),
         refused=None if is_older else arrival.refused,
+    )
+
+
+def _decision_on_inferred_end(arrival: Arrival, known: Leave | None) -> Decision:
+    """End a leave that a complete list lacked, unless something was heard of it since the list began."""
+    change = arrival.change
+    began = milliseconds(change.listed_at) if change.listed_at else 0
+    is_as_it_was = (
+        known is not None
+        and known.state == "approved"
+        and known.version == change.version
+        and known.received <= began
+    )
+    before = known or arrival.leave
+    leave = before
+    if is_as_it_was:
+        leave = replace(before, state="ended", inferred=True, recorded=arrival.leave.recorded)
+    return Decision(
+        leave=leave,
+        is_news=is_as_it_was,
+        ends_unseen=False,
+        replaced=None,
+        # Also where it ended before: what Calven has not accepted since is sent once more.
+        emails=_touched(leave, None),
+        reason="not_approved" if is_as_it_was else "superseded",
+        refused=None,
     )
 
 

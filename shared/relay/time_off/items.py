@@ -1,8 +1,9 @@
 """Leave as the table has it: where it is, and how leaves and employees become items and are read again.
 
-`leave#<source>#<id>` / `leave` is one leave, found by its id alone. `employee#<e-mail, as people are told
-apart>` / `leave` holds the employee's approved leaves, the days that Calven may hold, and the lease of
-whoever is submitting.
+`leave#<source>#<id>` / `leave` is one leave, found by its id alone. The index `leaves` has all of a source.
+`employee#<e-mail, as people are told apart>` / `leave` holds the employee's approved leaves, the days that
+Calven may hold, and the lease of whoever is submitting. `reconcile#<source>` / `complete` says that the
+ledger has been compared with a complete list of the source.
 """
 
 from dataclasses import replace
@@ -16,6 +17,8 @@ from relay.time_off.rules import KEPT, Held, Leave, runs
 from relay.time_off.submission import Employee, Lease, Submission
 
 DAY_SECONDS = 24 * 3600
+INDEX, SOURCE = "leaves", "leave_of"
+"""The index of leaves, and its attribute: the source that a leave is of."""
 KEPT_SECONDS = (KEPT.days + 2) * DAY_SECONDS
 """So long after its last day begins an item expires: later than the rules need it, in any time zone."""
 
@@ -30,10 +33,22 @@ def employee_key(email: str) -> Key:
     return f"employee#{same_person(email)}", "leave"
 
 
-def leave_update(key: Key, leave: Leave, known: Leave | None) -> Update:
+def complete_key(source: str) -> Key:
+    """Where it says that the ledger has seen all leave of a source."""
+    return f"reconcile#{source}", "complete"
+
+
+def leave_update(source: str, leave_id: str, leave: Leave, known: Leave | None) -> Update:
     """The leave as it has become, where it still is what was read."""
-    values = {**_leave_values(leave), "expires_at": _expires_at(leave.recorded, leave.end)}
-    return Update(key=key, set=values, expect=_leave_values(known) if known else {"version": None})
+    values = {
+        **_leave_values(leave),
+        "inferred": leave.inferred,
+        "received": leave.received,
+        SOURCE: source,
+        "expires_at": _expires_at(leave.recorded, leave.end),
+    }
+    expected = _leave_values(known) if known else {"version": None}
+    return Update(key=leave_key(source, leave_id), set=values, expect=expected)
 
 
 def employee_update(employee: Employee, today: date) -> Update:
@@ -99,6 +114,8 @@ def _leave(item: Item) -> Leave:
         unseen=item.get("unseen", False),
         content=item["content"],
         config=item["config"],
+        inferred=item.get("inferred", False),
+        received=item.get("received", 0),
     )
 
 

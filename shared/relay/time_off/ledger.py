@@ -6,7 +6,7 @@ employee follow each other, and a lease in the employee's item does the same for
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
@@ -21,6 +21,7 @@ from relay.events import LeaveChange
 from relay.time_off.decision import Arrival, Decision, arrival_of, decision_on, plan_for
 from relay.time_off.items import (
     as_written,
+    complete_key,
     employee_from,
     employee_key,
     employee_update,
@@ -64,6 +65,7 @@ class _Keys:
     replaced: Key | None
     employee: Key | None
     marker: Key
+    complete: Key | None
 
     @classmethod
     def of(cls, arrival: Arrival) -> Self:
@@ -74,11 +76,14 @@ class _Keys:
             replaced=None if arrival.replaces is None else leave_key(source, arrival.replaces),
             employee=employee_key(email) if email else None,
             marker=marker_key(source, f"leave#{change.leave_id}", change.version),
+            # Only what ends may never have been seen.
+            complete=complete_key(source) if change.state == "ended" else None,
         )
 
     def all(self) -> list[Key]:
         """All of them, to be read at once."""
-        return [key for key in (self.leave, self.replaced, self.employee, self.marker) if key]
+        keys = (self.leave, self.replaced, self.employee, self.marker, self.complete)
+        return [key for key in keys if key]
 
 
 class Leaves:
@@ -110,7 +115,10 @@ class Leaves:
         found = self._table.get(keys.all())
         known = leave_from(found.get(keys.leave))
         replaced = leave_from(found.get(keys.replaced)) if keys.replaced else None
-        decision = decision_on(arrival, known, replaced, counted_as(found.get(keys.marker)))
+        all_seen = arrival.change.listed_at is not None or keys.complete in found
+        decision = decision_on(
+            arrival, known, replaced, counted_as(found.get(keys.marker)), all_seen=all_seen
+        )
         employees = self._employees(decision.emails, keys, found)
         term = self._term(seconds)
         plan = plan_for(arrival, decision, employees, term)
@@ -137,12 +145,15 @@ class Leaves:
     ) -> list[Update]:
         updates: list[Update] = []
         if decision.is_news:
-            updates.append(leave_update(keys.leave, decision.leave, leave_from(found.get(keys.leave))))
+            # When it comes into the ledger, not when it was sent: what a list can have known ends then.
+            leave = replace(decision.leave, received=round(self._clock() * 1000))
+            known = leave_from(found.get(keys.leave))
+            updates.append(leave_update(arrival.source, arrival.change.leave_id, leave, known))
         if arrival.change.early and keys.marker not in found:
             updates.append(marked(keys.marker, arrival.change.early, self._clock()))
-        if decision.replaced and keys.replaced:
+        if decision.replaced and arrival.replaces and keys.replaced:
             known = leave_from(found.get(keys.replaced))
-            updates.append(leave_update(keys.replaced, decision.replaced, known))
+            updates.append(leave_update(arrival.source, arrival.replaces, decision.replaced, known))
         return updates
 
     def employee(self, email: str) -> Employee | None:

@@ -34,7 +34,8 @@ class Leave:
     `gaps` are days between the two that are not off, `former` the addresses that it was known under before,
     `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
     that it is all that is known of a leave. `content` is a digest of what the vendor said, `config` tells
-    with which configuration it was read: the later one is the greater.
+    with which configuration it was read: the later one is the greater. `inferred` is the end of a leave that
+    a complete list lacked. `received` is when its last news came (Unix milliseconds).
     """
 
     state: LeaveState
@@ -50,10 +51,16 @@ class Leave:
     unseen: bool = False
     content: str = ""
     config: int = 0
+    inferred: bool = False
+    received: int = 0
 
     def rank(self) -> tuple[str, int, str]:
-        """What decides between two versions: the later change, at equal times an ending, then content."""
-        return self.version, STATES.index(self.state), self.content
+        """What decides between two versions: the later change, at equal times an ending, then content.
+
+        An inferred end gives way to anything that the vendor says, also to what it said before.
+        """
+        state = -1 if self.inferred else STATES.index(self.state)
+        return self.version, state, self.content
 
     def takes_over(self, known: "Leave | None") -> bool:
         """Whether this is news: a later version, or the same one read with what is configured by now."""

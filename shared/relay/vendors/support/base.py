@@ -18,7 +18,7 @@ Confidence = Literal["high", "medium", "low"]
 says so, or only part of it is known. None has been confirmed on live traffic."""
 
 
-COMMON_KEYS = frozenset({"vendor", "enabled", "silentAfterHours"})
+COMMON_KEYS = frozenset({"vendor", "enabled", "silentAfterHours", "forwardMode", "reconcile"})
 FAMILY_KEYS: Mapping[Family, frozenset[str]] = {
     "access-control": frozenset({"calvenSourceId", "unmappedDoors"}),
     "hris": frozenset({"partDays", "timeOffTypes"}),
@@ -93,7 +93,8 @@ class Vendor:
     the parser needs, without credentials. `fresh` names the fields (dotted) of a sample that
     `relayctl send` renews, so that it is a new event each time.
 
-    `lists` says how its API lists what happened, for a vendor that can be asked.
+    `lists` says how its API lists what happened, for a vendor that can be asked. Where none of its webhooks
+    exist, `sends_webhooks` is false, and it has to be asked.
 
     `settings` are the keys of a source in `relay.yaml` that do something for this vendor and not for its
     whole family, `unused` those of its family that do nothing for it.
@@ -126,6 +127,7 @@ class Vendor:
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()
     lists: "LeaveList | EventList | None" = None
+    sends_webhooks: bool = True
 
     def read(self, webhook: Webhook) -> Sequence[Event]:
         """What a verified webhook says; raises `Unparseable` or `TooLarge`."""

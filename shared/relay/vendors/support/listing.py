@@ -9,7 +9,7 @@ code, and have the same ids.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
+from typing import Literal, Protocol
 
 from relay.events import Event
 from relay.vendors.support.base import VendorApi
@@ -44,6 +44,20 @@ class Page:
     following: str | None = None
 
 
+class LeavePage(Protocol):
+    """Asks for one page of leave."""
+
+    def __call__(self, api: VendorApi, window: Window, following: str | None) -> Page:
+        """The page that `following` names, or the first one."""
+
+
+class EventPage(Protocol):
+    """Asks for one page of events."""
+
+    def __call__(self, api: VendorApi, span: Span, following: str | None) -> Page:
+        """The page that `following` names, or the first one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LeaveList:
     """How a vendor's leave is listed.
@@ -60,7 +74,7 @@ class LeaveList:
     by its id before, and it has ended only where the vendor does not know it.
     """
 
-    page: Callable[[VendorApi, Window, str | None], Page]
+    page: "LeavePage"
     version: Literal["own", "asked"]
     lacks: Literal["ended", "nothing"]
     knows: Callable[[VendorApi, str], bool] | None = None
@@ -70,4 +84,4 @@ class LeaveList:
 class EventList:
     """How what happened at a vendor's doors and sensors is listed; `page` is as for leave."""
 
-    page: Callable[[VendorApi, Span, str | None], Page]
+    page: "EventPage"

@@ -1,0 +1,131 @@
+"""What a list of leave and the ledger disagree about. Pure functions, no storage.
+
+A list is not trusted to end many leaves: one that is empty, short or of another company would give back
+everybody's days.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Literal
+
+from relay.events import Event, LeaveChange, milliseconds, same_person
+from relay.time_off.decision import REPLACED, Arrival
+from relay.time_off.rules import Leave
+
+PAST_DAYS, COMING_DAYS = 7, 400
+"""So many days before and after today are listed."""
+FEW_ENDS = 10
+"""So many leaves may end by one list, unless they are more than half of all."""
+MOST_ENDED_SHARE = 1 / 10
+"""Of more leaves than those few, no more than this share may end."""
+
+Versions = Literal["own", "asked"]
+"""Whether a list has the vendor's own time of each change, or only the time when it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A leave of which a list says something else than the ledger.
+
+    `change` is what the list says, `event` what is queued for it: where only the vendor's API knows whose it
+    is, the thin event. `known` and `listed` are the leave in the ledger and in the list.
+    """
+
+    event: Event
+    change: LeaveChange
+    employee: str
+    known: Leave | None
+    listed: Leave | None
+
+
+def first_day(today: date) -> date:
+    """The first day of which leave is listed."""
+    return today - timedelta(days=PAST_DAYS)
+
+
+def last_day(today: date) -> date:
+    """The last day of which leave is listed."""
+    return today + timedelta(days=COMING_DAYS)
+
+
+def differs(arrival: Arrival, known: Leave | None, versions: Versions) -> bool:
+    """Whether the ledger has to hear of a listed leave: whether it does not have it like that."""
+    listed = arrival.leave
+    if known is None:
+        # What is not approved, and was never seen, is at no time at Calven.
+        return listed.state == "approved" and (listed.start is not None or arrival.refused is not None)
+    if known.version == REPLACED or _is_newer_than_list(known, arrival.change):
+        return False
+    if versions == "own":
+        if listed.version != known.version:
+            return listed.version > known.version
+        if known.state == "ended" and not known.inferred:
+            # At one time of change an ending wins, in a list as in a webhook.
+            return False
+    if listed.state != "approved":
+        return known.state == "approved"
+    if arrival.refused is not None:
+        # It was refused before as well: the same words come to the same.
+        return known.content != listed.content
+    return known.state != "approved" or _is_read_otherwise(listed, known)
+
+
+def _is_newer_than_list(known: Leave, change: LeaveChange) -> bool:
+    """Whether news of a leave came while the list was being read: then the webhook is right."""
+    return change.listed_at is not None and known.received > milliseconds(change.listed_at)
+
+
+def _is_read_otherwise(listed: Leave, known: Leave) -> bool:
+    if listed.config < known.config:
+        return False
+    if listed.email and same_person(listed.email) != same_person(known.email):
+        return True
+    days = (listed.start, listed.end, listed.gaps, listed.type)
+    return days != (known.start, known.end, known.gaps, known.type)
+
+
+def missing(
+    known: Mapping[str, Leave], seen: Collection[str], first: date, last: date, began: int
+) -> dict[str, Leave]:
+    """The approved leaves of these days that a list lacked which began then (Unix milliseconds)."""
+    return {
+        leave_id: leave
+        for leave_id, leave in known.items()
+        if leave_id not in seen and leave.received <= began and _overlaps(leave, first, last)
+    }
+
+
+def _overlaps(leave: Leave, first: date, last: date) -> bool:
+    if leave.state != "approved" or leave.start is None or leave.end is None:
+        return False
+    return leave.start <= last and leave.end >= first
+
+
+def current_and_coming(known: Mapping[str, Leave], today: date) -> int:
+    """How many approved leaves are not over yet."""
+    return sum(_overlaps(leave, today, date.max) for leave in known.values())
+
+
+def ends_too_many(ends: int, current: int, listed: int) -> bool:
+    """Whether a list of so many leaves is not to be trusted that so many of the current ones have ended."""
+    if ends == 0:
+        return False
+    if listed == 0 or ends > current / 2:
+        return True
+    return ends > FEW_ENDS and ends > current * MOST_ENDED_SHARE
+
+
+def inferred_ends(lacking: Mapping[str, Leave], began: int) -> Iterator[Difference]:
+    """The ends of leaves that a complete list lacked. Each keeps its own version: seen again, it goes on."""
+    listed_at = datetime.fromtimestamp(began / 1000, UTC)
+    for leave_id, leave in lacking.items():
+        change = LeaveChange(
+            event_id=f"lacking:{leave_id}"[:200],
+            leave_id=leave_id,
+            state="ended",
+            version=leave.version,
+            listed_at=listed_at,
+            inferred=True,
+        )
+        yield Difference(change, change, leave.email, leave, None)
