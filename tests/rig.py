@@ -154,7 +154,9 @@ class Rig:
 
     def source(self, vendor: str) -> str:
         """The demo's source of a vendor."""
-        return next(name for name, source in self.config.sources.items() if source.vendor == vendor)
+        of_vendor = [name for name, source in self.config.sources.items() if source.vendor == vendor]
+        assert of_vendor, f"tools/localrun/demo/relay.yaml has no source of {vendor}: run `make docs`"
+        return of_vendor[0]
 
     def signature(self, vendor: str, body: bytes, secret: str | None = None) -> Signature:
         """What the vendor would add to the request."""

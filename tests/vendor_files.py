@@ -14,6 +14,7 @@ from relayctl import samples
 from tests.recorded import events
 
 ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "reference" / "vendors"
 Meaning = list[Event] | Literal["ping", "handshake"]
 """What a sample becomes: events; or no event, where the vendor tries the URL or hands over a secret."""
 
@@ -69,21 +70,22 @@ def as_yaml(name: str, found: Meaning) -> str:
     return yaml.safe_dump({name: said}, sort_keys=False)
 
 
-def known(root: Path = ROOT) -> list[str]:
+def known() -> list[str]:
     """Every vendor of which there is a module, a folder of samples, or a page."""
     found = set(vendors.NAMES)
-    found.update(path.name for path in (root / "events").iterdir() if path.is_dir())
-    found.update(path.stem for path in (root / "docs" / "vendors").glob("*.md"))
+    found.update(path.name for path in (ROOT / "events").iterdir() if path.is_dir())
+    found.update(path.stem for path in PAGES.glob("*.md") if path.name != "README.md")
     return sorted(found)
 
 
-def missing(vendor: str, root: Path = ROOT) -> Iterator[str]:
+def missing(vendor: str) -> Iterator[str]:
     """A sentence for each piece that a vendor lacks."""
     module = f"shared/relay/vendors/{vendor}.py"
-    if not (root / module).exists():
+    if not (ROOT / module).exists():
         yield f"{module}: there is no such module, but there are samples or a page of that vendor: write it"
-    if not list((root / "events" / vendor).glob("*.json")):
+    if not list((ROOT / "events" / vendor).glob("*.json")):
         yield f"events/{vendor}: there is no sample: add one for each of the vendor's events"
-    page = f"docs/reference/vendors/{vendor}.md"
-    if not (root / page).exists():
-        yield f"{page}: there is no such page: write how the vendor is set up, and what becomes of its events"
+    page = PAGES / f"{vendor}.md"
+    if not page.exists():
+        name = page.relative_to(ROOT)
+        yield f"{name}: there is no such page: write how the vendor is set up, and what becomes of its events"

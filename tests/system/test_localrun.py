@@ -1,6 +1,7 @@
 """The local run reads its template and settings, keeps the user's AWS out, and leaves nothing behind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,8 @@ from localrun.aws import Resources
 from localrun.serve import Served, bind
 from localrun.template import EventSource, Function, Route, Schedule, Template, interval
 from localrun.world import Urls, World, WorldError
-from relay.vendors import NAMES
+from relay.vendors import NAMES, load
+from relayctl import secret_store
 
 COMMAND = "import sys; from localrun.run import run; sys.exit(run())"
 
@@ -125,6 +127,7 @@ def vendors(tmp_path: Path) -> Iterator[httpx.Client]:
     """A client of the vendors' APIs with one recorded answer, and the credentials to ask for it."""
     folder = tmp_path / "hibob" / "api"
     folder.mkdir(parents=True)
+    shutil.copy(vendor_api.EVENTS / "hibob" / "api" / "calls.yaml", folder)
     (folder / "request-32832853.json").write_text('{"status": "approved"}')
     (folder / "person-3373576791477190995.json").write_text('{"email": "bob@example.com"}')
     with (
@@ -267,11 +270,13 @@ def test_wrong_secrets(tmp_path: Path, content: str, problem: str) -> None:
 
 
 def test_demo_secrets_are_usable() -> None:
-    """The demo's secrets name each of its sources."""
+    """There is a source of each vendor, with a secret that `relayctl secrets put` would take."""
     found = settings.read_secrets(settings.DEMO / "secrets.json")
     config = seed.load_config(settings.DEMO / "relay.yaml")
     assert set(found) == {"calven", *config.sources}
     assert {source.vendor for source in config.sources.values()} == set(NAMES)
+    for name, source in config.sources.items():
+        secret_store.checked_source(load(source.vendor), found[name])
 
 
 def test_environment_forgets_the_users_aws() -> None:

@@ -15,16 +15,16 @@ import pytest
 from relay import vendors
 from relay.config.model import Door, Place, Sensor, Source
 from relayctl.main import main
+from tests.vendor_files import missing
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")], key=lambda page: page.relative_to(ROOT).as_posix()
 )
+HEADINGS = ["Set up", "Secret", "What becomes of each event", "Limits", "Not confirmed on live traffic"]
 MOST_WORDS = 1500
-PLACEHOLDER = "unread"
-"""The reason of an entry that is replaced before anybody sees it."""
-FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 IN_CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -60,7 +60,7 @@ def leads_somewhere(link: str, folder: Path) -> bool:
 
 
 def test_made_from_the_code() -> None:
-    """The table of vendors and the generic format's schema are what `make docs` writes."""
+    """The table of vendors, the generic format's schema and the demo are what `make docs` writes."""
     command = [sys.executable, str(ROOT / "tools" / "build" / "docs.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
@@ -69,16 +69,20 @@ def test_made_from_the_code() -> None:
 @pytest.mark.parametrize("name", [name for name in vendors.NAMES if name != "generic"])
 def test_page(name: str) -> None:
     """Each vendor's page has what it takes to set the vendor up, and says what is not sure."""
-    vendor, page = vendors.load(name), (REFERENCE / "vendors" / f"{name}.md").read_text("utf-8")
-    headings = [line for line in page.splitlines() if line.startswith("## ")]
-    wanted = ["Set up", "Secret", "What becomes of each event", "Limits", "Not confirmed on live traffic"]
-    assert [heading for heading in headings if heading != "## Configuration"] == [f"## {w}" for w in wanted]
-    assert vendor.title in page.splitlines()[0]
-    assert vendor.scheme.credentials in page
-    assert (vendor.api is not None) == ('"api": {' in page)
-    assert all(
-        f"`{ignored}`" in page for ignored in {"`other_event`"[1:-1]} if "other event" in vendor.ignores
-    )
+    lacks = list(missing(name))
+    assert not lacks, "\n".join(lacks)
+    file = f"docs/reference/vendors/{name}.md"
+    vendor, page = vendors.load(name), (ROOT / file).read_text("utf-8")
+    headings = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
+    found = [heading for heading in headings if heading != "Configuration"]
+    assert found == HEADINGS, f"{file}: its headings are {', '.join(HEADINGS)}; and Configuration, if need be"
+    assert vendor.title in page.splitlines()[0], f"{file}: it begins with the title, {vendor.title}"
+    for scheme in vendor.schemes:
+        assert scheme.credentials in page, f"{file}: its secret has the list {scheme.credentials}"
+    shows_api = '"api": {' in page
+    assert shows_api == (vendor.api is not None), f"{file}: its secret has `api` where the record has one"
+    if "other event" in vendor.ignores:
+        assert "`other_event`" in page, f"{file}: other events are ignored, as `other_event`"
 
 
 def test_readme_is_short() -> None:
@@ -162,6 +166,6 @@ def reasons() -> Iterator[str]:
 def test_answers_explain_each_reason() -> None:
     """The page of answers says what each reason means."""
     page = (REFERENCE / "answers.md").read_text("utf-8")
-    given = set(reasons()) - {"", PLACEHOLDER}
+    given = set(reasons()) - {""}
     assert "unmapped_door" in given
     assert [reason for reason in sorted(given) if f"\n| `{reason}` |" not in page] == []

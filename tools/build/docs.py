@@ -1,4 +1,7 @@
-"""`make docs`: writes the table of vendors and the generic format's JSON Schema, in docs/reference.
+"""`make docs`: writes what is made from the vendors' modules and pages.
+
+That is, in docs/reference, the table of vendors and the generic format's JSON Schema; and the demo of
+`make run`.
 
 `--check` only says whether they are as they should be (exit code 1 where not).
 """
@@ -10,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from localrun import demo_files
+from localrun.settings import DEMO
 from relay.vendors.generic import BODY
 from relayctl import vendors
 
@@ -34,6 +39,8 @@ def made() -> Iterator[tuple[Path, str]]:
     rows = "\n".join(vendors.table())
     yield VENDORS, BETWEEN.sub(lambda found: f"{found[1]}{rows}\n{found[2]}", VENDORS.read_text("utf-8"))
     yield SCHEMA, json.dumps(schema(), indent=2) + "\n"
+    yield DEMO / "relay.yaml", demo_files.config()
+    yield DEMO / "secrets.json", demo_files.secrets()
 
 
 def main() -> int:
