@@ -27,7 +27,7 @@ from relay.reconciliation.rules import (
     last_day,
     missing,
 )
-from relay.reconciliation.runs import Run, Runs, State
+from relay.reconciliation.runs import DryRuns, Run, Runs, State
 from relay.time_off.decision import arrival_of
 from relay.time_off.items import INDEX, SOURCE, leave_from
 from relay.time_off.rules import Leave
@@ -78,7 +78,8 @@ class LeaveReconciliation:
         self._wishes = wishes
         self._name = name
         self._key = invocation.config.key(name)
-        self._runs = Runs(invocation.table, invocation.now)
+        runs = DryRuns if wishes.dry else Runs
+        self._runs = runs(invocation.table, invocation.now)
         self._queued = Queued(invocation.table, self._key, invocation.now)
         self._pages = Pages(invocation, name, "hris", vendor)
         self.report = Report(name, vendor.name)

@@ -1,0 +1,356 @@
+"""A source's list, compared with the ledger: what webhooks have not told, Calven is told; nothing else."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from relay import vendors
+from relay.deadline import BATCH, Deadline
+from relay.errors import VendorUnavailable
+from relay.events import Event, LeaveChange, LeaveState, MalformedEvent, iso
+from relay.invocation import Invocation
+from relay.observability import Telemetry
+from relay.reconciliation.leave import LeaveReconciliation, Wishes
+from relay.reconciliation.report import Report
+from relay.reconciliation.runs import Runs
+from relay.vendors.support.base import Api, VendorApi
+from relay.vendors.support.listing import LeaveList, Page, Window
+from tests.rig import NOON, Rig, sample
+
+BY_HAND = Wishes(by_hand=True)
+SCHEDULED = Wishes()
+DRY = Wishes(by_hand=True, dry=True)
+ACCEPTING = Wishes(by_hand=True, accept_ends=True)
+APPROVED = sample("deel", "approved")["data"]["resource"]
+
+
+class Truth:
+    """What the HR system holds, and how it lists that: some on each page."""
+
+    def __init__(self, per_page: int = 2) -> None:
+        self.leaves: dict[str, LeaveChange] = {}
+        self.per_page = per_page
+        self.asked: list[tuple[Window, str | None]] = []
+        self.happen: Callable[[int], None] = lambda _number: None
+        self.extra: list[Event] = []
+
+    def put(
+        self,
+        leave_id: str,
+        start: str,
+        end: str,
+        *,
+        state: LeaveState = "approved",
+        version: float = NOON - 600,
+    ) -> LeaveChange:
+        """Approve a leave, or have it be something else."""
+        change = LeaveChange(
+            event_id=f"list:{leave_id}:{version}",
+            leave_id=leave_id,
+            state=state,
+            version=iso(version),
+            email=f"{leave_id.partition('-')[0]}@example.com",
+            start=start,
+            end=end,
+        )
+        self.leaves[leave_id] = change
+        return change
+
+    def page(self, api: VendorApi, window: Window, following: str | None) -> Page:
+        """One page of the list."""
+        self.asked.append((window, following))
+        self.happen(len(self.asked))
+        start = int(following or 0)
+        found: Sequence[Event] = [*self.leaves.values(), *self.extra]
+        some = found[start : start + self.per_page]
+        more = start + self.per_page < len(found)
+        return Page(some, str(start + self.per_page) if more else None)
+
+    def lists(self, **changes: Any) -> LeaveList:
+        """The list, as a vendor's record has it."""
+        return replace(LeaveList(page=self.page, version="own", lacks="ended"), **changes)
+
+
+def reconcile(rig: Rig, lists: LeaveList, wishes: Wishes = BY_HAND, seconds: float = 600) -> Report:
+    """Reconcile Deel's source, and let the retry function do what was queued."""
+    deadline = Deadline(rig.clock() + seconds, rig.clock)
+    invocation = Invocation(rig.relay, deadline, Telemetry("run"), BATCH)
+    # The list is this test's: no API is asked.
+    vendor = replace(vendors.load("deel"), api=Api(host="https://deel.example.com", fields=()))
+    report = LeaveReconciliation(invocation, "deel", vendor, lists, wishes).run()
+    rig.retry()
+    rig.retry()
+    return report
+
+
+def days(rig: Rig, who: str) -> list[str]:
+    """The days that Calven holds somebody as away."""
+    return sorted(rig.away(f"{who}@example.com"))
+
+
+def test_backfill(rig: Rig) -> None:
+    """Leave that was approved before the webhook was set up reaches Calven; a second time nothing does."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    truth.put("lou-1", "2026-12-01", "2026-12-01")
+    truth.put("kim-2", "2027-01-04", "2027-01-04", state="requested")
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.listed, report.queued, report.ends) == ("complete", 3, 2, 0)
+    assert days(rig, "kim") == ["2026-11-09", "2026-11-10"]
+    assert days(rig, "lou") == ["2026-12-01"]
+    before = len(rig.requests())
+    again = reconcile(rig, truth.lists())
+    assert (again.status, again.queued, again.differences) == ("complete", 0, [])
+    assert len(rig.requests()) == before
+    window = truth.asked[0][0]
+    assert (window.first, window.last) == (date(2026, 10, 28), date(2027, 12, 9))
+
+
+def test_schedule_only_reports_at_first(rig: Rig) -> None:
+    """Until somebody has reconciled by hand, the schedule tells what it would do and does nothing."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    report = reconcile(rig, truth.lists(), SCHEDULED)
+    assert (report.status, report.found, report.queued) == ("complete", 1, 0)
+    assert days(rig, "kim") == []
+    reconcile(rig, truth.lists(), BY_HAND)
+    truth.put("lou-1", "2026-12-01", "2026-12-01")
+    assert reconcile(rig, truth.lists(), SCHEDULED).queued == 1
+    assert days(rig, "lou") == ["2026-12-01"]
+
+
+def test_dry_run(rig: Rig) -> None:
+    """A dry run changes nothing, not even what is known of runs."""
+    truth = Truth(per_page=1)
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    truth.put("kim-2", "2026-11-12", "2026-11-12")
+    report = reconcile(rig, truth.lists(), DRY)
+    assert (report.status, report.found, report.queued) == ("complete", 2, 0)
+    assert days(rig, "kim") == []
+    assert Runs(rig.relay.table, rig.clock).state("deel").status == "never"
+
+
+def test_lost_cancellation(rig: Rig) -> None:
+    """What a complete list lacks has ended; seen again with the same version it goes on."""
+    truth = Truth()
+    for number in range(4):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+    gone = truth.leaves.pop("kim-1")
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends) == ("complete", 1)
+    assert days(rig, "kim") == ["2026-11-10", "2026-11-12", "2026-11-13"]
+    truth.leaves["kim-1"] = gone
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists()).queued == 1
+    assert len(days(rig, "kim")) == 4
+
+
+def test_list_that_proves_nothing(rig: Rig) -> None:
+    """A list that goes by date of change or by start ends nothing."""
+    truth = Truth()
+    for number in range(4):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    lists = truth.lists(lacks="nothing")
+    reconcile(rig, lists)
+    del truth.leaves["kim-1"]
+    rig.clock.advance(60)
+    assert reconcile(rig, lists).ends == 0
+    assert len(days(rig, "kim")) == 4
+
+
+def test_vendor_is_asked_by_id(rig: Rig) -> None:
+    """Where the vendor can be asked for one leave, only what it does not know has ended."""
+    truth = Truth()
+    for number in range(4):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    lists = truth.lists(lacks="nothing", knows=lambda _api, leave_id: leave_id == "kim-1")
+    reconcile(rig, lists)
+    del truth.leaves["kim-1"]
+    rig.clock.advance(60)
+    assert reconcile(rig, lists).ends == 0
+    del truth.leaves["kim-2"]
+    rig.clock.advance(60)
+    assert reconcile(rig, lists).ends == 1
+    assert days(rig, "kim") == ["2026-11-10", "2026-11-11", "2026-11-13"]
+
+
+@pytest.mark.parametrize(("before", "left"), [(4, 1), (4, 0), (40, 28), (1, 0)])
+def test_list_that_would_end_many(rig: Rig, before: int, left: int) -> None:
+    """A list that is empty or short ends nothing, until somebody lets it."""
+    truth = Truth(per_page=50)
+    for number in range(before):
+        truth.put(f"kim-{number}", f"2027-01-{number % 28 + 1:02}", f"2027-01-{number % 28 + 1:02}")
+    reconcile(rig, truth.lists())
+    held = days(rig, "kim")
+    truth.leaves = dict(list(truth.leaves.items())[:left])
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends, report.queued) == ("refused", before - left, 0)
+    assert days(rig, "kim") == held
+    assert reconcile(rig, truth.lists(), ACCEPTING).ends == before - left
+    assert len(days(rig, "kim")) == min(left, 28)
+
+
+def test_webhook_meanwhile(rig: Rig) -> None:
+    """Leave that was heard of since the list began is not ended by it."""
+    truth = Truth()
+    for number in range(6):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+
+    def happen(number: int) -> None:
+        if number == 2:
+            rig.clock.advance(1)
+            assert rig.post("deel", "approved")[0] == 200
+
+    truth.asked.clear()
+    truth.happen = happen
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends) == ("complete", 0)
+    assert len(rig.away("Sam@example.com")) == 5
+
+
+def test_entry_passed_over(rig: Rig) -> None:
+    """A list that changes while it is read passes over an entry: it is read again before anything ends."""
+    truth = Truth()
+    for number in range(6):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+
+    def happen(number: int) -> None:
+        if number == 2:
+            # The first entry goes: the third one is the second now, on a page that has been read.
+            del truth.leaves["kim-0"]
+
+    truth.asked.clear()
+    truth.happen = happen
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends) == ("complete", 0)
+    assert len(days(rig, "kim")) == 6
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists()).ends == 1
+
+
+def test_list_that_breaks_off(rig: Rig) -> None:
+    """An incomplete list ends nothing; what it did show is taken."""
+    truth = Truth()
+    for number in range(6):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+    del truth.leaves["kim-5"]
+    truth.put("kim-0", "2026-12-24", "2026-12-24", version=NOON)
+
+    def happen(number: int) -> None:
+        if number == 2:
+            raise VendorUnavailable("the vendor's API answered 503", retry_after=10_000)
+
+    truth.asked.clear()
+    truth.happen = happen
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends) == ("incomplete", 0)
+    assert report.detail == "vendor_unavailable: the vendor's API answered 503"
+    assert "2026-12-24" in days(rig, "kim")
+    assert "2026-11-15" in days(rig, "kim")
+
+
+def test_unreadable_entry(rig: Rig) -> None:
+    """An entry that cannot be read may be any leave: then nothing ends."""
+    truth = Truth(per_page=10)
+    for number in range(6):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+    del truth.leaves["kim-5"]
+    truth.extra = [MalformedEvent(body="{}", detail="id: missing")]
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends, report.unreadable) == ("incomplete", 0, 1)
+    assert len(days(rig, "kim")) == 6
+
+
+def test_out_of_time(rig: Rig) -> None:
+    """A run that is out of time goes on where it was, in the next one."""
+    truth = Truth(per_page=1)
+    for number in range(4):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+    del truth.leaves["kim-1"]
+    truth.asked.clear()
+    truth.happen = lambda _number: rig.clock.advance(100)
+    rig.clock.advance(60)
+    first = reconcile(rig, truth.lists(), SCHEDULED, seconds=150)
+    assert (first.status, first.detail) == ("incomplete", "out of time: the next run goes on")
+    reports = [reconcile(rig, truth.lists(), SCHEDULED, seconds=150) for _ in range(5)]
+    [complete] = [report for report in reports if report.status == "complete" and report.ends]
+    assert complete.ends == 1
+    assert len(days(rig, "kim")) == 3
+
+
+def test_one_at_a_time(rig: Rig) -> None:
+    """A source never runs twice at once; a run whose process died is taken over."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    runs = Runs(rig.relay.table, rig.clock)
+    assert runs.begin("deel", date(2026, 11, 1), date(2027, 11, 1)) is not None
+    assert reconcile(rig, truth.lists()).status == "busy"
+    rig.clock.advance(181)
+    assert reconcile(rig, truth.lists()).status == "complete"
+
+
+def test_what_nothing_comes_of(rig: Rig) -> None:
+    """What Calven cannot be told is one dead letter, not one a day."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    reconcile(rig, truth.lists())
+    rig.refuse(users=["lou@example.com"])
+    truth.put("lou-1", "2026-12-24", "2026-12-01")
+    assert [reconcile(rig, truth.lists(), SCHEDULED).queued for _ in range(3)] == [1, 0, 0]
+    assert [letter["reason"] for letter in rig.dead_letters()] == ["invalid_dates"]
+
+
+def test_end_of_leave_never_seen(rig: Rig) -> None:
+    """Once all is known, the end of leave that was never seen gives back nothing."""
+    ended = sample("deel", "canceled", data__resource={**APPROVED, "id": "older", "status": "CANCELED"})
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    reconcile(rig, truth.lists())
+    assert rig.post("deel", ended) == (200, {"status": "ignored", "reason": "not_approved"})
+    assert not [event for event in rig.calven() if event.get("eventType") == "cancelled"]
+
+
+def test_by_the_time_of_asking(rig: Rig) -> None:
+    """Where the vendor has no time of change, what is listed is as of when the listing began."""
+
+    def asked(version: float) -> LeaveList:
+        truth.put("kim-1", "2026-11-09", "2026-11-10", version=version)
+        truth.put("kim-2", "2026-11-19", "2026-11-19", version=version)
+        return truth.lists(version="asked")
+
+    truth = Truth()
+    reconcile(rig, asked(rig.clock()))
+    for _ in range(2):
+        rig.clock.advance(3600)
+        assert reconcile(rig, asked(rig.clock())).queued == 0
+    rig.clock.advance(3600)
+    lists = asked(rig.clock())
+    truth.put("kim-2", "2026-11-20", "2026-11-20", version=rig.clock())
+    assert reconcile(rig, lists).queued == 1
+    assert days(rig, "kim") == ["2026-11-09", "2026-11-10", "2026-11-20"]
+
+
+def test_state(rig: Rig) -> None:
+    """What the last run found is kept."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    reconcile(rig, truth.lists())
+    state = Runs(rig.relay.table, rig.clock).state("deel")
+    assert (state.status, state.listed, state.differences, state.ends) == ("complete", 1, 1, 0)
+    began = datetime.fromtimestamp(state.complete / 1000, UTC)
+    assert began == datetime.fromtimestamp(NOON, UTC)
