@@ -64,10 +64,13 @@ class Container:
 
     @cached_property
     def queues(self) -> Queues:
-        """Both queues."""
+        """All queues."""
         environment = self.settings
         return Queues(
-            self._aws.client("sqs"), environment.unprocessed_queue_url, environment.dead_letter_queue_url
+            self._aws.client("sqs"),
+            environment.unprocessed_queue_url,
+            environment.dead_letter_queue_url,
+            environment.reconcile_queue_url,
         )
 
 

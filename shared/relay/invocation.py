@@ -81,7 +81,7 @@ class Invocation:
 
     @cached_property
     def queues(self) -> Queues:
-        """Both queues."""
+        """All queues."""
         return self._container.queues.until(self.deadline)
 
     @cached_property

@@ -82,6 +82,26 @@ class Telemetry:
             {"Source": source, "Vendor": vendor}, "TokenRefusedSeconds", MetricUnit.Seconds, round(seconds)
         )
 
+    def reconciled(self, *, source: str, vendor: str, status: str, differences: int, **found: Any) -> None:
+        """Log what a source's reconciliation came to, and count what webhooks had not told."""
+        said = {name: value for name, value in found.items() if value}
+        logger.info(
+            "reconciled",
+            source=source,
+            vendor=vendor,
+            status=status,
+            differences=differences,
+            request_id=self.request_id,
+            **said,
+        )
+        self.count("ReconcileDifferences", source=source, vendor=vendor, by=differences)
+        self.count("ReconcileRefused", source=source, vendor=vendor, by=int(status == "refused"))
+
+    def reconcile_age(self, seconds: float, *, source: str, vendor: str) -> None:
+        """Note how long ago the last complete reconciliation of a source began."""
+        of = {"Source": source, "Vendor": vendor}
+        self._add(of, "ReconcileAge", MetricUnit.Seconds, max(round(seconds), 0))
+
     def problem(self, message: str, **fields: Any) -> None:
         """Log something that an operator has to look at. `message` holds no payload."""
         logger.error(message, request_id=self.request_id, **fields)

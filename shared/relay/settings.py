@@ -20,6 +20,7 @@ class Settings(BaseModel):
     table_name: str = Field(alias="TABLE_NAME", min_length=1)
     unprocessed_queue_url: str = Field(alias="UNPROCESSED_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
+    reconcile_queue_url: str = Field(default="", alias="RECONCILE_QUEUE_URL")
     calven_base_url: str = Field(
         alias="CALVEN_BASE_URL", pattern=r"^https?://[\w.-]+(:\d{1,5})?(/[^\s?#]*)?$"
     )

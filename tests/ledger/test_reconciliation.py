@@ -13,9 +13,10 @@ from relay.errors import VendorUnavailable
 from relay.events import Event, LeaveChange, LeaveState, MalformedEvent, iso
 from relay.invocation import Invocation
 from relay.observability import Telemetry
-from relay.reconciliation.leave import LeaveReconciliation, Wishes
+from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.runs import Runs
+from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
 from tests.rig import NOON, Rig, sample

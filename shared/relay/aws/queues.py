@@ -1,5 +1,6 @@
-"""The Unprocessed and the dead-letter queue on SQS."""
+"""The queues on SQS: what waits, what is dead, and which sources are to be reconciled."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,17 +26,31 @@ class QueueUnavailable(Exception):
 
 
 class Queues:
-    """The Unprocessed and the dead-letter queue. Raises `QueueUnavailable`: then nothing is stored."""
+    """The Unprocessed, the dead-letter and the reconcile queue.
 
-    def __init__(self, client: "SQSClient", unprocessed_url: str, dead_letter_url: str) -> None:
+    Raises `QueueUnavailable`: then nothing is stored.
+    """
+
+    def __init__(
+        self, client: "SQSClient", unprocessed_url: str, dead_letter_url: str, reconcile_url: str = ""
+    ) -> None:
         self._client = client
         self.unprocessed_url = unprocessed_url
         self.dead_letter_url = dead_letter_url
+        self._reconcile_url = reconcile_url
 
     def until(self, deadline: "Deadline") -> "Queues":
         """The queues, each of whose calls ends by that deadline, and may use what others left of it."""
         client = until(self._client, deadline, ANSWER_SECONDS)
-        return Queues(client, self.unprocessed_url, self.dead_letter_url)
+        return Queues(client, self.unprocessed_url, self.dead_letter_url, self._reconcile_url)
+
+    def ask_to_reconcile(self, sources: Sequence[str]) -> None:
+        """Have each of these sources reconciled soon."""
+        for source in sources:
+            with _errors():
+                self._client.send_message(
+                    QueueUrl=self._reconcile_url, MessageBody=json.dumps({"source": source})
+                )
 
     def retry_later(self, envelopes: Sequence[tuple[Envelope, float]]) -> None:
         """Store envelopes in the Unprocessed queue, each with its wait in seconds."""

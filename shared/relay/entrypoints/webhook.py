@@ -21,6 +21,7 @@ from relay.events import Webhook
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.vendors.support.base import Family, Vendor
+from relay.vendors.support.listing import ASK_NOW
 
 RETRY_AFTER_SECONDS = 30
 SHORTEST_ACK_SECONDS = 2.0
@@ -92,6 +93,8 @@ def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocati
         return 401, {"error": "invalid signature"}
     pipeline = Pipeline(invocation)
     outcomes = _process(_envelope(webhook, request.source, family, vendor, invocation), pipeline, invocation)
+    if any(outcome.reason == ASK_NOW for outcome in outcomes):
+        invocation.queues.ask_to_reconcile([request.source])
     if invocation.deadline.left_for_work() > 0:
         # The event is safe: this may fail, but not keep the vendor waiting.
         invocation.vendor_memory.heard(request.source)

@@ -4,7 +4,7 @@ What is queued takes the way of a webhook's event. A run that goes on after a cr
 page held, and the ledger takes that as a repeat.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,7 @@ from relay.reconciliation.rules import (
     missing,
 )
 from relay.reconciliation.runs import DryRuns, Run, Runs, State
+from relay.reconciliation.wishes import Wishes
 from relay.time_off.decision import arrival_of
 from relay.time_off.items import INDEX, SOURCE, leave_from
 from relay.time_off.rules import Leave
@@ -36,20 +37,6 @@ from relay.vendors.support.listing import LeaveList, Window
 
 PAGE_RESERVE_SECONDS = 30.0
 """With less than this left, another page is not begun: the next process goes on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """How a run is to be done.
-
-    `by_hand` is somebody's own run, `dry` one that changes nothing. `accept_ends` lets a list end many.
-    `progress` is told how many entries have been listed.
-    """
-
-    by_hand: bool = False
-    dry: bool = False
-    accept_ends: bool = False
-    progress: Callable[[int], None] = lambda _listed: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +74,9 @@ class LeaveReconciliation:
     def run(self) -> Report:
         """Read the list, queue what differs, end what it lacks; what was found."""
         today = self._invocation.utc_now().date()
-        state = self._runs.begin(self._key, first_day(today), last_day(today), anew=self._wishes.by_hand)
+        first = self._wishes.first or first_day(today)
+        last = self._wishes.last or last_day(today)
+        state = self._runs.begin(self._key, first, last, anew=self._wishes.by_hand)
         if state is None or state.run is None:
             self.report.status, self.report.detail = "busy", "another run of this source is under way"
             return self.report
@@ -248,19 +237,21 @@ class LeaveReconciliation:
         report, run = self.report, state.run
         changed = not self._changes_nothing(state)
         is_complete = status == "complete"
+        # Of other days than usual: that says nothing about all leave of the source.
+        is_whole = is_complete and self._wishes.first is None and self._wishes.last is None
         report.status = "complete" if is_complete else "refused" if status == "refused" else "incomplete"
         report.detail = detail
         report.found = run.found if run else len(report.differences)
         began = run.began if run else 0
-        by_hand = began if self._wishes.by_hand and is_complete else state.by_hand
+        by_hand = began if self._wishes.by_hand and is_whole else state.by_hand
         ended = replace(
             state,
             status=report.status,
             detail=detail[:500],
             by_hand=by_hand,
-            complete=began if is_complete else state.complete,
+            complete=began if is_whole else state.complete,
             listed=report.listed,
             differences=report.found,
             ends=report.ends,
         )
-        self._runs.finish(self._key, ended, all_seen=is_complete and changed)
+        self._runs.finish(self._key, ended, all_seen=is_whole and changed)

@@ -57,12 +57,14 @@ class State:
     """What is known of a source's reconciliations. Times are Unix milliseconds, 0 for never.
 
     `by_hand` is when somebody first reconciled it by hand: until then the schedule changes nothing.
-    `complete` is when the last complete run began, `ended` when the last run of any kind ended.
+    `since` is when the source was first run, `complete` when the last complete run began, `ended` when the
+    last run of any kind ended.
     """
 
     status: Status = "never"
     detail: str = ""
     by_hand: int = 0
+    since: int = 0
     complete: int = 0
     ended: int = 0
     listed: int = 0
@@ -86,6 +88,11 @@ class Runs:
         key = state_key(source)
         return _state(self._table.get([key]).get(key))
 
+    def states(self, sources: Sequence[str]) -> dict[str, State]:
+        """What is known of several sources."""
+        found = self._table.get([state_key(source) for source in sources])
+        return {source: _state(found.get(state_key(source))) for source in sources}
+
     def begin(self, source: str, first: date, last: date, *, anew: bool = False) -> State | None:
         """Take the lease of a source, to go on with its run or begin one; None while another has it."""
         now = self._now()
@@ -96,7 +103,8 @@ class Runs:
         is_old = run is None or run.began < now - RESUMED_SECONDS * 1000
         if run is None or is_old or anew:
             run = Run(uuid4().hex, now, first, last)
-        mine = replace(before, run=run, holder=uuid4().hex, until=now + round(LEASE_SECONDS * 1000))
+        until = now + round(LEASE_SECONDS * 1000)
+        mine = replace(before, run=run, since=before.since or now, holder=uuid4().hex, until=until)
         return self._write(source, mine)
 
     def note_page(self, source: str, state: State, ids: Sequence[str], run: Run) -> State:
@@ -196,6 +204,7 @@ def _values(state: State) -> dict[str, Any]:
         "status": state.status,
         "detail": state.detail,
         "by_hand": state.by_hand,
+        "since": state.since,
         "complete": state.complete,
         "ended": state.ended,
         "listed": state.listed,
@@ -227,6 +236,7 @@ def _state(item: Item | None) -> State:
         status=item["status"],
         detail=item["detail"],
         by_hand=item["by_hand"],
+        since=item["since"],
         complete=item["complete"],
         ended=item["ended"],
         listed=item["listed"],

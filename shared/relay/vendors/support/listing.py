@@ -15,6 +15,10 @@ from relay.events import Event
 from relay.vendors.support.base import VendorApi
 
 
+ASK_NOW = "ask_now"
+"""Why a webhook is ignored that says only that there is news: the source is reconciled instead."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """The days of which leave is listed, both inclusive, and when the listing began (Unix seconds)."""
