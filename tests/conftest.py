@@ -18,10 +18,15 @@ from functools import cache
 
 import boto3
 import pytest
+from hypothesis import settings
 from moto import mock_aws
 
 from relay.observability import logger
 from tests.rig import Rig, Sandboxes
+
+# How long an example takes says more about what else the machine does than about the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture

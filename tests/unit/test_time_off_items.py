@@ -139,8 +139,9 @@ def leaves(draw: st.DrawFn) -> Leave:
     )
 
 
+# Every instant of these is exact in milliseconds and as a float.
 LEASES = st.none() | st.builds(
-    Lease, st.text(min_size=1, max_size=5), st.integers(0, 2**41).map(lambda ms: ms / 1000)
+    Lease, st.text(min_size=1, max_size=5), st.integers(0, 2**33).map(lambda n: n / 8)
 )
 EMPLOYEES = st.builds(
     Employee,
