@@ -15,10 +15,11 @@ from relay.config.model import Config, Door, Tree
 from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
 from relay.occupancy.changeover import Changeover, lineage
+from relay.occupancy.days import operating_day
 from relay.occupancy.ledger import SWEEP_AFTER_MS, Headcount
 from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
-from relay.occupancy.rules import Fact, operating_day, through
+from relay.occupancy.rules import Fact, through
 from relay.occupancy.sensors import Readings
 from tests.memory import Memory
 from tests.moto_table import Crash, many

@@ -41,7 +41,7 @@ from relay.container import Container
 from relay.deadline import Clock
 from relay.entrypoints import queue, schedule, webhook
 from relay.events import Direction, iso_ms
-from relay.occupancy.rules import operating_day
+from relay.occupancy.days import operating_day
 from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample

@@ -14,9 +14,10 @@ from relay.aws.table import Table
 from relay.config.model import Config
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
 from relay.errors import Contended
-from relay.occupancy.ledger import KEPT_SECONDS, Headcount, position_key
+from relay.occupancy.days import KEPT_SECONDS, operating_day
+from relay.occupancy.ledger import Headcount, position_key
 from relay.occupancy.reported import Reports
-from relay.occupancy.rules import Badge, Fact, Settled, operating_day
+from relay.occupancy.rules import Badge, Fact, Settled
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
 from tests.moto_table import FEW, Crash, Ledger
 from tests.rig import NOON

@@ -17,9 +17,10 @@ from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
 from relay.envelope import Envelope
 from relay.errors import Contended
 from relay.events import SensorReading
+from relay.occupancy.days import KEPT_SECONDS
 from relay.occupancy.reported import Reports, reading_key
 from relay.occupancy.rules import Fact
-from relay.occupancy.sensors import KEPT_SECONDS, MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
+from relay.occupancy.sensors import MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
 from tests.building import CONFIG, NOON_MS
 from tests.moto_table import FEW, Ledger
 from tests.rig import NOON, Rig

@@ -21,8 +21,8 @@ from relay.config.file import RelayYaml
 from relay.config.model import Source
 from relay.config.versions import push
 from relay.entrypoints import webhook
+from relay.occupancy.days import operating_day
 from relay.occupancy.reported import count_key
-from relay.occupancy.rules import operating_day
 from relay.vendors.support.proof import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS

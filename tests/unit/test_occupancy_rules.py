@@ -3,30 +3,27 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.config.model import Door
-from relay.events import EARLIEST, LATEST, BadgeEvent, Direction
+from relay.events import BadgeEvent, Direction
+from relay.occupancy.days import Day, operating_day
 from relay.occupancy.rules import (
     Badge,
     Changes,
     Count,
-    Day,
     Fact,
     Ledger,
     Position,
     Settled,
     anonymous,
-    day_of,
     end,
     event_id,
-    operating_day,
     settle,
     through,
 )
@@ -485,50 +482,6 @@ def test_time_of_a_badge(at: datetime, on_time: bool) -> None:
     assert passed.at == (exact if on_time else received_at * 1000)
 
 
-@given(
-    st.sampled_from((SYDNEY, NEW_YORK, "UTC", "Asia/Kathmandu", "America/Santiago", "Australia/Lord_Howe")),
-    st.times().map(lambda at: at.strftime("%H:%M")),
-    st.datetimes(EARLIEST.replace(year=2007, tzinfo=None), LATEST.replace(tzinfo=None)),
-)
-def test_operating_days(zone: str, reset_at: str, at: datetime) -> None:
-    """Every instant is in one operating day; days follow each other without a gap and begin at the reset."""
-    there = config(zone, reset_at)
-    instant = int(at.replace(tzinfo=UTC).timestamp() * 1000)
-    day = operating_day(there, "hq", instant)
-    assert day.start <= instant < day.end
-    assert day == day_of("hq", zone, reset_at, day.date)
-    assert day_of("hq", zone, reset_at, day.date + timedelta(days=1)).start == day.end
-    assert operating_day(there, "hq", day.end - 1) == operating_day(there, "hq", day.start) == day
-
-
-@pytest.mark.parametrize("reset_at", ["00:00", "01:59", "02:00", "02:30", "03:00", "04:00", "12:00", "23:59"])
-@pytest.mark.parametrize(
-    ("zone", "on", "hours"),
-    [
-        (SYDNEY, date(2026, 10, 4), 23),
-        (SYDNEY, date(2027, 4, 4), 25),
-        (NEW_YORK, date(2027, 3, 14), 23),
-        (NEW_YORK, date(2026, 11, 1), 25),
-    ],
-)
-def test_daylight_saving(zone: str, on: date, hours: int, reset_at: str) -> None:
-    """Around a clock change one operating day is an hour shorter or longer, and no other."""
-    days = [day_of("hq", zone, reset_at, on + timedelta(days=shift)) for shift in range(-2, 3)]
-    lengths = sorted((day.end - day.start) / 3_600_000 for day in days)
-    assert lengths == sorted([24, 24, 24, 24, hours])
-    starts = [datetime.fromtimestamp(day.start / 1000, ZoneInfo(zone)) for day in days]
-    assert {start.time() for start in starts if start.date() != on} == {time.fromisoformat(reset_at)}
-    assert [start.date() for start in starts] == [day.date for day in days]
-
-
-@pytest.mark.parametrize("hour", [9, 10, 12, 14])
-def test_skipped_date(hour: int) -> None:
-    """Where a country skips a date, as Samoa did its 30 December of 2011, no instant is without a day."""
-    at = int(datetime(2011, 12, 30, hour, tzinfo=UTC).timestamp() * 1000)
-    day = operating_day(config("Pacific/Apia"), "hq", at)
-    assert day.start <= at < day.end
-
-
 def test_repeated_hour() -> None:
     """Badges of the hour that comes twice are counted in the order in which they happened."""
     there = config(SYDNEY, "04:00")
@@ -538,10 +491,3 @@ def test_repeated_hour() -> None:
     memory.badge(badge("e2", "ann", "out", "hq", first + 60 * MINUTE))
     assert [(fact.at, fact.people) for fact in memory.told] == [(first, 1), (first + 60 * MINUTE, 0)]
     assert operating_day(there, "hq", first) == operating_day(there, "hq", first + 60 * MINUTE)
-
-
-def test_day_key() -> None:
-    """A day is known by its site and the instant at which it begins."""
-    before_reset = int(datetime(2026, 11, 4, 16, 59, tzinfo=UTC).timestamp() * 1000)
-    assert operating_day(CONFIG, "hq", before_reset).key == "hq#2026-11-03T17:00Z"
-    assert operating_day(CONFIG, "hq", before_reset + MINUTE).key == "hq#2026-11-04T17:00Z"

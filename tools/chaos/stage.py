@@ -26,7 +26,7 @@ from relay import settings as relay_settings
 from relay.config.file import RelayYaml
 from relay.container import Container
 from relay.entrypoints import schedule
-from relay.occupancy.rules import Day, operating_day
+from relay.occupancy.days import Day, operating_day
 from relayctl.target import Target
 
 CALVEN = {"apiKey": "chaos", "apiSecret": "example"}

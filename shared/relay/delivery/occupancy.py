@@ -15,7 +15,8 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import BadgeEvent, SensorReading
 from relay.invocation import Invocation
-from relay.occupancy.rules import Badge, Day, Fact, operating_day, through
+from relay.occupancy.days import Day, operating_day
+from relay.occupancy.rules import Badge, Fact, through
 
 NOT_SENT = Result(status="waiting", reason="internal_error")
 """What became of a fact that another step was to send, and did not."""

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from relay.config.model import Config, FormerClock, Lineage, Place, Source, Tree
-from relay.occupancy.rules import Day, Position, operating_day
-
-KEPT_MS = 16 * 24 * 3600 * 1000
-"""As long as the ledger keeps a day, its site's former clock is kept."""
+from relay.occupancy.days import KEPT_SECONDS, Day, operating_day
+from relay.occupancy.rules import Position
 
 Watched = Mapping[str, frozenset[str]]
 """The sensors (`<source's key>|<sensor>`) of each place that has any, by its `locationId`."""
@@ -141,7 +139,7 @@ def _clocks(old: Config, new: Tree, at: int) -> Iterator[tuple[str, tuple[Former
 
 
 def _kept(clocks: Iterable[FormerClock], at: int) -> tuple[FormerClock, ...]:
-    return tuple(clock for clock in clocks if clock.until > at - KEPT_MS)
+    return tuple(clock for clock in clocks if clock.until > at - KEPT_SECONDS * 1000)
 
 
 def _place(tree: Tree, location: str) -> Place | None:

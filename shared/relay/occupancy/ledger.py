@@ -18,31 +18,27 @@ from relay.config.model import Config
 from relay.deadline import Deadline
 from relay.errors import Contended
 from relay.events import iso_ms
+from relay.occupancy.days import KEPT_SECONDS, Day, operating_day, recent_days
 from relay.occupancy.reported import count_key, shard
 from relay.occupancy.rules import (
     Badge,
     Changes,
     Count,
-    Day,
     Fact,
     Ledger,
     Position,
     Settled,
     end,
-    operating_day,
     settle,
 )
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-KEPT_SECONDS = 16 * 24 * 3600
 LATE_MS = 5_000
 """So long before its day ends, a badge begins to check that the day has not been closed."""
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
-BACK_MS = 15 * 24 * 3600 * 1000
-"""So long ago a day may have ended that is still closed and told."""
 MAX_ITEMS = 100
 SWEEP_AFTER_MS = 60_000
 FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late", "name", "type", "moved")
@@ -137,15 +133,15 @@ class Headcount:
         Running it twice, late, or after days of not running at all comes to the same.
         """
         now = int(self._clock() * 1000)
-        days = self._days(site, config, now)
+        days = recent_days(config, site, now)
         markers = {day: closed_key(day) for day in days if now >= day.end + CLOSE_AFTER_MS}
         closed = self._table.get(list(markers.values()))
-        for day in days:
+        for day in reversed(days):
             if day in markers and markers[day] not in closed:
                 self._close(markers[day], day, now)
         facts: list[tuple[str, Fact]] = []
         since: set[str] = set()
-        for day in reversed(days):
+        for day in days:
             counts = {place: (count, swept) for place, count, swept in self._counts(day)}
             for place, (count, swept) in counts.items():
                 told = self._end(day, place, count) if day in markers else count
@@ -168,13 +164,6 @@ class Headcount:
             if swept < count.version
             for fact in count.untold(place, day)
         ]
-
-    def _days(self, site: str, config: Config, now: int) -> list[Day]:
-        """Today and the days of a site that are not long over, the earliest first."""
-        days = [operating_day(config, site, now)]
-        while days[-1].start > now - BACK_MS:
-            days.append(operating_day(config, site, days[-1].start - 1))
-        return days[::-1]
 
     def _close(self, marker: Key, day: Day, now: int) -> None:
         try:

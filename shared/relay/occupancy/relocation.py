@@ -17,6 +17,7 @@ from relay.config.model import Config, Sensor
 from relay.config.store import POINTER, entries, lineage_of, main_key, read_main, readable
 from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, Watched
+from relay.occupancy.days import Day, operating_day
 from relay.occupancy.ledger import (
     MAX_ITEMS,
     Headcount,
@@ -28,7 +29,7 @@ from relay.occupancy.ledger import (
     position_update,
 )
 from relay.occupancy.reported import SHARDS, count_key
-from relay.occupancy.rules import Count, Day, Fact, Position, called, changed, operating_day
+from relay.occupancy.rules import Count, Fact, Position, called, changed
 from relay.occupancy.sensors import Readings, sensor_name, without
 
 if TYPE_CHECKING:

@@ -9,15 +9,13 @@ import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
 from uuid import uuid5
-from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
 from relay.config.model import Config, Door, LocationType
 from relay.events import NAMESPACE, BadgeEvent, iso_ms, milliseconds, same_person
+from relay.occupancy.days import Day
 
 
 class Fact(BaseModel):
@@ -56,24 +54,6 @@ class Fact(BaseModel):
             "occupied": bool(self.people) if self.occupied is None else self.occupied,
         }
         return event if self.people is None else {**event, "occupancy": self.people}
-
-
-@dataclass(frozen=True)
-class Day:
-    """One operating day of a site, as the instants (Unix milliseconds) between which it lies.
-
-    `site` is the site's `locationId`, `date` the local one on which the day began.
-    """
-
-    site: str
-    date: date
-    start: int
-    end: int
-
-    @cached_property
-    def key(self) -> str:
-        """The day's name in the ledger, by its first instant: that stays when the site's clock is changed."""
-        return f"{self.site}#{datetime.fromtimestamp(self.start / 1000, UTC):%Y-%m-%dT%H:%MZ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,42 +181,6 @@ def through(badge: BadgeEvent, door: Door, source: str, received_at: float, conf
     place, target = outwards[0] or "", outwards[0 if direction == "in" else 1]
     person = badge.person or ""
     return Badge(badge.event_id, source, person, min(at, received), place, target, own=at)
-
-
-def operating_day(config: Config, site: str, at: int) -> Day:
-    """The operating day of a site (by `locationId`) in which an instant (ms) lies.
-
-    A site whose zone or reset hour was changed keeps the day that was open then, up to the first reset of
-    what is configured instead; the days before it are as they were.
-    """
-    for former in config.lineage.clocks.get(site, ()):
-        if at < former.since:
-            return _day_at(site, former.timezone, former.reset_at, at)
-        if at < former.until:
-            on = datetime.fromtimestamp(former.since / 1000, ZoneInfo(former.timezone)).date()
-            return Day(site, on, former.since, former.until)
-    place = config.places[config.name_of(site) or ""]
-    return _day_at(site, place.timezone, place.reset_at, at)
-
-
-def _day_at(site: str, timezone: str, reset_at: str, at: int) -> Day:
-    on = datetime.fromtimestamp(at / 1000, ZoneInfo(timezone)).date()
-    # Where a country has skipped a date, the day before lasts two dates.
-    days = (day_of(site, timezone, reset_at, on + timedelta(days=shift)) for shift in (0, -1, 1, -2))
-    return next(day for day in days if day.start <= at < day.end)
-
-
-def day_of(site: str, timezone: str, reset_at: str, on: date) -> Day:
-    """The operating day of a site that begins on a date: from its reset hour to the next one."""
-    start, end = (_reset(timezone, reset_at, on + timedelta(days=shift)) for shift in (0, 1))
-    return Day(site, on, start, end)
-
-
-@lru_cache(maxsize=1_000)
-def _reset(timezone: str, reset_at: str, on: date) -> int:
-    """When a day begins (Unix milliseconds)."""
-    at = datetime.combine(on, time.fromisoformat(reset_at), ZoneInfo(timezone))
-    return int(at.astimezone(UTC).timestamp()) * 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from relay.aws.table import Item, Key, Table, Update
 from relay.config.model import Config, LocationType
 from relay.deadline import Deadline
 from relay.events import SensorReading, iso, milliseconds
+from relay.occupancy.days import KEPT_SECONDS
 from relay.occupancy.reported import SHARDS, reading_key
 from relay.occupancy.rules import Fact, event_id
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-KEPT_SECONDS = 16 * 24 * 3600
 SWEEP_AFTER_MS = 60_000
 MAX_IDS = 10
 SILENT_AFTER_MS = 24 * 3600 * 1000
