@@ -16,10 +16,10 @@ from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
 from relay.occupancy.changeover import Changeover, lineage
 from relay.occupancy.days import operating_day
-from relay.occupancy.ledger import SWEEP_AFTER_MS, Headcount
+from relay.occupancy.ledger import Headcount
 from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
-from relay.occupancy.rules import Fact, through
+from relay.occupancy.rules import REPORT_AFTER_MS, Fact, through
 from relay.occupancy.sensors import Readings
 from tests.memory import Memory
 from tests.moto_table import Crash, many
@@ -198,7 +198,7 @@ class World:
             self.truth.badge(one)
         if crash is not None:
             # What the process had written and not told, and no badge is on the way of, the schedule tells.
-            self.clock.advance(SWEEP_AFTER_MS / 1000 + 1)
+            self.clock.advance(REPORT_AFTER_MS / 1000 + 1)
             self.schedule()
 
     def _after(self, requests: int, act: Callable[[], None]) -> None:
@@ -232,7 +232,7 @@ class World:
             location, people = str(payload["locationId"]), int(str(payload["occupancy"]))
             if fact.at >= self.calven.get(location, (0, 0))[0]:
                 self.calven[location] = (fact.at, people)
-        Reports(self.table).reported(list(facts))
+        Reports(self.table).mark_reported(list(facts))
 
     def push(self, crashes: list[int], meanwhile: list[tuple[str, int, Direction]]) -> None:
         """The tree as it is now comes into force; people are moved, however often that breaks off."""
@@ -285,8 +285,8 @@ class World:
     def schedule(self) -> None:
         """The schedule closes days that are over, and tells what is left."""
         for site in self.config.site_ids:
-            facts = [fact for _, fact in Headcount(self.table, self.clock).close_days(site, self.config)]
-            self.tell(facts)
+            headcount, deadline = Headcount(self.table, self.clock), Deadline(self.clock() + 100, self.clock)
+            self.tell([fact for _, fact in headcount.close_days(site, self.config, deadline)])
 
     def shown(self) -> Counter[str]:
         """What Calven shows of each place that has anybody."""

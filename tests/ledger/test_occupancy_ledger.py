@@ -17,7 +17,8 @@ from relay.errors import Contended
 from relay.occupancy.days import KEPT_SECONDS, operating_day
 from relay.occupancy.ledger import Headcount, position_key
 from relay.occupancy.reported import Reports
-from relay.occupancy.rules import Badge, Fact, Settled
+from relay.occupancy.rules import Badge, Fact, PendingFact
+from relay.occupancy.settlement import Settlement
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
 from tests.moto_table import FEW, Crash, Ledger
 from tests.rig import NOON
@@ -33,7 +34,7 @@ def settle(
     deadline: Deadline,
     there: Config = CONFIG,
     apart: int = 0,
-) -> list[Settled]:
+) -> list[Settlement]:
     """Settle badges of one operating day."""
     day = operating_day(there, there.site(some[0].place), some[0].at)
     return headcount.settle(some, day, there, deadline, apart)
@@ -51,14 +52,14 @@ class Counts(Ledger):
         """A new container's headcount."""
         return Headcount(table or self.table, self.clock)
 
-    def badge(self, badge: Badge, table: Table | None = None, seconds: float = 20) -> Settled:
+    def badge(self, badge: Badge, table: Table | None = None, seconds: float = 20) -> Settlement:
         """Settle a badge, and tell Calven."""
         [settled] = self.badges([badge], table, seconds)
         return settled
 
     def badges(
         self, some: Sequence[Badge], table: Table | None = None, seconds: float = 20, apart: int = 0
-    ) -> list[Settled]:
+    ) -> list[Settlement]:
         """Settle badges of one day together, and tell Calven."""
         headcount = self.headcount(table)
         settled = settle(headcount, some, Deadline(self.clock() + seconds, self.clock), apart=apart)
@@ -67,9 +68,13 @@ class Counts(Ledger):
 
     def close(self, site: str = "hq", table: Table | None = None, there: Config = CONFIG) -> list[Fact]:
         """Run the schedule for a site, and tell Calven."""
-        facts = [fact for _, fact in self.headcount(table).close_days(site, there)]
+        facts = [fact for _, fact in self.pending(self.headcount(table), site, there)]
         self.tell(facts)
         return facts
+
+    def pending(self, headcount: Headcount, site: str = "hq", there: Config = CONFIG) -> list[PendingFact]:
+        """Run the schedule for a site, without telling Calven."""
+        return headcount.close_days(site, there, Deadline(self.clock() + 20, self.clock))
 
     @property
     def reports(self) -> Reports:
@@ -80,7 +85,7 @@ class Counts(Ledger):
         """Calven accepts these facts, unless it does not answer."""
         if self.calven_answers:
             self.told += facts
-            self.reports.reported(facts)
+            self.reports.mark_reported(facts)
 
     def people(self) -> Counter[str]:
         """The people in each place that has any, as the ledger has them today."""
@@ -295,7 +300,7 @@ def test_together_in_any_order(some: list[Badge], size: int, apart: int) -> None
 
 def test_early_badge_again(ledger: Counts) -> None:
     """A badge of a fast clock is known again after the person has moved on, from the ledger too."""
-    fast = replace(badge("e1", "ann", "in", "l1"), own=NOON_MS + 3600_000)
+    fast = replace(badge("e1", "ann", "in", "l1"), vendor_at=NOON_MS + 3600_000)
     ledger.badge(fast)
     ledger.badge(badge("e2", "ann", "out", "hq", NOON_MS + 1))
     again = ledger.badge(replace(fast, at=NOON_MS + 2))
@@ -305,11 +310,11 @@ def test_early_badge_again(ledger: Counts) -> None:
 
 def test_early_badge_again_the_next_day(ledger: Counts) -> None:
     """What came ahead of the day's end is no badge of the next day when it comes again."""
-    fast = replace(badge("e1", "ann", "in", "l1", TODAY.end - 1000), own=TODAY.end + 60_000)
+    fast = replace(badge("e1", "ann", "in", "l1", TODAY.end - 1000), vendor_at=TODAY.end + 60_000)
     ledger.badge(fast)
-    again = replace(fast, at=fast.own)
+    again = replace(fast, at=fast.vendor_at)
     [settled] = settle(ledger.headcount(), [again], Deadline(ledger.clock() + 20, ledger.clock))
-    assert settled == Settled((), "duplicate")
+    assert settled == Settlement((), "duplicate")
 
 
 def test_contended(ledger: Counts) -> None:
@@ -342,7 +347,7 @@ def test_unreported_is_told_again(ledger: Counts) -> None:
     first = ledger.badge(IN).facts
     ledger.calven_answers = True
     assert sorted(ledger.badge(IN).facts, key=str) == sorted(first, key=str)
-    assert ledger.badge(IN) == Settled((), "duplicate")
+    assert ledger.badge(IN) == Settlement((), "duplicate")
 
 
 def test_reported_never_lowers(ledger: Counts) -> None:
@@ -350,8 +355,8 @@ def test_reported_never_lowers(ledger: Counts) -> None:
     ledger.calven_answers = False
     first = ledger.badge(badge("e1", "ann", "in", "hq")).facts
     second = ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 1)).facts
-    ledger.reports.reported([*second, *first])
-    ledger.reports.reported(first)
+    ledger.reports.mark_reported([*second, *first])
+    ledger.reports.mark_reported(first)
     item = ledger.item((f"day#{TODAY.key}", "count#hq"))
     assert item
     assert item["reported"] == item["version"] == 2
@@ -361,8 +366,8 @@ def test_one_old_report_among_new_ones(ledger: Counts) -> None:
     """Reports are noted place by place where one of them is old already."""
     ledger.calven_answers = False
     first = ledger.badge(badge("e1", "ann", "in", "l1")).facts
-    ledger.reports.reported([fact for fact in first if fact.place == "hq"])
-    ledger.reports.reported(first)
+    ledger.reports.mark_reported([fact for fact in first if fact.place == "hq"])
+    ledger.reports.mark_reported(first)
     for place in ("hq", "l1"):
         item = ledger.item((f"day#{TODAY.key}", f"count#{place}"))
         assert item
@@ -371,14 +376,14 @@ def test_one_old_report_among_new_ones(ledger: Counts) -> None:
 
 def test_nothing_to_report(ledger: Counts) -> None:
     """Where nothing was told, nothing is noted."""
-    assert requests(ledger, partial(ledger.reports.reported, [])) == []
+    assert requests(ledger, partial(ledger.reports.mark_reported, [])) == []
 
 
 def test_report_of_a_count_that_has_expired(ledger: Counts) -> None:
     """A report that comes after its count has expired leaves no half of an item behind."""
     [fact] = ledger.badge(badge("e1", "ann", "in", "hq")).facts
     ledger.forget((f"day#{TODAY.key}", "count#hq"))
-    ledger.reports.reported([fact])
+    ledger.reports.mark_reported([fact])
     assert ledger.item((f"day#{TODAY.key}", "count#hq")) is None
     assert ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 1)).facts
 
@@ -390,14 +395,14 @@ def test_closing(ledger: Counts) -> None:
     ledger.badge(badge("e3", "ben", "out", "l2", NOON_MS + 2, source="verkada"))
     ledger.clock.now = RESET + 60
     headcount = ledger.headcount()
-    told = headcount.close_days("hq", CONFIG)
+    told = ledger.pending(headcount)
     assert sorted((source, fact.place, fact.people, fact.at) for source, fact in told) == [
         ("kisi", "l1", 0, TODAY.end),
         ("verkada", "hq", 0, TODAY.end),
     ]
-    assert headcount.close_days("hq", CONFIG) == told
-    ledger.reports.reported([fact for _, fact in told])
-    assert headcount.close_days("hq", CONFIG) == []
+    assert ledger.pending(headcount) == told
+    ledger.reports.mark_reported([fact for _, fact in told])
+    assert ledger.pending(headcount) == []
 
 
 @pytest.mark.parametrize("after", [-1.0, 0.0, 59.9])
@@ -528,6 +533,30 @@ def test_badge_between_reading_and_zero(ledger: Counts) -> None:
     assert [(fact.people, fact.at) for fact in ledger.told[1:]] == [(2, NOON_MS + 1), (0, TODAY.end)]
 
 
+@pytest.mark.parametrize(("seconds", "conflicts"), [(20.0, 1), (20.0, 3), (0.1, 2)])
+def test_zero_in_conflict(ledger: Counts, seconds: float, conflicts: int) -> None:
+    """A zero that others hold up is tried again while there is time; then the next run reports it."""
+    ledger.badge(badge("e0", "ben", "in", "hq"))
+    ledger.close()
+    ledger.clock.now = RESET + 60
+    held_up = {"Error": {"Code": "TransactionConflictException"}}
+
+    def hold_up() -> None:
+        for _ in range(conflicts):
+            ledger.fail("UpdateItem", held_up)
+
+    # The first update notes that the day is closed, those after it end the count.
+    ledger.before("UpdateItem", hold_up)
+    deadline = Deadline(ledger.clock() + QUEUE_RESERVE_SECONDS + seconds, ledger.clock)
+    if seconds < 1:
+        with pytest.raises(Contended):
+            ledger.headcount().close_days("hq", CONFIG, deadline)
+        assert [fact.people for fact in ledger.close()] == [0]
+    else:
+        [(_, fact)] = ledger.headcount().close_days("hq", CONFIG, deadline)
+        assert (fact.people, fact.at) == (0, TODAY.end)
+
+
 def test_two_runs_at_once(ledger: Counts) -> None:
     """Two runs at the same time close a day once, and tell the same facts."""
     ledger.badge(badge("e0", "ben", "in", "hq"))
@@ -539,23 +568,23 @@ def test_two_runs_at_once(ledger: Counts) -> None:
     assert ledger.close() == others
 
 
-@pytest.mark.parametrize(("waited", "swept"), [(59, False), (61, True)])
-def test_sweep(ledger: Counts, waited: float, swept: bool) -> None:
+@pytest.mark.parametrize(("waited", "reported"), [(59, False), (61, True)])
+def test_pending(ledger: Counts, waited: float, reported: bool) -> None:
     """What was recorded and never told is told by the schedule after a minute."""
     ledger.calven_answers = False
     first = ledger.badge(IN).facts
     ledger.clock.advance(waited)
     facts = ledger.close()
-    assert sorted(facts, key=str) == (sorted(first, key=str) if swept else [])
+    assert sorted(facts, key=str) == (sorted(first, key=str) if reported else [])
 
 
-def test_swept(ledger: Counts) -> None:
+def test_queued(ledger: Counts) -> None:
     """What the schedule has put into a queue is not put there again, until there is something new to tell."""
     ledger.calven_answers = False
     ledger.badge(IN)
     ledger.clock.advance(61)
     facts = ledger.close()
-    ledger.reports.swept(facts)
+    ledger.reports.mark_queued(facts)
     assert ledger.close() == []
     assert len(ledger.badge(IN).facts) == 2
     ledger.badge(badge("e2", "ben", "in", "hq", NOON_MS + 61_000))

@@ -71,7 +71,7 @@ class Watched(Ledger):
     def tell(self, facts: Sequence[Fact]) -> None:
         """Calven accepts these facts."""
         self.told += facts
-        Reports(self.table).reported(facts)
+        Reports(self.table).mark_reported(facts)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_untold(ledger: Watched) -> None:
     assert readings.untold() == []
     ledger.clock.advance(2)
     assert readings.untold() == [("vergesense", first[0])]
-    Reports(ledger.table).swept(first)
+    Reports(ledger.table).mark_queued(first)
     assert readings.untold() == []
     assert ledger.read(reading("e1")) == (first, "duplicate")
     ledger.read(reading("e2", 0.5), tell=False)

@@ -14,19 +14,20 @@ from relay.config.model import Door
 from relay.events import BadgeEvent, Direction
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.rules import (
+    REPORT_AFTER_MS,
     Badge,
-    Changes,
     Count,
     Fact,
-    Ledger,
     Position,
-    Settled,
     anonymous,
-    end,
+    count_at_end,
     event_id,
-    settle,
+    old_enough,
+    reported_places,
     through,
+    unqueued_facts,
 )
+from relay.occupancy.settlement import Changes, Ledger, Settlement, settle
 from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disordered, positions, truth
 from tests.rig import NOON
 
@@ -38,16 +39,16 @@ MINUTE = 60_000
 class Memory:
     """A ledger of one day in two dictionaries. `told` is all that Calven has been told, in order."""
 
-    def __init__(self, day: Day = TODAY, *, closed: bool = False, since: Iterable[str] = ()) -> None:
-        self.day, self.closed, self.since = day, closed, frozenset(since)
+    def __init__(self, day: Day = TODAY, *, closed: bool = False, next_day: Iterable[str] = ()) -> None:
+        self.day, self.closed_at, self.next_day = day, day.end if closed else None, frozenset(next_day)
         self.positions: dict[str, Position] = {}
         self.counts: dict[str, Count] = {}
         self.early: set[str] = set()
         self.told: list[Fact] = []
 
-    def badge(self, badge: Badge, *, tell: bool = True) -> Settled:
+    def badge(self, badge: Badge, *, tell: bool = True) -> Settlement:
         """Settle a badge, and tell Calven."""
-        [settled] = self.settle([badge], tell=tell).settled
+        [settled] = self.settle([badge], tell=tell).settlements
         return settled
 
     def settle(self, some: Sequence[Badge], apart: int = 0, *, tell: bool = True) -> Changes:
@@ -55,13 +56,13 @@ class Memory:
         positions = {one.person: self.positions.get(one.person, Position()) for one in some}
         paths = (*(CONFIG.path(one.place) for one in some), *(p.path for p in positions.values()))
         counts = {place: self.counts.get(place, Count()) for path in paths for place in path}
-        ledger = Ledger(self.day, positions, counts, self.closed, self.since, frozenset(self.early))
+        ledger = Ledger(self.day, positions, counts, self.closed_at, self.next_day, frozenset(self.early))
         changes = settle(some, ledger, CONFIG, apart)
         self.early |= {one.id for one in some if one.early}
         self.positions |= changes.positions
         self.counts |= changes.counts
         if tell:
-            self.tell([fact for settled in changes.settled for fact in settled.facts])
+            self.tell([fact for settled in changes.settlements for fact in settled.facts])
         return changes
 
     def tell(self, facts: Sequence[Fact]) -> None:
@@ -117,7 +118,7 @@ def test_who_is_counted_where(
     """The places left and entered change, each with its new count in one settlement, and no others."""
     memory = run([badge("e1", "ann", "in", before)] if before else [])
     changes = memory.settle([badge("e2", "ann", *passage, at=NOON_MS + 1)])
-    [settled] = changes.settled
+    [settled] = changes.settlements
     assert counted(settled.facts) == told
     assert settled.reason == ("" if told else "unchanged")
     assert set(changes.counts) == set(told)
@@ -204,14 +205,14 @@ def test_thinned(found: tuple[list[Badge], list[list[Badge]]], apart: int) -> No
     """Of one settlement a place is told at times so far apart; a merged badge is in what others tell."""
     memory = Memory()
     for part in found[1]:
-        settled = memory.settle(part, apart).settled
+        settled = memory.settle(part, apart).settlements
         facts = [fact for one in settled for fact in one.facts]
         for place in PLACES:
             times = sorted(fact.at for fact in facts if fact.place == place)
             assert all(after - before >= apart for before, after in pairwise(times))
         for one in settled:
-            assert (one.reason == "merged") == bool(one.within)
-            assert one.within <= {fact.event_id for fact in facts}
+            assert (one.reason == "merged") == bool(one.merged_into)
+            assert one.merged_into <= {fact.event_id for fact in facts}
             assert bool(one.facts) != bool(one.reason)
 
 
@@ -229,16 +230,16 @@ def test_merged() -> None:
     some = [
         badge(f"e{n}", f"p{n}", "in", "hq", NOON_MS + at) for n, at in enumerate((0, 20_000, 24_000, 29_999))
     ]
-    settled = Memory().settle(some, apart=10_000).settled
+    settled = Memory().settle(some, apart=10_000).settlements
     assert [[fact.people for fact in one.facts] for one in settled] == [[1], [], [], [4]]
     assert [one.reason for one in settled] == ["", "merged", "merged", ""]
-    assert settled[1].within == settled[2].within == {settled[3].facts[0].event_id}
+    assert settled[1].merged_into == settled[2].merged_into == {settled[3].facts[0].event_id}
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_together_into_a_closed_day(late: bool) -> None:
     """Badges that come late together tell each change, and the day's zero once, after the last."""
-    memory = Memory(closed=True, since=("hq",) if late else ())
+    memory = Memory(closed=True, next_day=("hq",) if late else ())
     memory.settle([badge(f"e{n}", f"p{n}", "in", "hq", NOON_MS + n) for n in range(3)])
     told = [(fact.people, fact.at) for fact in memory.told]
     assert told == [(1, NOON_MS), (2, NOON_MS + 1), (3, NOON_MS + 2), *([] if late else [(0, TODAY.end)])]
@@ -255,18 +256,18 @@ def early(event_id: str, direction: Direction, ahead: int, received: int) -> Bad
 def test_early_badge_again() -> None:
     """A badge of a fast clock that comes again, received later, does not undo what happened in between."""
     memory = run([early("e1", "in", 60_000, 0), early("e2", "out", 0, 1000)])
-    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settled
-    assert settled == Settled((), "duplicate")
-    [settled] = memory.settle([early("e1", "in", 0, 60_000)]).settled
-    assert settled == Settled((), "duplicate")
+    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settlements
+    assert settled == Settlement((), "duplicate")
+    [settled] = memory.settle([early("e1", "in", 0, 60_000)]).settlements
+    assert settled == Settlement((), "duplicate")
     assert memory.people() == {}
 
 
 def test_early_badge_that_came_too_late() -> None:
     """A badge of a fast clock that was superseded is known when it comes again, too."""
     memory = run([early("e2", "out", 0, 1000), early("e1", "in", 60_000, 0)])
-    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settled
-    assert settled == Settled((), "duplicate")
+    [settled] = memory.settle([early("e1", "in", 58_000, 2000)]).settlements
+    assert settled == Settlement((), "duplicate")
     assert memory.people() == {}
 
 
@@ -305,14 +306,14 @@ def test_duplicate() -> None:
     """An exact duplicate of a badge that has been told tells nothing."""
     memory = run([badge("e1", "ann", "in", "l1")])
     changes = memory.settle([badge("e1", "ann", "in", "l1")])
-    assert changes == Changes({}, {}, [Settled((), "duplicate")])
+    assert changes == Changes({}, {}, [Settlement((), "duplicate")])
 
 
 def test_older() -> None:
     """A badge that is older than the person's last one moves nobody."""
     memory = run([badge("e2", "ann", "in", "l1", NOON_MS + 1)])
     changes = memory.settle([badge("e1", "ann", "out", "hq")])
-    assert changes == Changes({}, {}, [Settled((), "superseded")])
+    assert changes == Changes({}, {}, [Settlement((), "superseded")])
 
 
 @pytest.mark.parametrize("again", [badge("e1", "ann", "in", "l1"), badge("e0", "ann", "out", "hq")])
@@ -365,17 +366,17 @@ def test_late_into_a_closed_day() -> None:
 
 def test_late_into_a_closed_day_and_told_since() -> None:
     """The zero of a closed day is not told where something newer was told already."""
-    memory = Memory(closed=True, since=["hq"])
+    memory = Memory(closed=True, next_day=["hq"])
     facts = memory.badge(badge("e1", "ann", "in", "l1")).facts
     assert [(fact.place, fact.people) for fact in facts if fact.at == TODAY.end] == [("l1", 0)]
     assert sorted(fact.place for fact in facts if fact.at == NOON_MS) == ["hq", "l1"]
     assert memory.badge(badge("e1", "ann", "in", "l1")).facts == ()
 
 
-@pytest.mark.parametrize("since", [[], ["hq"]])
-def test_late_badge_is_told_again(since: list[str]) -> None:
+@pytest.mark.parametrize("next_day", [[], ["hq"]])
+def test_late_badge_is_told_again(next_day: list[str]) -> None:
     """What a late badge made is told until it is reported, under the same ids."""
-    memory = Memory(closed=True, since=since)
+    memory = Memory(closed=True, next_day=next_day)
     first = memory.badge(badge("e1", "ann", "in", "hq"), tell=False).facts
     assert memory.badge(badge("e1", "ann", "in", "hq")).facts == first
     assert memory.badge(badge("e1", "ann", "in", "hq")).facts == ()
@@ -395,13 +396,62 @@ def test_late_badges_in_any_order(found: list[tuple[str, str, int]]) -> None:
     ("count", "people"),
     [(Count(people=3, version=2), 0), (Count(people=0, version=2), None), (Count(), None)],
 )
-def test_end(count: Count, people: int | None) -> None:
+def test_count_at_end(count: Count, people: int | None) -> None:
     """The end of a day is told of places that held somebody, once."""
-    ended = end(count)
+    ended = count_at_end(count)
     assert (ended != count) == (people is not None)
-    assert end(ended) == ended
-    told = [(fact.people, fact.at, fact.version) for fact in replace(ended, reported=2).untold("hq", TODAY)]
+    assert count_at_end(ended) == ended
+    told = [
+        (fact.people, fact.at, fact.version) for fact in replace(ended, reported=2).pending_facts("hq", TODAY)
+    ]
     assert told == ([] if people is None else [(people, TODAY.end, 3)])
+
+
+@pytest.mark.parametrize(
+    ("ended", "late", "next_day", "people"),
+    [
+        (False, False, False, [2]),
+        (False, False, True, [2]),
+        (True, False, False, [0]),
+        (True, False, True, [0]),
+        (True, True, False, [2, 0]),
+        (True, True, True, [2]),
+    ],
+)
+def test_pending_facts(ended: bool, late: bool, next_day: bool, people: list[int]) -> None:
+    """After the day's end its zero is pending, behind a late badge's count, unless it is no news any more."""
+    count = Count(people=2, version=3, reported=2, at=NOON_MS, ended=ended, late=late)
+    facts = count.pending_facts("hq", TODAY, reported_next_day=next_day)
+    assert [fact.people for fact in facts] == people
+    assert {fact.at for fact in facts} <= {NOON_MS, TODAY.end}
+    assert replace(count, reported=3).pending_facts("hq", TODAY) == []
+    assert replace(count, moved=True).pending_facts("hq", TODAY) == []
+
+
+def test_unqueued_facts() -> None:
+    """The schedule reports what is pending and in no queue, each under the source that reported it last."""
+    counts = {
+        "hq": Count(people=2, version=2, reported=1, source="kisi"),
+        "l1": Count(people=2, version=2, reported=2, source="kisi"),
+        "l2": Count(people=1, version=2, queued=2, source="kisi"),
+        "l1-a": Count(people=1, version=2, queued=1, source="verkada", ended=True, late=True),
+    }
+    pending = unqueued_facts(TODAY, counts, ["l1-a"])
+    assert [(source, fact.location_id, fact.people) for source, fact in pending] == [
+        ("kisi", "hq", 2),
+        ("verkada", "l1-a", 1),
+    ]
+
+
+def test_old_enough() -> None:
+    """What a badge changed less than a minute ago the badge reports itself."""
+    counts = {"hq": Count(at=NOON_MS), "l1": Count(at=NOON_MS - 1)}
+    assert set(old_enough(counts, NOON_MS + REPORT_AFTER_MS)) == {"l1"}
+
+
+def test_reported_places() -> None:
+    """Places of which there was something to report in a day have a time of a report."""
+    assert reported_places({"hq": Count(at=NOON_MS), "l1": Count()}) == {"hq"}
 
 
 def test_payload() -> None:

@@ -126,7 +126,7 @@ def carry_out(target: Target) -> int:
         config = in_force(table) or Config()
         queues = Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url)
         queues.retry_later([(envelope, 0) for envelope in in_envelopes(facts, config, time.time())])
-        Reports(table).swept([fact for _, fact in facts])
+        Reports(table).mark_queued([fact for _, fact in facts])
     except (TableUnavailable, Contended, QueueUnavailable) as error:
         click.echo(f"not all is told yet ({error}): the schedule tells it", err=True)
         return 0

@@ -210,8 +210,8 @@ class Occupancy:
             return [stopped(step, settled, invocation) for step in steps]
         outcomes: list[Outcome] = []
         for step, one in zip(steps, settled, strict=True):
-            if one.facts or one.within:
-                self._settled.append(_Settled(step, one.facts, one.within))
+            if one.facts or one.merged_into:
+                self._settled.append(_Settled(step, one.facts, one.merged_into))
             else:
                 outcomes.append(step.ignored(one.reason))
         return outcomes
@@ -222,7 +222,7 @@ def report(facts: Sequence[Fact], invocation: Invocation) -> None:
     if not facts:
         return
     try:
-        invocation.reports.reported(facts)
+        invocation.reports.mark_reported(facts)
     except TableUnavailable:
         return  # reported again by the next badge on the way, or by the schedule
 

@@ -36,7 +36,7 @@ def _close_days(invocation: Invocation) -> int:
     config = invocation.config
     pushed, pending = _carry_out_push(invocation)
     for site in config.site_ids:
-        pending += invocation.headcount.close_days(site, config)
+        pending += invocation.headcount.close_days(site, config, invocation.deadline)
     pending += invocation.readings.untold()
     pending = list(dict.fromkeys(pending))
     pipeline = Pipeline(invocation)
@@ -44,7 +44,7 @@ def _close_days(invocation: Invocation) -> int:
     outcomes = [outcome for of_envelope in pipeline.process(envelopes) for outcome in of_envelope]
     store(outcomes, invocation)
     pipeline.stored(outcomes)
-    invocation.reports.swept(_queued_facts(outcomes))
+    invocation.reports.mark_queued(_queued_facts(outcomes))
     if pushed:
         invocation.relocation.finished(pushed)
     for outcome in outcomes:

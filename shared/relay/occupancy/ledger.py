@@ -1,7 +1,7 @@
-"""The ledger of people and counts: reads and conditional writes around `relay.occupancy.rules`.
+"""The ledger of people and counts: reads, has the rules decide, and writes what they decided.
 
 `day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
-`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`; sites and
+`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`. Sites and
 places go by their `locationId`. All expire after 16 days.
 """
 
@@ -19,33 +19,30 @@ from relay.deadline import Deadline
 from relay.errors import Contended
 from relay.events import iso_ms
 from relay.occupancy.days import KEPT_SECONDS, Day, operating_day, recent_days
-from relay.occupancy.reported import count_key, shard
+from relay.occupancy.reported import MAX_ITEMS, count_key, shard
 from relay.occupancy.rules import (
     Badge,
-    Changes,
     Count,
-    Fact,
-    Ledger,
+    PendingFact,
     Position,
-    Settled,
-    end,
-    settle,
+    count_at_end,
+    old_enough,
+    reported_places,
+    unqueued_facts,
 )
+from relay.occupancy.settlement import Changes, Ledger, Settlement, other_places, places_around, settle
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-LATE_MS = 5_000
+NEAR_END_MS = 5_000
 """So long before its day ends, a badge begins to check that the day has not been closed."""
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
-MAX_ITEMS = 100
-SWEEP_AFTER_MS = 60_000
-FIELDS = ("people", "version", "at", "event_id", "source", "ended", "late", "name", "type", "moved")
 
 
-class _TooMany(Exception):
-    """These badges change more items than a transaction takes."""
+class TooManyItems(Exception):
+    """What is to be written changes more items than a transaction takes."""
 
 
 class Headcount:
@@ -59,147 +56,166 @@ class Headcount:
         self._site_locks = defaultdict(Lock) if site_locks is None else site_locks
 
     def settle(
-        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, apart: int = 0
-    ) -> list[Settled]:
+        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, least_gap_ms: int = 0
+    ) -> list[Settlement]:
         """Record badges of one operating day. Two reads at most and one write, again on a conflict.
 
-        What becomes of each, in their order. `apart` is as in `settle` of the rules. Badges that are too many
-        for one transaction are halved.
+        What becomes of each, in their order. `least_gap_ms` is as in `settle` of the rules. Badges that are
+        too many for one transaction are halved.
         """
         turn = self._site_locks[day.site]
         if not turn.acquire(timeout=max(deadline.left_for_work(), 0)):
             raise Contended
         try:
-            return self._settle(badges, day, config, deadline, apart)
+            return self._settle(badges, day, config, deadline, least_gap_ms)
         finally:
             turn.release()
 
     def _settle(
-        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, apart: int
-    ) -> list[Settled]:
+        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, least_gap_ms: int
+    ) -> list[Settlement]:
+        def attempt() -> Sequence[Settlement]:
+            near_end = self._clock() * 1000 >= day.end - NEAR_END_MS
+            ledger = self._read(badges, day, config, near_end=near_end)
+            changes = settle(badges, ledger, config, least_gap_ms)
+            self._write(changes, ledger, near_end=near_end)
+            return changes.settlements
+
         try:
-            return until_written(lambda: list(self._attempt(badges, day, config, apart)), deadline)
-        except _TooMany:
+            return list(until_written(attempt, deadline))
+        except TooManyItems:
             half = len(badges) // 2
-            parts = (badges[:half], badges[half:])
-            return [s for part in parts for s in self._settle(part, day, config, deadline, apart)]
+            earlier = self._settle(badges[:half], day, config, deadline, least_gap_ms)
+            later = self._settle(badges[half:], day, config, deadline, least_gap_ms)
+            return earlier + later
 
-    def _attempt(self, badges: Sequence[Badge], day: Day, config: Config, apart: int) -> Sequence[Settled]:
-        where = {badge.person: position_key(day, badge.person) for badge in badges}
-        closed = closed_key(day)
-        late = self._clock() * 1000 >= day.end - LATE_MS
-        days = [day, operating_day(config, day.site, day.end)] if late else [day]
-        around = dict.fromkeys(place for badge in badges for place in config.around(badge.place))
-        markers = {badge.id: _marker_key(badge) for badge in badges}
-        counts_around, ends = _keys(days, around), [closed] if late else []
-        found = self._table.get([*where.values(), *counts_around, *markers.values(), *ends])
-        positions = {person: position_of(found.get(key)) for person, key in where.items()}
-        left = dict.fromkeys(p for position in positions.values() for p in position.path if p not in around)
-        if left:
-            found |= self._table.get(_keys(days, left))
-        counts, *next_day = (
-            {place: count_of(found.get(count_key(of.key, place))) for place in (*around, *left)}
-            for of in days
+    def _read(self, badges: Sequence[Badge], day: Day, config: Config, *, near_end: bool) -> Ledger:
+        """What is around these badges: one read, and another where somebody comes from other places."""
+        position_keys = {badge.person: position_key(day, badge.person) for badge in badges}
+        marker_keys = {badge.id: _marker_key(badge) for badge in badges}
+        places = places_around(badges, config)
+        # From shortly before its end on, the day may have been closed, and the next one reported.
+        next_days = [operating_day(config, day.site, day.end)] if near_end else []
+        closed_keys = [closed_key(day)] if near_end else []
+        days = [day, *next_days]
+        found = self._table.get(
+            [*position_keys.values(), *_count_keys(days, places), *marker_keys.values(), *closed_keys]
         )
-        since = frozenset(place for later in next_day for place, count in later.items() if count.at)
-        early = frozenset(badge_id for badge_id, key in markers.items() if key in found)
-        ledger = Ledger(day, positions, counts, closed in found, since, early)
-        changes = settle(badges, ledger, config, apart)
-        ahead = {badge.id: badge for badge in badges if badge.early and badge.id not in early}
-        extra = [marked(_marker_key(badge), iso_ms(badge.at), self._clock()) for badge in ahead.values()]
-        if changes.positions and late:
-            extra.append(Update(key=closed, expect={"at": found.get(closed, {}).get("at")}))
-        if changes.positions or extra:
-            self._write(changes, ledger, extra)
-        return changes.settled
+        positions = {person: position_of(found.get(key)) for person, key in position_keys.items()}
+        others = other_places(positions.values(), places)
+        if others:
+            found |= self._table.get(_count_keys(days, others))
+            places += others
+        closed = found.get(closed_key(day))
+        return Ledger(
+            day=day,
+            positions=positions,
+            counts=_counts_of(day, places, found),
+            closed_at=closed["at"] if closed else None,
+            reported_next_day=_reported(next_days, places, found),
+            early=frozenset(badge_id for badge_id, key in marker_keys.items() if key in found),
+        )
 
-    def _write(self, changes: Changes, ledger: Ledger, extra: Sequence[Update]) -> None:
-        updates = [position_update(ledger.day, person, p) for person, p in changes.positions.items()]
-        updates += [count_update(ledger.day, place, count) for place, count in changes.counts.items()]
-        if len(updates) + len(extra) > MAX_ITEMS and len(changes.settled) > 1:
-            raise _TooMany
-        self._table.write([*updates, *extra])
+    def _write(self, changes: Changes, ledger: Ledger, *, near_end: bool) -> None:
+        day = ledger.day
+        updates = [position_update(day, person, position) for person, position in changes.positions.items()]
+        updates += [count_update(day, place, count) for place, count in changes.counts.items()]
+        for badge in changes.early.values():
+            updates.append(marked(_marker_key(badge), iso_ms(badge.at), self._clock()))
+        if changes.positions and near_end:
+            # A day that is closed between the read and this write has other counts to report.
+            updates.append(Update(key=closed_key(day), expect={"at": ledger.closed_at}))
+        if len(updates) > MAX_ITEMS and len(changes.settlements) > 1:
+            raise TooManyItems
+        self._table.write(updates)
 
     def today(self, site: str, config: Config) -> tuple[Day, list[tuple[str, Count]]]:
         """The operating day that it is at a site now, and each place's count in it."""
         day = operating_day(config, site, int(self._clock() * 1000))
         return day, list(self.counts(day))
 
-    def close_days(self, site: str, config: Config) -> list[tuple[str, Fact]]:
-        """What there is to tell about a site's days: zeros of those that are over, and all left unreported.
-
-        Each fact with the source that last reported its place.
+    def close_days(self, site: str, config: Config, deadline: Deadline) -> list[PendingFact]:
+        """Close a site's days that are over. What is then pending of its days, zeros of closed ones included.
 
         Running it twice, late, or after days of not running at all comes to the same.
         """
         now = int(self._clock() * 1000)
         days = recent_days(config, site, now)
-        markers = {day: closed_key(day) for day in days if now >= day.end + CLOSE_AFTER_MS}
-        closed = self._table.get(list(markers.values()))
-        for day in reversed(days):
-            if day in markers and markers[day] not in closed:
-                self._close(markers[day], day, now)
-        facts: list[tuple[str, Fact]] = []
-        since: set[str] = set()
+        over = [day for day in days if now >= day.end + CLOSE_AFTER_MS]
+        self._close(over, now)
+        pending: list[PendingFact] = []
+        reported_next_day: frozenset[str] = frozenset()
+        # The latest day comes first: what it has reported makes the zero of the day before no news.
         for day in days:
-            counts = {place: (count, swept) for place, count, swept in self._counts(day)}
-            for place, (count, swept) in counts.items():
-                told = self._end(day, place, count) if day in markers else count
-                if swept < told.version and (day in markers or told.at < now - SWEEP_AFTER_MS):
-                    untold = told.untold(place, day, told_since=place in since)
-                    facts += [(told.source, fact) for fact in untold]
-            since = {place for place, (count, _) in counts.items() if count.at}
-        return facts
+            counts = dict(self.counts(day))
+            reported = reported_places(counts)
+            if day in over:
+                counts = {place: self._end(day, place, count, deadline) for place, count in counts.items()}
+            else:
+                counts = old_enough(counts, now)
+            pending += unqueued_facts(day, counts, reported_next_day)
+            reported_next_day = reported
+        return pending
 
     def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
         """Each place's count in a day."""
-        for place, count, _ in self._counts(day):
-            yield place, count
+        for item in self._table.query(_partition(day.key), "count#"):
+            yield str(item["sk"]).removeprefix("count#"), count_of(item)
 
-    def pending(self, day: Day) -> list[tuple[str, Fact]]:
-        """What is still to be told of a day's counts, each with its source, and is in no queue yet."""
-        return [
-            (count.source, fact)
-            for place, count, swept in self._counts(day)
-            if swept < count.version
-            for fact in count.untold(place, day)
-        ]
+    def pending(self, day: Day) -> list[PendingFact]:
+        """What is pending of a day's counts, and in no queue yet."""
+        return unqueued_facts(day, dict(self.counts(day)))
 
-    def _close(self, marker: Key, day: Day, now: int) -> None:
-        try:
-            expires_at = day.end // 1000 + KEPT_SECONDS
-            self._table.write(
-                [Update(key=marker, set={"at": now, "expires_at": expires_at}, expect={"at": None})]
-            )
-        except Conflict:
-            return
-
-    def _end(self, day: Day, place: str, count: Count) -> Count:
-        """The count as it stands once its day is over; a badge that comes in between is read again."""
-        key = count_key(day.key, place)
-        while (ended := end(count)) != count:
+    def _close(self, days: Sequence[Day], now: int) -> None:
+        """Note that these days are closed, the earliest first; from then on their badges count as late."""
+        closed = self._table.get([closed_key(day) for day in days])
+        for day in reversed(days):
+            if closed_key(day) in closed:
+                continue
+            values = {"at": now, "expires_at": day.end // 1000 + KEPT_SECONDS}
             try:
-                self._table.write([count_update(day, place, ended)])
+                self._table.write([Update(key=closed_key(day), set=values, expect={"at": None})])
             except Conflict:
-                count = count_of(self._table.get([key]).get(key))
-            else:
-                return ended
-        return count
+                continue  # another run has closed it
 
-    def _counts(self, day: Day) -> list[tuple[str, Count, int]]:
-        """Each place's count, and the version that the last sweep put into a queue."""
-        items = self._table.query(_partition(day.key), "count#")
-        return [
-            (str(item["sk"]).removeprefix("count#"), count_of(item), item.get("swept", 0)) for item in items
-        ]
+    def _end(self, day: Day, place: str, count: Count, deadline: Deadline) -> Count:
+        """The count as it stands once its day is over, written where that changes it."""
+        try:
+            return self._write_end(day, place, count)
+        except Conflict:
+            # A badge came in between. What it made of the count is read again.
+            return until_written(lambda: self._write_end(day, place, self._count(day, place)), deadline)
+
+    def _write_end(self, day: Day, place: str, count: Count) -> Count:
+        ended = count_at_end(count)
+        if ended != count:
+            self._table.write([count_update(day, place, ended)])
+        return ended
+
+    def _count(self, day: Day, place: str) -> Count:
+        key = count_key(day.key, place)
+        return count_of(self._table.get([key]).get(key))
 
 
 def _partition(day: str) -> str:
     return f"day#{day}"
 
 
-def _keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
+def _count_keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
     return [count_key(day.key, place) for day in days for place in places]
+
+
+def _counts_of(day: Day, places: Sequence[str], found: Mapping[Key, Item]) -> dict[str, Count]:
+    return {place: count_of(found.get(count_key(day.key, place))) for place in places}
+
+
+def _reported(days: Sequence[Day], places: Sequence[str], found: Mapping[Key, Item]) -> frozenset[str]:
+    """Those of the places of which something was reported in one of these days."""
+    reported: set[str] = set()
+    for day in days:
+        counts = _counts_of(day, places, found)
+        reported |= reported_places(counts)
+    return frozenset(reported)
 
 
 def closed_key(day: Day) -> Key:
@@ -209,7 +225,7 @@ def closed_key(day: Day) -> Key:
 
 def _marker_key(badge: Badge) -> Key:
     """Where it says that a badge came before its own time."""
-    return marker_key(badge.source, f"badge#{badge.person}", f"{badge.own}|{badge.event_id}")
+    return marker_key(badge.source, f"badge#{badge.person}", f"{badge.vendor_at}|{badge.event_id}")
 
 
 def position_key(day: Day, person: str) -> Key:
@@ -219,14 +235,32 @@ def position_key(day: Day, person: str) -> Key:
 
 def position_update(day: Day, person: str, position: Position) -> Update:
     """A person's position, where it still has the revision that was read."""
-    values: dict[str, Any] = {"path": list(position.path), "at": position.at, "event": position.event}
-    values["moved"] = position.moved
+    values: dict[str, Any] = {
+        "path": list(position.path),
+        "at": position.at,
+        "event": position.event,
+        "moved": position.moved,
+    }
     return _versioned(position_key(day, person), values, position.revision, day)
 
 
 def count_update(day: Day, place: str, count: Count) -> Update:
-    """A place's count, where it still has the revision that was read."""
-    values = {name: getattr(count, name) for name in FIELDS}
+    """A place's count, where it still has the revision that was read.
+
+    What was reported is left as it is: `relay.occupancy.reported` raises it meanwhile.
+    """
+    values: dict[str, Any] = {
+        "people": count.people,
+        "version": count.version,
+        "at": count.at,
+        "event_id": count.event_id,
+        "source": count.source,
+        "ended": count.ended,
+        "late": count.late,
+        "name": count.name,
+        "type": count.type,
+        "moved": count.moved,
+    }
     return _versioned(count_key(day.key, place), values, count.revision, day)
 
 
@@ -252,4 +286,18 @@ def count_of(item: Item | None) -> Count:
     """A count as it is stored."""
     if item is None:
         return Count()
-    return Count(**{name: item[name] for name in (*FIELDS, "revision")}, reported=item.get("reported", 0))
+    return Count(
+        people=item["people"],
+        version=item["version"],
+        reported=item.get("reported", 0),
+        queued=item.get("swept", 0),
+        at=item["at"],
+        event_id=item["event_id"],
+        source=item["source"],
+        ended=item["ended"],
+        late=item["late"],
+        name=item["name"],
+        type=item["type"],
+        moved=item["moved"],
+        revision=item["revision"],
+    )

@@ -19,8 +19,8 @@ from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, Watched
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.ledger import (
-    MAX_ITEMS,
     Headcount,
+    TooManyItems,
     closed_key,
     count_of,
     count_update,
@@ -28,8 +28,8 @@ from relay.occupancy.ledger import (
     position_of,
     position_update,
 )
-from relay.occupancy.reported import SHARDS, count_key
-from relay.occupancy.rules import Count, Fact, Position, called, changed
+from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key
+from relay.occupancy.rules import Cause, Count, Fact, Position, count_after, with_name
 from relay.occupancy.sensors import Readings, sensor_name, without
 
 if TYPE_CHECKING:
@@ -54,10 +54,6 @@ class Effect:
     before: int
     after: int
     gone: bool
-
-
-class _TooMany(Exception):
-    """These people's moves change more items than a transaction takes."""
 
 
 class Relocation:
@@ -129,7 +125,7 @@ class Relocation:
         for day in touched:
             yield from self._headcount.pending(day)
         for site in change.gone:
-            yield from self._headcount.close_days(site, change.old)
+            yield from self._headcount.close_days(site, change.old, deadline)
         for place, to, left in change.rewatched:
             source = next(iter(change.watched[place])).partition("|")[0]
             for fact in self._readings.unwatch(place, left, to, change.at, deadline):
@@ -160,7 +156,7 @@ class Relocation:
         """Move people who are in these days; the days in which they are counted now."""
         try:
             return until_written(lambda: self._attempt(change, people), deadline)
-        except _TooMany:
+        except TooManyItems:
             parts = _batches(people, len(people) // 2)
             return [day for part in parts for day in self._move(change, part, deadline)]
 
@@ -186,7 +182,7 @@ class Relocation:
             for day in days
         ]
         if len(updates) + len(guards) > MAX_ITEMS and len(people) > 1:
-            raise _TooMany
+            raise TooManyItems
         if updates:
             self._table.write([*updates, *guards])
         return days
@@ -333,9 +329,9 @@ def _counted(
         where = step.day, step.place
         last = counts[step.origin, step.was].at if step.origin else 0
         at = max(change.at, last + 1)
-        cause = step.source, f"changeover:{change.at}"
-        count = changed(now[where], step.place, step.by, cause, at, step.day, closed=step.day in closed)
-        count = called(called(count, step.place, change.old), step.place, change.new)
+        cause = Cause(step.source, f"changeover:{change.at}")
+        count = count_after(now[where], step.place, step.by, cause, at, step.day, closed=step.day in closed)
+        count = with_name(with_name(count, step.place, change.old), step.place, change.new)
         now[where] = replace(count, moved=change.elsewhere(step.place, step.day.site))
     return {where: count for where, count in now.items() if count != counts[where]}
 

@@ -1,7 +1,7 @@
 """What Calven has been told: the note of it beside each count and each sensor's last reading.
 
-`reported` is the newest version that Calven has accepted or that is safe in a queue, `swept` the newest that
-the schedule has put into one. Both are written by themselves, and only ever raised.
+The attribute `reported` is the newest version that Calven has accepted or that is safe in a queue. `swept` is
+the newest that the schedule has put into a queue. Both are written by themselves, and only ever raised.
 """
 
 from collections.abc import Sequence
@@ -11,52 +11,51 @@ from relay.aws.table import Conflict, Key, Table, Update
 from relay.occupancy.rules import Fact
 
 MAX_ITEMS = 100
+"""So many items DynamoDB writes in one transaction."""
 SHARDS = 16
 """DynamoDB writes a thousand units a second into a partition: positions and readings go into so many."""
 
 
 class Reports:
-    """Notes what has been told. Raises `TableUnavailable`."""
+    """Notes what has been reported. Raises `TableUnavailable`."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def reported(self, facts: Sequence[Fact]) -> None:
+    def mark_reported(self, facts: Sequence[Fact]) -> None:
         """Note that Calven has these facts, or will get them from the dead-letter queue."""
         self._raise("reported", facts)
 
-    def swept(self, facts: Sequence[Fact]) -> None:
-        """Note that the sweep has put these facts into a queue: the next one need not."""
+    def mark_queued(self, facts: Sequence[Fact]) -> None:
+        """Note that the schedule has put these facts into a queue: its next run need not."""
         self._raise("swept", facts)
 
-    def _raise(self, name: str, facts: Sequence[Fact]) -> None:
-        """Raise a version beside what each fact tells; where that has expired, nothing is left behind."""
+    def _raise(self, attribute: str, facts: Sequence[Fact]) -> None:
+        """Raise a version beside what each fact reports."""
         newest: dict[Key, int] = {}
         for fact in facts:
             key = fact_key(fact)
             newest[key] = max(newest.get(key, 0), fact.version)
-        updates = [
-            Update(key=key, set=told, below=told, present=["version"])
-            for key, version in newest.items()
-            for told in ({name: version},)
-        ]
+        updates: list[Update] = []
+        for key, version in newest.items():
+            raised = {attribute: version}
+            # Where the item has expired, an update would leave an item behind that has nothing else in it.
+            updates.append(Update(key=key, set=raised, below=raised, present=["version"]))
         for start in range(0, len(updates), MAX_ITEMS):
-            some = updates[start : start + MAX_ITEMS]
-            try:
-                self._table.write(some)
-            except Conflict:
-                for update in some if len(some) > 1 else ():
-                    self._raise_one(update)
+            self._write(updates[start : start + MAX_ITEMS])
 
-    def _raise_one(self, update: Update) -> None:
+    def _write(self, updates: Sequence[Update]) -> None:
         try:
-            self._table.write([update])
+            self._table.write(updates)
         except Conflict:
-            return
+            # One that is raised already, or has expired, refuses the whole transaction: write one by one.
+            if len(updates) > 1:
+                for update in updates:
+                    self._write([update])
 
 
 def fact_key(fact: Fact) -> Key:
-    """Where the ledger has what a fact tells."""
+    """Where the ledger has what a fact reports."""
     if fact.day is None:
         return reading_key(fact.location_id)
     return count_key(fact.day, fact.location_id)
