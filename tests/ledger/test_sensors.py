@@ -18,9 +18,10 @@ from relay.envelope import Envelope
 from relay.errors import Contended
 from relay.events import SensorReading
 from relay.occupancy.days import KEPT_SECONDS
+from relay.occupancy.readings import MAX_IDS, SILENT_AFTER_MS, WatchedPlace, after_reading
 from relay.occupancy.reported import Reports, reading_key
 from relay.occupancy.rules import Fact
-from relay.occupancy.sensors import MAX_IDS, SILENT_AFTER_MS, Last, Readings, taken
+from relay.occupancy.sensors import Readings
 from tests.building import CONFIG, NOON_MS
 from tests.moto_table import FEW, Ledger
 from tests.rig import NOON, Rig
@@ -169,19 +170,19 @@ def test_unreported(ledger: Watched) -> None:
     assert ledger.read(reading("e1")) == ([], "superseded")
 
 
-def test_untold(ledger: Watched) -> None:
+def test_pending(ledger: Watched) -> None:
     """The schedule tells what nobody has told for a minute, once, with the source that saw it."""
     first, _ = ledger.read(reading("e1"), tell=False)
     readings = Readings(ledger.table, ledger.clock)
     ledger.clock.advance(59)
-    assert readings.untold() == []
+    assert readings.pending() == []
     ledger.clock.advance(2)
-    assert readings.untold() == [("vergesense", first[0])]
+    assert readings.pending() == [("vergesense", first[0])]
     Reports(ledger.table).mark_queued(first)
-    assert readings.untold() == []
+    assert readings.pending() == []
     assert ledger.read(reading("e1")) == (first, "duplicate")
     ledger.read(reading("e2", 0.5), tell=False)
-    assert [fact.at for _, fact in readings.untold()] == [NOON_MS + 500]
+    assert [fact.at for _, fact in readings.pending()] == [NOON_MS + 500]
 
 
 def test_requests(ledger: Watched) -> None:
@@ -245,10 +246,10 @@ def test_sensor_that_left(ledger: Watched) -> None:
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.integers(0, 9)), max_size=9))
 def test_sum_in_any_order(found: list[tuple[str, int, int]]) -> None:
     """In whatever order readings arrive, the place ends with the sum of each sensor's newest one."""
-    last, newest = Last(), dict[str, tuple[int, int]]()
+    last, newest = WatchedPlace(), dict[str, tuple[int, int]]()
     for number, (sensor, second, people) in enumerate(found):
         one = reading(f"e{number}", second, people, sensor=sensor)
-        last, _ = taken(last, one, "vergesense", "l1-a", RECEIVED)
+        last, _ = after_reading(last, one, "vergesense", "l1-a", RECEIVED)
         if second >= newest.get(sensor, (0, 0))[0]:
             newest[sensor] = second, people
     if found:
@@ -280,12 +281,12 @@ def test_contended(ledger: Watched) -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 9)), max_size=8).flatmap(st.permutations))
 def test_any_order(found: list[tuple[int, int]]) -> None:
     """Whatever order readings arrive in: times told increase, and the newest reading is the last one told."""
-    last, told = Last(), list[Fact]()
+    last, told = WatchedPlace(), list[Fact]()
     for second, people in found:
-        last, reason = taken(
+        last, reason = after_reading(
             last, reading(f"e{second}-{people}", second, people), "vergesense", "l1-a", RECEIVED
         )
-        told += [] if reason else last.untold("l1-a")
+        told += [] if reason else last.pending_facts("l1-a")
     assert all(after.at > before.at for before, after in pairwise(told))
     assert len({fact.event_id for fact in told}) == len(told)
     if found:

@@ -80,7 +80,7 @@ def _readings(target: Target) -> Iterator[dict[str, Any]]:
             "version": last.version,
             "reported": last.reported,
             "told": last.reported >= last.version,
-            "at": iso_ms(last.told),
+            "at": iso_ms(last.at),
             "source": config.named(last.source),
         }
 

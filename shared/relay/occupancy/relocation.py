@@ -28,9 +28,10 @@ from relay.occupancy.ledger import (
     position_of,
     position_update,
 )
+from relay.occupancy.readings import sensor_name, with_only_sensors
 from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key
 from relay.occupancy.rules import Cause, Count, Fact, Position, count_after, with_name
-from relay.occupancy.sensors import Readings, sensor_name, without
+from relay.occupancy.sensors import Readings
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -214,7 +215,7 @@ class Relocation:
         for place, to, left in change.rewatched:
             last = latest.get(place)
             if last is not None and (last.people or last.occupied):
-                rest = without(last, left, place, change.at)
+                rest = with_only_sensors(last, left, place, change.at)
                 now = (rest.people or int(rest.occupied)) if left else 0
                 if now != (last.people or int(last.occupied)):
                     effects.append(_effect(change, to, last.people or 1, now))
