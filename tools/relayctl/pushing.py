@@ -17,7 +17,8 @@ from relay.deadline import Deadline
 from relay.envelope import in_envelopes
 from relay.errors import Contended, TableUnavailable
 from relay.occupancy.ledger import Headcount
-from relay.occupancy.relocation import Effect, Relocation
+from relay.occupancy.moves import Effect
+from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
 from relay.occupancy.sensors import Readings
 from relayctl.output import working

@@ -23,8 +23,7 @@ from relay.config.store import (
     read_main,
     readable,
 )
-from relay.occupancy.changeover import Changeover, lineage
-from relay.occupancy.relocation import watched
+from relay.occupancy.changeover import Changeover, lineage, watched_places
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -99,8 +98,8 @@ def planned(table: Table, relay: RelayYaml, now: float) -> Changeover | None:
     new = relay.config().model_copy(update={"lineage": kept})
     old = old.model_copy(update={"lineage": kept})
     pointer = _pointer(table)
-    before = watched(old, entries(table, pointer["version"], old, Sensor, "sensor#"))
-    return Changeover(old, new, at, before, watched(new, relay.sensors))
+    before = watched_places(old, entries(table, pointer["version"], old, Sensor, "sensor#"))
+    return Changeover(old, new, at, before, watched_places(new, relay.sensors))
 
 
 def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) -> Update:

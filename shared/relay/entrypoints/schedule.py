@@ -46,7 +46,7 @@ def _close_days(invocation: Invocation) -> int:
     pipeline.stored(outcomes)
     invocation.reports.mark_queued(_queued_facts(outcomes))
     if pushed:
-        invocation.relocation.finished(pushed)
+        invocation.relocation.finish(pushed)
     for outcome in outcomes:
         log(outcome, invocation)
     return len(pending)

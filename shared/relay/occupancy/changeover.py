@@ -1,20 +1,38 @@
 """What a new configuration makes of the days that are open: pure functions, no storage.
 
-People stay where they are when places are renamed, corrected or moved. What leaves the configuration is told
-empty, and its people are in the nearest place around it that remains. `relay.occupancy.relocation` carries
-that out.
+People stay where they are when places are renamed, corrected or moved. What leaves the configuration is
+reported empty, and its people are in the nearest place around it that remains. `relay.occupancy.moves` says
+what that does to positions and counts, `relay.occupancy.relocation` carries it out.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from relay.config.model import Config, FormerClock, Lineage, Place, Source, Tree
+from relay.config.model import Config, FormerClock, Lineage, Place, Sensor, Source, Tree
 from relay.occupancy.days import KEPT_SECONDS, Day, operating_day
+from relay.occupancy.readings import sensor_name
 from relay.occupancy.rules import Position
 
 Watched = Mapping[str, frozenset[str]]
 """The sensors (`<source's key>|<sensor>`) of each place that has any, by its `locationId`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceDay:
+    """A place (by `locationId`) in an operating day: what one count is of."""
+
+    day: Day
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class SensorChange:
+    """A place whose sensors changed, by its `locationId` then and now, and those that it keeps."""
+
+    place: str
+    place_now: str
+    kept: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -34,111 +52,128 @@ class Changeover:
     @cached_property
     def corrected(self) -> Mapping[str, str]:
         """What became of the `locationId`s that are gone, but whose place has another one now."""
-        return {
-            place.location_id: self.new.places[name].location_id
-            for name, place in self.old.places.items()
-            if name in self.new.places
-            and self.new.name_of(place.location_id) is None
-            and self.old.name_of(self.new.places[name].location_id) is None
-        }
+        found: dict[str, str] = {}
+        for name, place in self.old.places.items():
+            if name not in self.new.places:
+                continue
+            location, location_now = place.location_id, self.new.places[name].location_id
+            # An id that is in both configurations is another place, whatever name it has.
+            if self.new.name_of(location) is None and self.old.name_of(location_now) is None:
+                found[location] = location_now
+        return found
 
-    def now(self, place: str) -> str | None:
+    def place_now(self, place: str) -> str | None:
         """The `locationId` of a place now; None where it is configured no more."""
         found = self.corrected.get(place, place)
         return None if self.new.name_of(found) is None else found
 
-    def path(self, path: Sequence[str]) -> tuple[str, ...]:
+    def path_now(self, path: Sequence[str]) -> tuple[str, ...]:
         """Where somebody is now who was in these places: in the innermost that is left, and around it.
 
         A place that a sensor watches counts nobody at doors.
         """
         for place in path:
-            found = self.now(place)
+            found = self.place_now(place)
             if found is not None and found not in self.watched_now:
                 return tuple(outer for outer in self.new.around(found) if outer not in self.watched_now)
         return ()
 
     def moves(self, position: Position) -> bool:
         """Whether somebody's places are others now."""
-        return self.path(position.path) != position.path
+        return self.path_now(position.path) != position.path
 
-    @cached_property
-    def sites(self) -> tuple[str, ...]:
-        """The old sites (by `locationId`) in which some place changed."""
+    @property
+    def affected_sites(self) -> tuple[str, ...]:
+        """The old sites (by `locationId`) in whose open day somebody may have to be moved."""
+        return tuple(dict.fromkeys((*self.changed_sites, *self.removed_sites)))
+
+    @property
+    def changed_sites(self) -> tuple[str, ...]:
+        """The old sites in which some place changed."""
         found: dict[str, None] = {}
         for place in self.old.places.values():
             around = self.old.around(place.location_id)
-            if self.path(around) != around:
+            if self.path_now(around) != around:
                 found[around[-1]] = None
         return tuple(found)
 
     @property
-    def gone(self) -> tuple[str, ...]:
+    def removed_sites(self) -> tuple[str, ...]:
         """The old sites that are none any more: taken away, corrected, or within another one."""
         return tuple(site for site in self.old.site_ids if site not in self.new.site_ids)
 
-    @property
-    def concerned(self) -> tuple[str, ...]:
-        """The old sites in whose open day somebody may have to be moved."""
-        return tuple(dict.fromkeys((*self.sites, *self.gone)))
-
-    def elsewhere(self, place: str, site: str) -> bool:
+    def counted_elsewhere(self, place: str, site: str) -> bool:
         """Whether a place that was counted in the day of a site is counted in another one's now."""
-        found = self.now(place)
+        found = self.place_now(place)
         return found is not None and (found != place or self.new.around(found)[-1] != site)
 
-    def handed(self, site: str) -> Mapping[str, tuple[Day, str]]:
+    def takeovers(self, site: str) -> Mapping[str, PlaceDay]:
         """The places of a site that another day counts now: that day, and which place each is now."""
-        if site not in self._handed:
-            found: dict[str, tuple[Day, str]] = {}
+        if site not in self._takeovers:
+            found: dict[str, PlaceDay] = {}
             for place in self.old.locations(site):
-                now = self.now(place)
-                if now is not None and self.elsewhere(place, site):
-                    found[place] = self.day_now(self.new.around(now)[-1]), now
-            self._handed[site] = found
-        return self._handed[site]
+                now = self.place_now(place)
+                if now is not None and self.counted_elsewhere(place, site):
+                    found[place] = PlaceDay(self.day_now(self.new.around(now)[-1]), now)
+            self._takeovers[site] = found
+        return self._takeovers[site]
 
     def day_now(self, site: str) -> Day:
         """The day of a site of the new configuration in which the changeover lies."""
-        if site not in self._days:
-            self._days[site] = operating_day(self.new, site, self.at)
-        return self._days[site]
+        if site not in self._days_now:
+            self._days_now[site] = operating_day(self.new, site, self.at)
+        return self._days_now[site]
+
+    # Both are asked for once for each person, so what was found for a site is remembered.
 
     @cached_property
-    def _handed(self) -> dict[str, Mapping[str, tuple[Day, str]]]:
+    def _takeovers(self) -> dict[str, Mapping[str, PlaceDay]]:
         return {}
 
     @cached_property
-    def _days(self) -> dict[str, Day]:
+    def _days_now(self) -> dict[str, Day]:
         return {}
 
     @property
-    def rewatched(self) -> Iterator[tuple[str, str, frozenset[str]]]:
-        """Each place whose sensors changed, by its `locationId` then and now, and those that it keeps."""
+    def sensor_changes(self) -> Iterator[SensorChange]:
+        """Each watched place that has other sensors now, or another `locationId`."""
         for place, before in self.watched.items():
-            to = self.now(place) or place
-            left = before & self.watched_now.get(to, frozenset())
-            if left != before or to != place:
-                yield place, to, left
+            place_now = self.place_now(place) or place
+            kept = before & self.watched_now.get(place_now, frozenset())
+            if kept != before or place_now != place:
+                yield SensorChange(place, place_now, kept)
+
+
+def watched_places(config: Config, sensors: Mapping[str, Mapping[str, Sensor]]) -> Watched:
+    """The sensors of each place that has any, of those of each source."""
+    found: dict[str, set[str]] = {}
+    for source, of_source in sensors.items():
+        for sensor, where in of_source.items():
+            if where.place in config.places:
+                place = config.places[where.place].location_id
+                found.setdefault(place, set()).add(sensor_name(config.key(source), sensor))
+    return {place: frozenset(names) for place, names in found.items()}
 
 
 def lineage(old: Config, new: Tree, version: int, at: int) -> Lineage:
     """What the new configuration keeps of the old one (at `at`, ms)."""
-    return Lineage(clocks=dict(_clocks(old, new, at)), renamed=_renamed(old, new, version))
+    return Lineage(clocks=dict(_clocks(old, new, at)), renamed=_source_keys(old, new, version))
 
 
 def _clocks(old: Config, new: Tree, at: int) -> Iterator[tuple[str, tuple[FormerClock, ...]]]:
-    known = {site: _kept(clocks, at) for site, clocks in old.lineage.clocks.items()}
+    """The former clocks of each site that has any, the earliest first."""
+    known = {site: _in_use(clocks, at) for site, clocks in old.lineage.clocks.items()}
     for site in dict.fromkeys((*known, *old.site_ids)):
         clocks = known.get(site, ())
         before, after = _place(old, site), _place(new, site)
         if before and after and after.within is None and _clock(before) != _clock(after):
-            clocks = _stopped(old, new, site, clocks, at)
+            clocks = _with_former_clock(old, new, site, clocks, at)
         if clocks:
             yield site, clocks
 
 
-def _kept(clocks: Iterable[FormerClock], at: int) -> tuple[FormerClock, ...]:
+def _in_use(clocks: Iterable[FormerClock], at: int) -> tuple[FormerClock, ...]:
+    """The clocks of which the ledger still keeps a day."""
     return tuple(clock for clock in clocks if clock.until > at - KEPT_SECONDS * 1000)
 
 
@@ -151,7 +186,7 @@ def _clock(place: Place) -> tuple[str, str]:
     return place.timezone, place.reset_at
 
 
-def _stopped(
+def _with_former_clock(
     old: Config, new: Tree, site: str, clocks: tuple[FormerClock, ...], at: int
 ) -> tuple[FormerClock, ...]:
     """The former clocks of a site whose clock is changed: its open day goes on to the new one's reset."""
@@ -166,26 +201,32 @@ def _stopped(
     return (*earlier, same.model_copy(update={"until": until}))
 
 
-def _renamed(old: Config, new: Tree, version: int) -> dict[str, str]:
+def _source_keys(old: Config, new: Tree, version: int) -> dict[str, str]:
     """The key of each source that is not its name: a renamed one keeps the key that it had."""
-    renamed = {name: key for name, key in old.lineage.renamed.items() if name in new.sources}
-    pairs = dict(_pairs(old, new))
-    taken = {old.key(name) for name in old.sources if name in new.sources} | set(map(old.key, pairs.values()))
+    keys = {name: key for name, key in old.lineage.renamed.items() if name in new.sources}
+    former_names = dict(_renamed_sources(old, new))
+    in_use = {old.key(name) for name in old.sources if name in new.sources}
+    in_use |= {old.key(name) for name in former_names.values()}
     for name in new.sources:
-        if name in pairs:
-            renamed[name] = old.key(pairs[name])
-        elif name not in old.sources and name in taken:
-            renamed[name] = f"{name}~{version}"
-    return {name: key for name, key in renamed.items() if name != key}
+        if name in former_names:
+            keys[name] = old.key(former_names[name])
+        elif name not in old.sources and name in in_use:
+            # Another source has this name as its key: under the name they would share leave and badges.
+            keys[name] = f"{name}~{version}"
+    return {name: key for name, key in keys.items() if name != key}
 
 
-def _pairs(old: Tree, new: Tree) -> Iterator[tuple[str, str]]:
-    """Each new source that is an old one renamed: the only one of its vendor to come, as that was to go."""
-    gone = _by_vendor({name: source for name, source in old.sources.items() if name not in new.sources})
-    come = _by_vendor({name: source for name, source in new.sources.items() if name not in old.sources})
-    for vendor, names in come.items():
-        if len(names) == 1 and len(gone.get(vendor, ())) == 1:
-            yield names[0], gone[vendor][0]
+def _renamed_sources(old: Tree, new: Tree) -> Iterator[tuple[str, str]]:
+    """Each new source that is an old one renamed, and the old name.
+
+    It is the only one of its vendor to come, as the old one is the only one to go.
+    """
+    removed = _by_vendor({name: source for name, source in old.sources.items() if name not in new.sources})
+    added = _by_vendor({name: source for name, source in new.sources.items() if name not in old.sources})
+    for vendor, names in added.items():
+        former_names = removed.get(vendor, ())
+        if len(names) == 1 and len(former_names) == 1:
+            yield names[0], former_names[0]
 
 
 def _by_vendor(sources: Mapping[str, Source]) -> dict[str, list[str]]:

@@ -5,18 +5,17 @@ the push does it at once, and the schedule again when every function has taken t
 """
 
 import time
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from relay.aws.conflicts import until_written
-from relay.aws.table import Conflict, Item, Table, Update
+from relay.aws.table import Conflict, Item, Key, Table, Update
 from relay.config.model import Config, Sensor
 from relay.config.store import POINTER, entries, lineage_of, main_key, read_main, readable
 from relay.deadline import Deadline
-from relay.occupancy.changeover import Changeover, Watched
+from relay.occupancy.changeover import Changeover, PlaceDay, Watched, watched_places
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.ledger import (
     Headcount,
@@ -28,9 +27,20 @@ from relay.occupancy.ledger import (
     position_of,
     position_update,
 )
-from relay.occupancy.readings import sensor_name, with_only_sensors
+from relay.occupancy.moves import (
+    Effect,
+    PersonDay,
+    count_changes,
+    counts_after,
+    counts_to_read,
+    day_now,
+    effects_on_people,
+    effects_on_sensors,
+    has_to_move,
+    positions_after,
+)
 from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key
-from relay.occupancy.rules import Cause, Count, Fact, Position, count_after, with_name
+from relay.occupancy.rules import Count, PendingFact, Position
 from relay.occupancy.sensors import Readings
 
 if TYPE_CHECKING:
@@ -42,19 +52,6 @@ TOGETHER = 25
 """So many people are moved in one transaction, where the places that change leave room for it."""
 TAKEN_UP_SECONDS = 90
 """So long after a push every function has taken the configuration up, and has ended what it began before."""
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a changeover does to a place in which somebody is: people before and after, by its name.
-
-    `gone` says that the place leaves the configuration.
-    """
-
-    place: str
-    before: int
-    after: int
-    gone: bool
 
 
 class Relocation:
@@ -71,272 +68,187 @@ class Relocation:
     def due(self) -> int:
         """The last push (its instant, ms), where people may have to be moved once more for it; else 0.
 
-        It is due when every function has taken the push up, until that is `finished`.
+        It is due when every function has taken the push up, until `finish` notes that all is done.
         """
         pointer = self._pointer()
         pushed = int(pointer.get("swapped_at", 0))
         taken_up = self._clock() * 1000 >= pushed + TAKEN_UP_SECONDS * 1000
         return pushed if pointer.get("behind") and taken_up else 0
 
-    def finished(self, pushed: int) -> None:
-        """Note that all is told for a push, so that nobody looks again; a later push is left alone."""
+    def finish(self, pushed: int) -> None:
+        """Note that all is reported for a push, so that nobody looks again. A later push is left alone."""
         with suppress(Conflict):
             self._table.write([Update(key=POINTER, set={"behind": []}, expect={"swapped_at": pushed})])
 
     def _pointer(self) -> Item:
         return readable(self._table.get([POINTER]).get(POINTER)) or {}
 
-    def carry_out(self, deadline: Deadline) -> list[tuple[str, Fact]]:
-        """Move everybody to where the configuration in force has them.
+    def carry_out(self, deadline: Deadline) -> list[PendingFact]:
+        """Move everybody to where the configuration in force has them; what is then pending."""
+        found: dict[PendingFact, None] = {}
+        for change in self._unfinished():
+            found |= dict.fromkeys(self.apply(change, deadline))
+        return list(found)
 
-        What is then to be told, each fact with the key of its source.
-        """
-        found = (fact for change in self._pending() for fact in self.apply(change, deadline))
-        return list(dict.fromkeys(found))
-
-    def _pending(self) -> Iterator[Changeover]:
+    def _unfinished(self) -> Iterator[Changeover]:
         """The changeovers from every configuration since the last that was finished."""
         pointer = self._pointer()
         if not pointer.get("behind"):
             return
-        new, watched_now = self._loaded(pointer["version"], pointer)
+        new, watched_now = self._load(pointer["version"], pointer)
         for version in pointer["behind"]:
-            old, watched_then = self._loaded(version, pointer)
+            old, watched_then = self._load(version, pointer)
             yield Changeover(old, new, pointer["swapped_at"], watched_then, watched_now)
 
-    def _loaded(self, version: int, pointer: Item) -> tuple[Config, Watched]:
+    def _load(self, version: int, pointer: Item) -> tuple[Config, Watched]:
         key = main_key(version)
         config = read_main(self._table, version, self._table.get([key]).get(key))
         config = config.model_copy(update={"lineage": lineage_of(pointer)})
-        return config, watched(config, entries(self._table, version, config, Sensor, "sensor#"))
+        return config, watched_places(config, entries(self._table, version, config, Sensor, "sensor#"))
 
-    def apply(self, change: Changeover, deadline: Deadline) -> Iterator[tuple[str, Fact]]:
-        """Move everybody as one changeover has it; what is then to be told, by the key of its source."""
-        days = [operating_day(change.old, site, change.at) for site in change.concerned]
-        people: dict[str, list[Day]] = {}
-        for day in days:
-            for person, position in self._people(day):
-                if _concerned(change, day, position):
-                    people.setdefault(person, []).append(day)
+    def apply(self, change: Changeover, deadline: Deadline) -> Iterator[PendingFact]:
+        """Move everybody as one changeover has it; what is then pending."""
+        days = [operating_day(change.old, site, change.at) for site in change.affected_sites]
+        people = self._people_to_move(change, days)
         touched = dict.fromkeys(days)
         for some in _batches(people, TOGETHER):
             touched |= dict.fromkeys(self._move(change, some, deadline))
         for day in days:
             self._hand_over(change, day, deadline)
+        # The days of the old sites too: what an earlier run moved and could not report is pending there.
         for day in touched:
             yield from self._headcount.pending(day)
-        for site in change.gone:
+        for site in change.removed_sites:
             yield from self._headcount.close_days(site, change.old, deadline)
-        for place, to, left in change.rewatched:
-            source = next(iter(change.watched[place])).partition("|")[0]
-            for fact in self._readings.unwatch(place, left, to, change.at, deadline):
-                yield source, fact
+        yield from self._change_sensors(change, deadline)
 
-    def _hand_over(self, change: Changeover, day: Day, deadline: Deadline) -> None:
-        """Have the days that count some places of a day now know when each was last told."""
-        handed = change.handed(day.site)
-        for place, count in self._headcount.counts(day):
-            if place in handed:
-                self._told_before(*handed[place], count, deadline)
-
-    def _told_before(self, day: Day, place: str, before: Count, deadline: Deadline) -> None:
-        def attempt() -> None:
-            key = count_key(day.key, place)
-            count = count_of(self._table.get([key]).get(key))
-            if count.at < before.at:
-                self._table.write([count_update(day, place, replace(count, at=before.at))])
-
-        until_written(attempt, deadline)
+    def _people_to_move(self, change: Changeover, days: Iterable[Day]) -> dict[str, list[Day]]:
+        """Who has to be moved, each with the days in which somebody has a position that changes."""
+        people: dict[str, list[Day]] = {}
+        for day in days:
+            for person, position in self._people(day):
+                if has_to_move(change, day, position):
+                    people.setdefault(person, []).append(day)
+        return people
 
     def _people(self, day: Day) -> Iterator[tuple[str, Position]]:
         for number in range(SHARDS):
             for item in self._table.query(f"people#{day.key}#{number}", "person#"):
                 yield str(item["sk"]).removeprefix("person#"), position_of(item)
 
+    def _hand_over(self, change: Changeover, day: Day, deadline: Deadline) -> None:
+        """Have the days that count some places of a day now know when each was last reported."""
+        takeovers = change.takeovers(day.site)
+        for place, count in self._headcount.counts(day):
+            if place in takeovers:
+                self._note_last_report(takeovers[place], count.at, deadline)
+
+    def _note_last_report(self, where: PlaceDay, reported_at: int, deadline: Deadline) -> None:
+        """Have a count know of a report in another day: its own next one must not have an earlier time."""
+        key = _count_key(where)
+
+        def attempt() -> None:
+            count = count_of(self._table.get([key]).get(key))
+            if count.at < reported_at:
+                self._table.write([count_update(where.day, where.place, replace(count, at=reported_at))])
+
+        until_written(attempt, deadline)
+
+    def _change_sensors(self, change: Changeover, deadline: Deadline) -> Iterator[PendingFact]:
+        """Have watched places keep only the sensors that they have now; what is then pending."""
+        for sensors in change.sensor_changes:
+            # Any of its former sensors will do: a fact is reported for a source, not for a sensor.
+            name = next(iter(change.watched[sensors.place]))
+            source = name.partition("|")[0]
+            facts = self._readings.unwatch(
+                sensors.place, sensors.kept, sensors.place_now, change.at, deadline
+            )
+            for fact in facts:
+                yield source, fact
+
     def _move(self, change: Changeover, people: Mapping[str, Sequence[Day]], deadline: Deadline) -> list[Day]:
         """Move people who are in these days; the days in which they are counted now."""
         try:
-            return until_written(lambda: self._attempt(change, people), deadline)
+            return until_written(lambda: self._move_together(change, people), deadline)
         except TooManyItems:
-            parts = _batches(people, len(people) // 2)
-            return [day for part in parts for day in self._move(change, part, deadline)]
+            days: list[Day] = []
+            for part in _batches(people, len(people) // 2):
+                days += self._move(change, part, deadline)
+            return days
 
-    def _attempt(self, change: Changeover, people: Mapping[str, Sequence[Day]]) -> list[Day]:
-        before = self._positions((day, person) for person, days in people.items() for day in days)
-        targets = {(_day_now(change, day, position), person) for (day, person), position in before.items()}
-        before |= self._positions(target for target in targets if target not in before)
-        after = _resolved(change, before)
-        steps = list(_steps(change, before, after))
-        touched = dict.fromkeys((step.day, step.place) for step in steps)
-        touched |= dict.fromkeys((step.origin, step.was) for step in steps if step.origin)
-        days = list(dict.fromkeys(day for day, _ in (*before, *touched)))
-        found = self._table.get(
-            [*(count_key(day.key, place) for day, place in touched), *map(closed_key, days)]
-        )
-        counts = {(day, place): count_of(found.get(count_key(day.key, place))) for day, place in touched}
-        closed = frozenset(day for day in days if closed_key(day) in found)
-        updates = [position_update(day, person, after[day, person]) for day, person in after]
-        for (day, place), count in _counted(change, steps, counts, closed).items():
-            updates.append(count_update(day, place, count))
-        guards = [
-            Update(key=closed_key(day), expect={"at": found.get(closed_key(day), {}).get("at")})
-            for day in days
-        ]
+    def _move_together(self, change: Changeover, people: Mapping[str, Sequence[Day]]) -> list[Day]:
+        """Move people in one transaction: positions and counts are read, decided upon and written."""
+        before = self._positions_around(change, people)
+        after = positions_after(change, before)
+        changes = count_changes(change, before, after)
+        places = counts_to_read(changes)
+        days = list(dict.fromkeys([*(who.day for who in before), *(where.day for where in places)]))
+        counts, closed_at = self._counts(places, days)
+        counts_now = counts_after(change, changes, counts, closed_at)
+        updates = [position_update(who.day, who.person, position) for who, position in after.items()]
+        updates += [count_update(where.day, where.place, count) for where, count in counts_now.items()]
+        # A day that is closed between the read and this write has other counts to report.
+        guards = [Update(key=closed_key(day), expect={"at": closed_at.get(day)}) for day in days]
         if len(updates) + len(guards) > MAX_ITEMS and len(people) > 1:
             raise TooManyItems
         if updates:
             self._table.write([*updates, *guards])
         return days
 
-    def _positions(self, asked: Iterable[tuple[Day, str]]) -> dict[tuple[Day, str], Position]:
-        keys = {(day, person): position_key(day, person) for day, person in asked}
+    def _positions_around(
+        self, change: Changeover, people: Mapping[str, Sequence[Day]]
+    ) -> dict[PersonDay, Position]:
+        """People's positions in the days in which they are, and in those in which they are counted now."""
+        before = self._positions(PersonDay(day, person) for person, days in people.items() for day in days)
+        targets: dict[PersonDay, None] = {}
+        for who, position in before.items():
+            target = PersonDay(day_now(change, who.day, position), who.person)
+            if target not in before:
+                targets[target] = None
+        return before | self._positions(targets)
+
+    def _positions(self, people: Iterable[PersonDay]) -> dict[PersonDay, Position]:
+        keys = {who: position_key(who.day, who.person) for who in people}
         found = self._table.get(list(keys.values()))
         return {who: position_of(found.get(key)) for who, key in keys.items()}
 
+    def _counts(
+        self, places: Sequence[PlaceDay], days: Sequence[Day]
+    ) -> tuple[dict[PlaceDay, Count], dict[Day, int]]:
+        """Counts, and of the days those that are closed, with when (ms)."""
+        found = self._table.get([*map(_count_key, places), *map(closed_key, days)])
+        counts = {where: count_of(found.get(_count_key(where))) for where in places}
+        closed_at = {day: found[closed_key(day)]["at"] for day in days if closed_key(day) in found}
+        return counts, closed_at
+
     def preview(self, change: Changeover) -> list[Effect]:
         """What a changeover would do to the places in which somebody is; changes nothing."""
-        where: dict[tuple[Day, str], Position] = {}
-        seen: set[Day] = set()
-        coming = {operating_day(change.old, site, change.at) for site in change.concerned}
-        while coming:
-            seen |= coming
-            found = {(day, person): position for day in coming for person, position in self._people(day)}
-            coming = {_day_now(change, day, position) for (day, _), position in found.items()} - seen
-            where |= found
-        then = {**where, **_resolved(change, where)}
-        before = Counter(change.now(place) or place for position in where.values() for place in position.path)
-        after = Counter(place for position in then.values() for place in position.path)
-        effects = [
-            _effect(change, place, before[place], after[place])
-            for place in dict.fromkeys((*before, *after))
-            if before[place] != after[place]
-        ]
-        latest = dict(self._readings.latest())
-        for place, to, left in change.rewatched:
-            last = latest.get(place)
-            if last is not None and (last.people or last.occupied):
-                rest = with_only_sensors(last, left, place, change.at)
-                now = (rest.people or int(rest.occupied)) if left else 0
-                if now != (last.people or int(last.occupied)):
-                    effects.append(_effect(change, to, last.people or 1, now))
-        return effects
+        positions = self._affected_positions(change)
+        watched = dict(self._readings.latest())
+        return [*effects_on_people(change, positions), *effects_on_sensors(change, watched)]
+
+    def _affected_positions(self, change: Changeover) -> dict[PersonDay, Position]:
+        """Everybody's positions in the affected days, and in the days in which they are counted now."""
+        positions: dict[PersonDay, Position] = {}
+        waiting = [operating_day(change.old, site, change.at) for site in change.affected_sites]
+        known = set(waiting)
+        while waiting:
+            day = waiting.pop(0)
+            for person, position in self._people(day):
+                positions[PersonDay(day, person)] = position
+                target = day_now(change, day, position)
+                if target not in known:
+                    known.add(target)
+                    waiting.append(target)
+        return positions
 
 
-def watched(config: Config, sensors: Mapping[str, Mapping[str, Sensor]]) -> Watched:
-    """The sensors of each place that has any, of those of each source."""
-    found: dict[str, set[str]] = {}
-    for source, of_source in sensors.items():
-        for sensor, where in of_source.items():
-            if where.place in config.places:
-                place = config.places[where.place].location_id
-                found.setdefault(place, set()).add(sensor_name(config.key(source), sensor))
-    return {place: frozenset(names) for place, names in found.items()}
+def _count_key(where: PlaceDay) -> Key:
+    return count_key(where.day.key, where.place)
 
 
 def _batches(people: Mapping[str, T], size: int) -> Iterator[dict[str, T]]:
     names = list(people)
-    for start in range(0, len(names), max(size, 1)):
-        yield {name: people[name] for name in names[start : start + max(size, 1)]}
-
-
-def _concerned(change: Changeover, day: Day, position: Position) -> bool:
-    """Whether somebody is elsewhere now, or is outside a site that is part of another one now."""
-    if not position.event or position.moved:
-        return False
-    return change.moves(position) or _day_now(change, day, position) != day
-
-
-def _day_now(change: Changeover, day: Day, position: Position) -> Day:
-    """The day in which somebody is counted now: whoever is nowhere any more, in the one as before."""
-    innermost = next(iter(change.path(position.path)), None)
-    # Whoever is outside is outside of what the site is part of now.
-    place = innermost if position.path else change.now(day.site)
-    if place is None:
-        return day
-    # The outermost place of the path may be another than the site, where a sensor watches that.
-    site = change.new.around(place)[-1]
-    return day if site == day.site else change.day_now(site)
-
-
-def _resolved(
-    change: Changeover, before: Mapping[tuple[Day, str], Position]
-) -> dict[tuple[Day, str], Position]:
-    """Everybody's positions after the changeover, by day and person: those that change.
-
-    Of several positions of a person in what is one day now, the newest counts.
-    """
-    coming: dict[tuple[Day, str], list[Position]] = {}
-    for (day, person), position in before.items():
-        if position.event and not position.moved:
-            there = replace(position, path=change.path(position.path))
-            coming.setdefault((_day_now(change, day, position), person), []).append(there)
-    after: dict[tuple[Day, str], Position] = {}
-    for who in dict.fromkeys((*before, *coming)):
-        position = before.get(who, Position())
-        if who in coming:
-            newest = max(coming[who], key=lambda p: (p.at, p.event, len(p.path)))
-            after[who] = replace(newest, revision=position.revision)
-        elif position.event and not position.moved:
-            after[who] = replace(position, path=(), moved=True)
-    return {who: position for who, position in after.items() if position != before.get(who)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """A count of a day that changes by so many people, and the source for which it is told.
-
-    Where the day takes the place over from another one, that is `origin`, and the place was `was` there.
-    """
-
-    day: Day
-    place: str
-    by: int
-    source: str
-    origin: Day | None = None
-    was: str = ""
-
-
-def _steps(
-    change: Changeover,
-    before: Mapping[tuple[Day, str], Position],
-    after: Mapping[tuple[Day, str], Position],
-) -> Iterator[_Step]:
-    """What the moves do to counts. A place that another day counts now is told by that day."""
-    for who, position in after.items():
-        day, source = who[0], position.event.partition("|")[0]
-        handed = change.handed(day.site)
-        left, entered = before[who].path, position.path
-        for place in left:
-            if place not in entered:
-                yield _Step(day, place, -1, source)
-        for place in entered:
-            if place not in left:
-                yield _Step(day, place, 1, source)
-        for place in left:
-            if place in handed:
-                to, now = handed[place]
-                yield _Step(to, now, 0, source, day, place)
-
-
-def _counted(
-    change: Changeover,
-    steps: Iterable[_Step],
-    counts: Mapping[tuple[Day, str], Count],
-    closed: Collection[Day],
-) -> dict[tuple[Day, str], Count]:
-    """The counts after these steps: those that change."""
-    now = dict(counts)
-    for step in steps:
-        where = step.day, step.place
-        last = counts[step.origin, step.was].at if step.origin else 0
-        at = max(change.at, last + 1)
-        cause = Cause(step.source, f"changeover:{change.at}")
-        count = count_after(now[where], step.place, step.by, cause, at, step.day, closed=step.day in closed)
-        count = with_name(with_name(count, step.place, change.old), step.place, change.new)
-        now[where] = replace(count, moved=change.elsewhere(step.place, step.day.site))
-    return {where: count for where, count in now.items() if count != counts[where]}
-
-
-def _effect(change: Changeover, place: str, before: int, after: int) -> Effect:
-    name = change.new.name_of(place)
-    return Effect(name or change.old.name_of(place) or place, before, after, gone=name is None)
+    size = max(size, 1)
+    for start in range(0, len(names), size):
+        yield {name: people[name] for name in names[start : start + size]}
