@@ -73,6 +73,11 @@ class Readings:
 
         return until_written(attempt, deadline)
 
+    def of_places(self, places: Sequence[str]) -> dict[str, WatchedPlace]:
+        """What is known of these places (by `locationId`)."""
+        found = self._table.get([reading_key(place) for place in places])
+        return {place: _watched_place(found.get(reading_key(place))) for place in places}
+
     def latest(self) -> Iterator[tuple[str, WatchedPlace]]:
         """What is known of each place (by `locationId`) that a sensor watches."""
         for number in range(SHARDS):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from relay.reconciliation.rules import Difference
 
-Outcome = Literal["complete", "incomplete", "refused", "busy", "unable"]
+Status = Literal["complete", "incomplete", "refused", "busy", "unable"]
 
 
 @dataclass(slots=True)
@@ -20,7 +20,7 @@ class Report:
 
     source: str
     vendor: str
-    status: Outcome = "incomplete"
+    status: Status = "incomplete"
     detail: str = ""
     listed: int = 0
     unreadable: int = 0

@@ -6,7 +6,7 @@ time goes on in another process; it expires after two days.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +31,8 @@ Status = Literal["never", "complete", "incomplete", "refused"]
 class Run:
     """A run under way: its id, when it began (Unix milliseconds), what it lists, and where it is.
 
+    `first` and `last` are the days of which leave is listed, or the instants between which events are (Unix
+    milliseconds).
     `passes` is 1 while the list is read, 2 while it is read again to make sure of what it lacks.
     `following` names the next page, "" for the first one and after the last. `unreadable` and `found` count
     entries that cannot be read, and those of which the ledger says something else.
@@ -38,13 +40,23 @@ class Run:
 
     id: str
     began: int
-    first: date
-    last: date
+    first: str = ""
+    last: str = ""
     passes: int = 1
     page: int = 0
     following: str = ""
     unreadable: int = 0
     found: int = 0
+
+    @property
+    def first_day(self) -> date:
+        """The first day of which leave is listed."""
+        return date.fromisoformat(self.first)
+
+    @property
+    def last_day(self) -> date:
+        """The last day of which leave is listed."""
+        return date.fromisoformat(self.last)
 
     @property
     def is_read(self) -> bool:
@@ -93,8 +105,11 @@ class Runs:
         found = self._table.get([state_key(source) for source in sources])
         return {source: _state(found.get(state_key(source))) for source in sources}
 
-    def begin(self, source: str, first: date, last: date, *, anew: bool = False) -> State | None:
-        """Take the lease of a source, to go on with its run or begin one; None while another has it."""
+    def begin(self, source: str, begun: Callable[[Run, State], Run], *, anew: bool = False) -> State | None:
+        """Take the lease of a source, to go on with its run or begin one; None while another has it.
+
+        `begun` says of a run that begins what it lists.
+        """
         now = self._now()
         before = self.state(source)
         if before.until > now:
@@ -102,7 +117,7 @@ class Runs:
         run = before.run
         is_old = run is None or run.began < now - RESUMED_SECONDS * 1000
         if run is None or is_old or anew:
-            run = Run(uuid4().hex, now, first, last)
+            run = begun(Run(uuid4().hex, now), before)
         until = now + round(LEASE_SECONDS * 1000)
         mine = replace(before, run=run, since=before.since or now, holder=uuid4().hex, until=until)
         return self._write(source, mine)
@@ -115,7 +130,7 @@ class Runs:
             key=(_partition(source), f"{_prefix(run)}{run.page:05}"),
             set={"ids": list(ids), "expires_at": int(self._clock()) + SEEN_SECONDS},
         )
-        written = self._write(source, following, page)
+        written = self._write(source, following, *([page] if ids else []))
         if written is None:
             raise Conflict
         return written
@@ -213,8 +228,8 @@ def _values(state: State) -> dict[str, Any]:
         "run": {
             "id": run.id,
             "began": run.began,
-            "first": run.first.isoformat(),
-            "last": run.last.isoformat(),
+            "first": run.first,
+            "last": run.last,
             "passes": run.passes,
             "page": run.page,
             "following": run.following,
@@ -245,8 +260,8 @@ def _state(item: Item | None) -> State:
         run=Run(
             id=run["id"],
             began=run["began"],
-            first=date.fromisoformat(run["first"]),
-            last=date.fromisoformat(run["last"]),
+            first=run["first"],
+            last=run["last"],
             passes=run["passes"],
             page=run["page"],
             following=run["following"],

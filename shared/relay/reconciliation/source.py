@@ -2,10 +2,11 @@
 
 from relay import vendors
 from relay.invocation import Invocation
+from relay.reconciliation.events import EventReconciliation
 from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.wishes import Wishes
-from relay.vendors.support.listing import LeaveList
+from relay.vendors.support.listing import EventList, LeaveList
 
 
 def reconcile(invocation: Invocation, name: str, wishes: Wishes) -> Report:
@@ -18,4 +19,6 @@ def reconcile(invocation: Invocation, name: str, wishes: Wishes) -> Report:
     lists = vendor.lists
     if isinstance(lists, LeaveList):
         return LeaveReconciliation(invocation, name, vendor, lists, wishes).run()
+    if isinstance(lists, EventList):
+        return EventReconciliation(invocation, name, vendor, lists, wishes).run()
     return Report(name, vendor.name, "unable", f"{vendor.title} cannot be asked what happened")

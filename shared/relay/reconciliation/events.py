@@ -1,0 +1,144 @@
+"""Reconciles what happened at doors and sensors today: queues what the ledger has not heard of.
+
+What is known already, or older than what is known, changes nothing, and is not queued.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from relay.config.model import Config
+from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, milliseconds
+from relay.invocation import Invocation
+from relay.occupancy.days import Day, operating_day
+from relay.occupancy.ledger import position_key, position_of
+from relay.occupancy.readings import sensor_name
+from relay.occupancy.rules import Badge, anonymous, through
+from relay.reconciliation.run import SourceRun
+from relay.reconciliation.runs import Run, State
+from relay.reconciliation.wishes import Wishes
+from relay.vendors.support.base import Vendor, VendorApi
+from relay.vendors.support.listing import EventList, Page, Span
+
+OVERLAP_MS = 15 * 60 * 1000
+"""So much of what was listed before is listed again: vendors list some events late."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """A badge event with its person hashed, as it counts in today's operating day."""
+
+    event: BadgeEvent
+    badge: Badge
+    day: Day
+
+
+class EventReconciliation(SourceRun):
+    """One run of one source of badges or readings. Raises `TableUnavailable` and `QueueUnavailable`."""
+
+    family = "access-control"
+    kind = "occupancy"
+
+    def __init__(
+        self, invocation: Invocation, name: str, vendor: Vendor, lists: EventList, wishes: Wishes
+    ) -> None:
+        super().__init__(invocation, name, vendor, wishes)
+        self._lists = lists
+
+    def begun(self, run: Run, state: State) -> Run:
+        """A run of what happened since the last complete one, of today's operating days."""
+        now = round(self.invocation.now() * 1000)
+        config = self.invocation.config
+        starts = [operating_day(config, site, now).start for site in config.site_ids]
+        since = max(min(starts, default=now), state.complete - OVERLAP_MS if state.complete else 0)
+        return replace(run, first=str(since), last=str(run.began))
+
+    def reconcile(self) -> None:
+        """Read the list, and queue what is news."""
+        while self.may_read_on:
+            page = self._page()
+            news = self._news(page.events)
+            if not self.changes_nothing:
+                self.queue(news)
+            self.report.listed += len(page.events)
+            self.wishes.progress(self.report.listed)
+            unreadable = sum(isinstance(event, MalformedEvent) for event in page.events)
+            self.note_page((), page.following, unreadable=unreadable, found=len(news))
+        if not self.current.is_read:
+            self.pause()
+            return
+        self.finish("complete")
+
+    def _page(self) -> Page:
+        run = self.current
+        span = Span(since=int(run.first) / 1000, until=int(run.last) / 1000)
+        following = run.following or None
+
+        def ask(api: VendorApi) -> Page:
+            return self._lists.page(api, span, following)
+
+        return self.pages.page(ask, following)
+
+    def _news(self, events: Sequence[Event]) -> list[Event]:
+        badges = [event for event in events if isinstance(event, BadgeEvent)]
+        readings = [event for event in events if isinstance(event, SensorReading)]
+        return [*self._new_badges(badges), *self._new_readings(readings)]
+
+    def _new_badges(self, events: Sequence[BadgeEvent]) -> list[BadgeEvent]:
+        """The badges of today that move somebody, as far as the ledger knows."""
+        passages: list[_Passage] = []
+        for event in events:
+            passage = self._passage(event)
+            if passage is not None:
+                passages.append(passage)
+        keys = {(one.day, one.badge.person): position_key(one.day, one.badge.person) for one in passages}
+        found = self.invocation.table.get(list(keys.values()))
+        news: list[BadgeEvent] = []
+        for one in passages:
+            position = position_of(found.get(keys[one.day, one.badge.person]))
+            if not position.reason_to_ignore(one.badge):
+                news.append(one.event)
+        return news
+
+    def _passage(self, event: BadgeEvent) -> _Passage | None:
+        """A badge at a door that is configured, where it is of a day that is not over."""
+        if event.person is None or event.undated:
+            return None
+        door = self.invocation.configuration.door(self.name, event.door)
+        config = self.invocation.config
+        if door is None or door.place not in config.places:
+            # A webhook tells of it, and its dead letter; a list would tell of it every quarter of an hour.
+            self.report.unmapped += 1
+            return None
+        now = self.invocation.now()
+        named = anonymous(event, self.name, self.invocation.secrets.person_key())
+        badge = through(named, door, self.key, now, config)
+        day = operating_day(config, _site(badge, config), badge.at)
+        is_today = day.start <= now * 1000 < day.end
+        return _Passage(named, badge, day) if is_today else None
+
+    def _new_readings(self, events: Sequence[SensorReading]) -> list[SensorReading]:
+        """The readings that are newer than what is known of their sensor."""
+        places: dict[str, str] = {}
+        for event in events:
+            sensor = self.invocation.configuration.sensor(self.name, event.sensor)
+            config = self.invocation.config
+            if sensor is None or sensor.place not in config.places:
+                self.report.unmapped += 1
+                continue
+            places[event.sensor] = config.places[sensor.place].location_id
+        known = self.invocation.readings.of_places(list(places.values()))
+        news: list[SensorReading] = []
+        for event in events:
+            if event.sensor not in places:
+                continue
+            state = known[places[event.sensor]].sensors.get(sensor_name(self.key, event.sensor))
+            is_known = state is not None and (
+                event.event_id in state.ids or milliseconds(event.at) <= state.at
+            )
+            if not is_known:
+                news.append(event)
+        return news
+
+
+def _site(badge: Badge, config: Config) -> str:
+    return config.around(badge.place)[-1]

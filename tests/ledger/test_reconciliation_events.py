@@ -1,0 +1,127 @@
+"""What happened at doors and no webhook told: a list of today's badges brings it in, and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from relay import vendors
+from relay.deadline import BATCH, Deadline
+from relay.events import BadgeEvent, Event
+from relay.invocation import Invocation
+from relay.observability import Telemetry
+from relay.reconciliation.events import EventReconciliation
+from relay.reconciliation.report import Report
+from relay.reconciliation.wishes import Wishes
+from relay.vendors.support.base import Api, VendorApi
+from relay.vendors.support.listing import EventList, EventPage, Page, Span
+from tests.rig import NOON, Rig
+
+INSIDE, OUTSIDE = "48211", "48212"
+
+
+class Log:
+    """What happened at Kisi's doors, and how Kisi lists that."""
+
+    def __init__(self) -> None:
+        self.events: list[BadgeEvent] = []
+        self.spans: list[Span] = []
+
+    def badge(self, person: str, at: float, door: str = INSIDE) -> BadgeEvent:
+        """Somebody at a door."""
+        event = BadgeEvent(
+            event_id=f"event-{len(self.events)}", at=datetime.fromtimestamp(at, UTC), door=door, person=person
+        )
+        self.events.append(event)
+        return event
+
+    def page(self, api: VendorApi, span: Span, following: str | None) -> Page:
+        """One event on each page, of the time that is asked for."""
+        if following is None:
+            self.spans.append(span)
+        found: Sequence[Event] = [
+            event for event in self.events if span.since < event.at.timestamp() <= span.until
+        ]
+        number = int(following or 0)
+        return Page(found[number : number + 1], str(number + 1) if number + 1 < len(found) else None)
+
+
+def reconcile(rig: Rig, log: Log, wishes: Wishes | None = None, page: EventPage | None = None) -> Report:
+    """Reconcile Kisi's source, and let the retry function do what was queued."""
+    deadline = Deadline(rig.clock() + 600, rig.clock)
+    invocation = Invocation(rig.relay, deadline, Telemetry("run"), BATCH)
+    # The list is this test's: no API is asked.
+    vendor = replace(vendors.load("kisi"), api=Api(host="https://kisi.example.com", fields=()))
+    lists = EventList(page=page or log.page)
+    run = EventReconciliation(invocation, "kisi-sydney", vendor, lists, wishes or Wishes(by_hand=True))
+    report = run.run()
+    rig.retry()
+    return report
+
+
+def test_lost_badges(rig: Rig) -> None:
+    """Badges that no webhook told are counted, those that one told are not; a second time nothing is."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 3600)
+    log.badge("lou@example.com", NOON - 1800)
+    log.badge("lou@example.com", NOON - 900, OUTSIDE)
+    report = reconcile(rig, log)
+    assert (report.status, report.listed, report.found, report.queued) == ("complete", 3, 3, 3)
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 2}
+    before = len(rig.requests())
+    again = reconcile(rig, log)
+    assert (again.found, again.queued) == (0, 0)
+    assert len(rig.requests()) == before
+
+
+def test_span(rig: Rig) -> None:
+    """The first run lists today's operating day, the next ones what is new and a quarter of an hour more."""
+    log = Log()
+    reconcile(rig, log)
+    # 04:00 in Sydney.
+    assert log.spans[0] == Span(since=NOON - 11 * 3600, until=NOON)
+    rig.clock.advance(900)
+    reconcile(rig, log)
+    assert log.spans[1] == Span(since=NOON - 900, until=NOON + 900)
+
+
+def test_yesterday(rig: Rig) -> None:
+    """What happened in a day that is over is nobody's count today."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 86400)
+
+    def everything(api: VendorApi, span: Span, following: str | None) -> Page:
+        return Page(log.events)
+
+    report = reconcile(rig, log, page=everything)
+    assert (report.status, report.found) == ("complete", 0)
+
+
+def test_unmapped_door(rig: Rig) -> None:
+    """A door that nobody has mapped is counted in the report, and is no dead letter with each run."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 60, "nowhere")
+    report = reconcile(rig, log)
+    assert (report.found, report.unmapped) == (0, 1)
+    assert rig.dead_letters() == []
+
+
+def test_schedule_only_reports_at_first(rig: Rig) -> None:
+    """Until somebody has reconciled by hand, nothing is counted."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 60)
+    assert reconcile(rig, log, Wishes()).found == 1
+    assert rig.counts() == {}
+
+
+def test_nobody_is_named(rig: Rig) -> None:
+    """What is queued names nobody."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 60)
+    deadline = Deadline(rig.clock() + 600, rig.clock)
+    invocation = Invocation(rig.relay, deadline, Telemetry("run"), BATCH)
+    vendor = replace(vendors.load("kisi"), api=Api(host="https://kisi.example.com", fields=()))
+    EventReconciliation(
+        invocation, "kisi-sydney", vendor, EventList(page=log.page), Wishes(by_hand=True)
+    ).run()
+    [envelope] = rig.waiting()
+    assert "kim" not in str(envelope)
