@@ -18,14 +18,14 @@ def test_sample(vendor: str, name: str) -> None:
     """Each sample becomes what is expected of it."""
     file, found = f"events/{vendor}/expected.yaml", meaning(vendor, name)
     became = as_yaml(name, found)
-    known_ones = expected(vendor)
-    assert name in known_ones, (
-        f"events/{vendor}/{name}.json: nothing says what is expected of it: add it to {file}\n"
-        f"(today it becomes)\n{became}"
+    listed = expected(vendor)
+    assert name in listed, (
+        f"events/{vendor}/{name}.json: nothing says what is expected of it: add it to {file}, "
+        f"if this is right:\n{became}"
     )
-    assert found == known_ones[name], (
+    assert found == listed[name], (
         f"events/{vendor}/{name}.json becomes\n{became}\nand not, as {file} expects,\n"
-        f"{as_yaml(name, known_ones[name])}"
+        f"{as_yaml(name, listed[name])}"
     )
 
 
