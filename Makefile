@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test chaos e2e bench docs lint build check deploy lock clean
+.PHONY: help run test test-fast chaos e2e bench docs lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,13 +19,16 @@ COVERAGE :=
 export SAM_CLI_TELEMETRY := 0
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start the relay on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
 
 test: $(READY) ## Run the tests
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE) -m "$(TESTS)"
+
+test-fast: $(READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/ledger
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)

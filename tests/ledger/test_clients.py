@@ -27,6 +27,8 @@ from relayctl import dead_letters, relay_yaml, samples
 from tests.servers import wire
 from tests.timed import Timed
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 0.35
 """Seconds that a busy machine may add."""
 

@@ -23,6 +23,8 @@ from tests.building import CONFIG, NOON_MS, PLACES, badge, badges, config, disor
 from tests.moto_table import FEW, Crash, Ledger
 from tests.rig import NOON
 
+pytestmark = pytest.mark.slow
+
 TODAY = operating_day(CONFIG, "hq", NOON_MS)
 HOUR = 3600.0
 RESET = TODAY.end / 1000

@@ -16,6 +16,8 @@ from relayctl.main import main
 from tests.rig import Rig
 from tests.stack import deploy
 
+pytestmark = pytest.mark.slow
+
 SITE: dict[str, Any] = {"locationId": "SITE", "locationType": "location", "timezone": "Australia/Sydney"}
 LEVEL: dict[str, Any] = {"locationId": "LEVEL", "locationType": "level", "within": "site"}
 OTHER: dict[str, Any] = {"locationId": "OTHER", "locationType": "level", "within": "site"}

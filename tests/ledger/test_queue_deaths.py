@@ -26,6 +26,8 @@ from relay.errors import TableUnavailable
 from tests.machine import Died
 from tests.rig import Rig, sample
 
+pytestmark = pytest.mark.slow
+
 VISIBILITY = 366
 WORKS = 55
 """Seconds that an invocation may work, of the 60 that it has."""

@@ -21,6 +21,8 @@ from relay.time_off.rules import TimeOff
 from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
 from tests.moto_table import FEW, Ledger
 
+pytestmark = pytest.mark.slow
+
 TYPES = {"Vacation": "holiday", "Sick": "sick"}
 SOURCE = Source.model_validate({"vendor": "deel", "timeOffTypes": TYPES})
 SAM = "Sam@example.com"

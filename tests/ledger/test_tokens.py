@@ -30,6 +30,8 @@ from relay.vendors.support.tokens import REFUSED_SECONDS, chain_of, lease_key, l
 from tests.rig import NOON, Rig
 from tests.servers import aws_error
 
+pytestmark = pytest.mark.slow
+
 FIRST = "refresh-token-0"
 DOOR = {"id": "1", "event_code": 10, "door_controller_id": "1340", "person_id": "7"}
 
