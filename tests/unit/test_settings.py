@@ -22,6 +22,7 @@ def test_defaults() -> None:
         "unprocessed_queue_url": "https://sqs.test/unprocessed",
         "dead_letter_queue_url": "https://sqs.test/dead",
         "calven_base_url": "https://api.calven.com",
+        "reconcile_queue_url": "",
         "forward_mode": "direct",
         "retry_base_seconds": 30,
     }
