@@ -1,0 +1,163 @@
+"""What a list and the ledger disagree about, and when a list is not to be trusted."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from relay import vendors
+from relay.config.model import Source
+from relay.events import LeaveChange, iso
+from relay.reconciliation.rules import (
+    Versions,
+    current_and_coming,
+    differs,
+    ends_too_many,
+    inferred_ends,
+    missing,
+)
+from relay.reconciliation.runs import Run, State
+from relay.reconciliation.schedule import interval_of, is_due
+from relay.time_off.decision import REPLACED, arrival_of, decision_on
+from relay.time_off.rules import Leave
+from relay.vendors.support.listing import LeaveList, Page
+from tests.rig import NOON
+
+TODAY = date(2026, 11, 4)
+BEGAN = round(NOON * 1000)
+CHANGE = LeaveChange(
+    event_id="list:1",
+    leave_id="1",
+    state="approved",
+    version=iso(NOON - 60),
+    email="kim@example.com",
+    start="2026-11-09",
+    end="2026-11-10",
+    listed_at=datetime.fromtimestamp(NOON, UTC),
+)
+LIST = LeaveList(page=lambda api, window, following: Page([]), version="own", lacks="ended")
+KNOWN = arrival_of(CHANGE, "deel", Source(vendor="deel"), TODAY, 1).leave
+
+
+def listed(versions: Versions, known: Leave | None, **changes: Any) -> bool:
+    """Whether a listed leave differs from the known one."""
+    change = LeaveChange.model_validate({**CHANGE.model_dump(), **changes})
+    return differs(arrival_of(change, "deel", Source(vendor="deel"), TODAY, 1), known, versions)
+
+
+@pytest.mark.parametrize("versions", ["own", "asked"])
+@pytest.mark.parametrize(
+    ("known", "changes", "expected"),
+    [
+        (None, {}, True),
+        (None, {"state": "requested"}, False),
+        (None, {"state": "ended"}, False),
+        (KNOWN, {}, False),
+        (replace(KNOWN, received=BEGAN + 1), {"start": "2026-11-08", "version": iso(NOON)}, False),
+        (replace(KNOWN, state="ended", inferred=True), {}, True),
+        (replace(KNOWN, version=REPLACED, state="ended"), {}, False),
+        (KNOWN, {"state": "ended", "version": iso(NOON)}, True),
+        (KNOWN, {"start": "2026-11-08", "version": iso(NOON)}, True),
+        (KNOWN, {"email": "KIM@example.com"}, False),
+        (KNOWN, {"email": None}, False),
+        (replace(KNOWN, config=2), {"start": "2026-11-08"}, False),
+    ],
+)
+def test_differences(
+    versions: Versions, known: Leave | None, changes: dict[str, Any], expected: bool
+) -> None:
+    """Only what the ledger does not have like that differs, whoever tells what is newer."""
+    assert listed(versions, known, **changes) is expected
+
+
+def test_versions() -> None:
+    """A vendor's own time decides where there is one: an older entry is none, an ending wins at one time."""
+    later = replace(KNOWN, version=iso(NOON + 60))
+    assert not listed("own", later, start="2026-11-08")
+    assert listed("asked", later, start="2026-11-08")
+    assert not listed("own", replace(KNOWN, state="ended"))
+    assert listed("asked", replace(KNOWN, state="ended"))
+    assert listed("own", KNOWN, version=iso(NOON))
+    assert not listed("asked", KNOWN, version=iso(NOON))
+
+
+def test_refused_leave() -> None:
+    """Leave that Calven cannot be told differs once, not each time that it is listed."""
+    change = LeaveChange.model_validate({**CHANGE.model_dump(), "end": "2026-11-01"})
+    known = arrival_of(change, "deel", Source(vendor="deel"), TODAY, 1).leave
+    assert listed("asked", KNOWN, end="2026-11-01")
+    assert not listed("asked", known, end="2026-11-01")
+
+
+def test_missing() -> None:
+    """What a list lacks of its days, and was not heard of since it began."""
+    known = {
+        "1": KNOWN,
+        "listed": KNOWN,
+        "later": replace(KNOWN, received=BEGAN + 1),
+        "ended": replace(KNOWN, state="ended"),
+        "before": replace(KNOWN, start=date(2026, 10, 1), end=date(2026, 10, 2)),
+        "after": replace(KNOWN, start=date(2028, 1, 1), end=date(2028, 1, 2)),
+        "none": replace(KNOWN, start=None, end=None),
+    }
+    window = date(2026, 10, 28), date(2027, 12, 9)
+    assert list(missing(known, {"listed"}, *window, BEGAN)) == ["1"]
+    assert current_and_coming(known, TODAY) == 4
+
+
+@pytest.mark.parametrize(
+    ("ends", "current", "of_list", "refused"),
+    [
+        (0, 0, 0, False),
+        (1, 100, 0, True),
+        (1, 1, 5, True),
+        (5, 10, 5, False),
+        (6, 10, 5, True),
+        (10, 20, 10, False),
+        (11, 1000, 989, False),
+        (101, 1000, 899, True),
+    ],
+)
+def test_trust(ends: int, current: int, of_list: int, refused: bool) -> None:
+    """A list is not trusted that is empty, or ends more than half, or more than ten and a tenth."""
+    assert ends_too_many(ends, current, of_list) is refused
+
+
+def test_inferred_end() -> None:
+    """It ends the leave as it was when the list began, and gives way to anything that the vendor says."""
+    [difference] = inferred_ends({"1": KNOWN}, BEGAN)
+    arrival = arrival_of(difference.change, "deel", Source(vendor="deel"), TODAY, 1)
+    ended = decision_on(arrival, KNOWN, None, None)
+    assert (ended.leave.state, ended.leave.inferred, ended.is_news) == ("ended", True, True)
+    for since in (
+        replace(KNOWN, received=BEGAN + 1),
+        replace(KNOWN, version=iso(NOON)),
+        replace(KNOWN, state="ended"),
+    ):
+        assert not decision_on(arrival, since, None, None).is_news
+    again = arrival_of(CHANGE, "deel", Source(vendor="deel"), TODAY, 1)
+    assert decision_on(again, ended.leave, None, None).is_news
+
+
+def test_when_due() -> None:
+    """A source is due after its interval, or at once where its run is not over; never while it runs."""
+    hour, now = 3600.0, NOON
+    ended = round((NOON - 3600) * 1000)
+    assert is_due(State(), hour, now)
+    assert is_due(State(ended=ended), hour, now)
+    assert not is_due(State(ended=ended + 120_000), hour, now)
+    assert is_due(State(ended=ended + 120_000, run=Run("r", BEGAN)), hour, now)
+    assert not is_due(State(ended=ended, until=round(now * 1000) + 1), hour, now)
+
+
+def test_intervals() -> None:
+    """Only sources are run whose vendor can be asked, as often as is configured."""
+    hibob, paylocity = vendors.load("hibob"), vendors.load("paylocity")
+    assert interval_of(Source(vendor="paylocity"), paylocity) is None
+    asked = replace(hibob, lists=LIST)
+    assert interval_of(Source(vendor="hibob"), asked) == 86400
+    assert interval_of(Source(vendor="hibob", reconcile="15m"), asked) == 900
+    assert interval_of(Source(vendor="hibob", reconcile="off"), asked) is None
+    assert interval_of(Source(vendor="hibob", enabled=False), asked) is None
+    assert interval_of(Source(vendor="hibob"), replace(asked, sends_webhooks=False)) == 3600
