@@ -119,6 +119,7 @@ class VendorClient:
             self._headers = {"accept": "application/json", **api.headers(credentials)}
             self._oauth = None if "authorization" in self._headers else api.oauth
             self._form = self._oauth.form(credentials) if self._oauth else {}
+            self._token_headers = self._oauth.headers(credentials) if self._oauth else {}
         except KeyError as missing:
             raise VendorRefused(f"the source's secret has no api.{missing.args[0]}") from None
         self._http = shared.http
@@ -174,10 +175,10 @@ class VendorClient:
             answer = self._send(method, path, self._headers, json=body)
         else:
             token = self._token(self._oauth)
-            answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
+            answer = self._send(method, path, {**self._headers, **self._oauth.carry(token)}, json=body)
             if answer.status == 401:
                 token = self._token(self._oauth, refused=token)
-                answer = self._send(method, path, {**self._headers, **_bearer(token)}, json=body)
+                answer = self._send(method, path, {**self._headers, **self._oauth.carry(token)}, json=body)
         return None if answer.status in absent else self._json(answer)
 
     def _token(self, oauth: OAuth, refused: str | None = None) -> str:
@@ -193,10 +194,10 @@ class VendorClient:
         return known or self._new_token(oauth)
 
     def _new_token(self, oauth: OAuth) -> str:
-        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=self._form)
+        answer = self._send_for_token(oauth, self._form)
         if answer.status == 400:
             raise VendorRefused("the vendor's API gave no token: 400")
-        grant = self._read_grant(answer)
+        grant = self._read_grant(oauth, answer)
         self._tokens.keep(self._base_url, self._key(), grant.access_token, grant.seconds)
         return grant.access_token
 
@@ -205,14 +206,19 @@ class VendorClient:
         form = oauth.form({**self._credentials, "refreshToken": refresh_token})
         # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
         limit = Deadline(max(self._deadline.at, self._clock() + REFRESH_SECONDS), self._clock)
-        answer = self._send("POST", oauth.path, {"accept": "application/json"}, form=form, limit=limit)
+        answer = self._send_for_token(oauth, form, limit)
         if answer.status in (400, 401, 403):
             raise GrantRefused
-        return self._read_grant(answer)
+        return self._read_grant(oauth, answer)
 
-    def _read_grant(self, answer: Answer) -> Grant:
+    def _send_for_token(self, oauth: OAuth, form: Mapping[str, str], limit: Deadline | None = None) -> Answer:
+        headers = {"accept": "application/json", **self._token_headers}
+        url = oauth.host(self._base_url) + oauth.path
+        return self._send_to("POST", url, headers, form=form, limit=limit)
+
+    def _read_grant(self, oauth: OAuth, answer: Answer) -> Grant:
         found = self._json(answer)
-        token = found.get("access_token") if isinstance(found, dict) else None
+        token = found.get(oauth.answer) if isinstance(found, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise VendorUnavailable("the vendor's API gave no token")
         seconds, following = found.get("expires_in"), found.get("refresh_token")
@@ -224,9 +230,14 @@ class VendorClient:
         return tuple(sorted(self._credentials.items()))
 
     def _send(
+        self, method: str, path: str, headers: Mapping[str, str], json: Mapping[str, Any] | None = None
+    ) -> Answer:
+        return self._send_to(method, self._base_url + path, headers, json)
+
+    def _send_to(
         self,
         method: str,
-        path: str,
+        url: str,
         headers: Mapping[str, str],
         json: Mapping[str, Any] | None = None,
         form: Mapping[str, str] | None = None,
@@ -234,7 +245,7 @@ class VendorClient:
     ) -> Answer:
         deadline = limit or self._deadline
         try:
-            return self._http.request(method, self._base_url + path, headers, deadline, json=json, form=form)
+            return self._http.request(method, url, headers, deadline, json=json, form=form)
         except NoAnswer as error:
             raise VendorUnavailable(f"no answer from the vendor's API: {error}") from None
 
@@ -248,7 +259,3 @@ class VendorClient:
             return read_json(answer.body)
         except Unparseable:
             raise VendorUnavailable("the vendor's API answered no JSON") from None
-
-
-def _bearer(token: str) -> Mapping[str, str]:
-    return {"authorization": f"Bearer {token}"}
