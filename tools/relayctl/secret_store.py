@@ -170,7 +170,7 @@ def _check_whsec(value: str) -> None:
 
 
 def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
-    if vendor.api is None:
+    if vendor.api is None or not (given or vendor.needs_api):
         return
     instead = vendor.api.instead
     alone = bool(instead) and all(given.get(name) for name in instead)

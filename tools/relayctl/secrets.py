@@ -157,14 +157,17 @@ def _asked(vendor: Vendor, scheme: Scheme, made: str | None, api: dict[str, str]
     what = "signing secret" if kind == "signingSecrets" else "token"
     content: dict[str, Any] = {kind: [made or _ask(f"{vendor.title}: {what}")]}
     if vendor.api and api is not None:
-        content["api"] = _asked_api(vendor.api, api)
+        given = _asked_api(vendor.api, api, needed=vendor.needs_api)
+        # A vendor that is only listed with its API works without one: nothing given is nothing stored.
+        if given or vendor.needs_api:
+            content["api"] = given
     return content
 
 
-def _asked_api(api: Api, kept: dict[str, str]) -> dict[str, str]:
+def _asked_api(api: Api, kept: dict[str, str], *, needed: bool) -> dict[str, str]:
     given = {}
     for name in (*api.fields, *api.optional, BASE_URL):
-        required = name in api.fields
+        required = needed and name in api.fields
         hint = " (empty keeps it)" if kept.get(name) else "" if required else " (optional)"
         given[name] = _ask(f"api.{name}{hint}", kept.get(name) or (None if required else ""))
     return {name: value for name, value in given.items() if value}
