@@ -74,8 +74,10 @@ def test_page(name: str) -> None:
     file = f"docs/reference/vendors/{name}.md"
     vendor, page = vendors.load(name), (ROOT / file).read_text("utf-8")
     headings = [line.removeprefix("## ") for line in page.splitlines() if line.startswith("## ")]
-    found = [heading for heading in headings if heading != "Configuration"]
+    found = [heading for heading in headings if heading not in ("Configuration", "Listing")]
     assert found == HEADINGS, f"{file}: its headings are {', '.join(HEADINGS)}; and Configuration, if need be"
+    lists = vendor.lists is not None
+    assert lists == ("Listing" in headings), f"{file}: it has a part Listing where the record `lists`"
     assert vendor.title in page.splitlines()[0], f"{file}: it begins with the title, {vendor.title}"
     for scheme in vendor.schemes:
         assert scheme.credentials in page, f"{file}: its secret has the list {scheme.credentials}"

@@ -7,11 +7,11 @@ code, and have the same ids.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, Protocol
 
-from relay.events import Event
+from relay.events import Counting, Event
 from relay.vendors.support.base import VendorApi
 
 ASK_NOW = "ask_now"
@@ -29,10 +29,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The time of which events are listed: after `since`, up to `until` (both Unix seconds)."""
+    """The time of which events are listed: after `since`, up to `until` (both Unix seconds).
+
+    `counting` is what the source's configuration says of which events count, as a webhook has it.
+    """
 
     since: float
     until: float
+    counting: Counting = field(default_factory=Counting)
 
 
 @dataclass(frozen=True, slots=True)

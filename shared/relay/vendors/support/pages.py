@@ -1,0 +1,75 @@
+"""What reading a page of a vendor's list takes, whatever the vendor."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from relay.errors import Unparseable
+from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, unparseable_if_invalid
+from relay.vendors.support.listing import Span
+
+
+def entries_at(answer: Any, key: str) -> list[Any]:
+    """The entries that an answer has under a key.
+
+    Raises `Unparseable` where there are none: an error that comes as a 200 must not look like an empty list.
+    """
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    if not isinstance(found, list):
+        raise Unparseable(f"list: no {key}")
+    return found
+
+
+def all_entries(answer: Any) -> list[Any]:
+    """The entries of an answer that is a list by itself; raises `Unparseable` for any other."""
+    if not isinstance(answer, list):
+        raise Unparseable("list: the answer is none")
+    return answer
+
+
+def text_at(answer: Any, key: str) -> str | None:
+    """The text that an answer has under a key, such as the next page's token; None without one."""
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    return str(found) if isinstance(found, str | int) and found != "" else None
+
+
+def each_listed(
+    entries: Sequence[Any], read: Callable[[Any], Event], body: Callable[[Any], Any] = lambda entry: entry
+) -> list[Event]:
+    """The event of each entry; one that cannot be read is a malformed event with what `body` makes of it."""
+    events: list[Event] = []
+    for entry in entries:
+        try:
+            with unparseable_if_invalid():
+                events.append(read(entry))
+        except Unparseable as refusal:
+            events.append(MalformedEvent(body=json.dumps(body(entry)), detail=str(refusal)))
+    return events
+
+
+def within(span: Span, events: Sequence[Event]) -> list[Event]:
+    """The events without those that happened outside the span: not every vendor filters as it is asked."""
+    kept = []
+    for event in events:
+        if isinstance(event, BadgeEvent | SensorReading):
+            at = event.at.timestamp()
+            if not span.since < at <= span.until:
+                continue
+        kept.append(event)
+    return kept
+
+
+def another(following: str | None, before: str | None) -> str | None:
+    """The page after the one that was named `before`; raises `Unparseable` where it is the same again."""
+    if following is not None and following == before:
+        raise Unparseable("list: a page names itself as the next one")
+    return following
+
+
+def query(**parameters: str | int | None) -> str:
+    """Parameters as the query of a path, without those that are None."""
+    given = [
+        f"{name}={quote(str(value), safe='')}" for name, value in parameters.items() if value is not None
+    ]
+    return "?" + "&".join(given) if given else ""
