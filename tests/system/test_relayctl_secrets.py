@@ -102,6 +102,19 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     assert secret.lists[vendor.scheme.credentials] == [VALUE]
 
 
+@pytest.mark.parametrize("name", [name for name in WITH_API if not vendors.load(name).needs_api])
+def test_webhooks_alone(rig: Rig, command: Command, name: str) -> None:
+    """A vendor whose API only lists works without: nothing is asked for that must be answered."""
+    vendor, source = vendors.load(name), rig.source(name)
+    assert vendor.api is not None
+    delete(rig, f"{vendor.family}/{source}")
+    fields = (*vendor.api.fields, *vendor.api.optional, "baseUrl")
+    result = command("put", source, answers=[VALUE, *("" for _ in fields)])
+    assert result.exit_code == 0, result.output
+    assert stored(rig, f"{vendor.family}/{source}") == {vendor.scheme.credentials: [VALUE]}
+    assert command("check", source).exit_code == 0
+
+
 def test_rotation(rig: Rig, command: Command) -> None:
     """`--add` puts the new value first, and keeps the old ones and the rest."""
     before = stored(rig, "hris/hibob")
@@ -157,7 +170,8 @@ def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
         ("brivo", "{}", "tokens is missing or empty"),
         ("envoy", "{}", "signingSecrets or tokens is missing or empty"),
         ("envoy", '{"signingSecrets": ["long-enough"], "tokens": ["short"]}', "tokens has a value of fewer"),
-        ("kisi-sydney", f'{{"signingSecrets": ["{VALUE}"], "api": {{}}}}', "unknown: 'api'"),
+        ("unifi", f'{{"signingSecrets": ["{VALUE}"], "api": {{}}}}', "unknown: 'api'"),
+        ("kisi-sydney", f'{{{SIGNING}, "api": {{"apiKey": "{VALUE}"}}}}', "missing or empty: api.placeId"),
         ("generic", '{"signingSecrets": ["whsec_c2hvcnQ="]}', "of 16 bytes or more"),
         ("calven", f'{{"apiKey": "k", "apiSecret": "{VALUE}", "secret": "x"}}', "unknown: 'secret'"),
         ("deel", f'"{VALUE}"', "no JSON object"),

@@ -1,19 +1,31 @@
 """Kisi: unlocks of doors.
 
 Follows https://docs.kisi.io/api/how_to_guides/set_up_webhooks/track_unlocks and
-https://docs.kisi.io/how_to_guides/integration_guides/workflow_automation/event_webhooks/.
-Not confirmed on live traffic: that the signature is hexadecimal, that refused unlocks are delivered with
-`success: false`, and the `type` of door-state events, which are ignored whatever they are called.
+https://docs.kisi.io/how_to_guides/integration_guides/workflow_automation/event_webhooks/; its list follows
+https://api.kisi.io/docs. Not confirmed on live traffic: that the signature is hexadecimal, that refused
+unlocks are delivered with `success: false`, the `type` of door-state events, which are ignored whatever they
+are called, and the words for the status of an event set.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
-from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
-from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant
+from relay.errors import Unparseable, VendorUnavailable
+from relay.events import BadgeEvent, Event, Ignored, Webhook, iso, read_json, unparseable_if_invalid
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.fields import Instant, PathId
+from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac
+
+UNLOCK = "lock.unlock"
+MOST_EVENTS_A_PAGE = 250
+FINISHED = frozenset({"finished", "complete", "completed", "done"})
+FAILED = frozenset({"failed", "error", "canceled", "cancelled"})
+UNFINISHED_SECONDS = 2.0
+"""How long to wait before an event set is asked for again that Kisi still collects."""
 
 
 class _Head(BaseModel):
@@ -36,17 +48,69 @@ class _Unlock(BaseModel):
         return str(self.actor_id)
 
 
+class _EventSet(BaseModel):
+    id: PathId
+    status: str | None = None
+
+    def check_finished(self) -> None:
+        """Raise `VendorUnavailable` while Kisi still collects, `Unparseable` where it has given up."""
+        status = (self.status or "finished").lower()
+        if status in FAILED:
+            raise Unparseable("event set: failed")
+        if status not in FINISHED:
+            raise VendorUnavailable("the event set is not finished", retry_after=UNFINISHED_SECONDS)
+
+
 def parse(webhook: Webhook) -> Sequence[Event]:
     """`lock.unlock` with `success` is a badge event; every other type is ignored."""
-    payload = read_json(webhook.body)
+    return [_event(read_json(webhook.body))]
+
+
+def _event(payload: Any) -> Event:
+    """What an event says, from a webhook or from a list."""
     head = _Head.model_validate(payload)
-    if head.type != "lock.unlock":
-        return [Ignored(event_id=head.uuid, reason="other_event")]
+    if head.type != UNLOCK:
+        return Ignored(event_id=head.uuid, reason="other_event")
     unlock = _Unlock.model_validate(payload)
     if not unlock.success:
-        return [Ignored(event_id=unlock.uuid, reason="denied")]
+        return Ignored(event_id=unlock.uuid, reason="denied")
     door = str(unlock.object_id)
-    return [BadgeEvent(event_id=unlock.uuid, at=unlock.created_at, door=door, person=unlock.person())]
+    return BadgeEvent(event_id=unlock.uuid, at=unlock.created_at, door=door, person=unlock.person())
+
+
+def page(api: VendorApi, span: Span, following: str | None) -> Page:
+    """A page of an event set. The first page is empty, and asks Kisi to collect the set.
+
+    `following` is the set's id, with the cursor behind it from the second page of events on.
+    """
+    if following is None:
+        return Page((), _collect(api, span))
+    set_id, _, cursor = following.partition(" ")
+    path = f"/event_sets/{set_id}" + query(limit=MOST_EVENTS_A_PAGE, cursor=cursor or None)
+    answer = api.get(path)
+    with unparseable_if_invalid():
+        _EventSet.model_validate(answer).check_finished()
+    entries = entries_at(answer, "events")
+    next_cursor = another(text_at(answer, "cursor"), cursor)
+    events = within(span, each_listed(entries, _event))
+    # A set that has been read to its end may keep its cursor, but has no more events.
+    if next_cursor is None or not entries:
+        return Page(events)
+    return Page(events, f"{set_id} {next_cursor}")
+
+
+def _collect(api: VendorApi, span: Span) -> str:
+    """Have Kisi collect the unlocks of a span; the id of the set that they will be in."""
+    place = api.setting("placeId")
+    wanted = {
+        "interval": f"{iso(span.since)}/{iso(span.until)}",
+        "event_type": UNLOCK,
+        # Webhooks come from one place: without it the set would be the whole organisation's.
+        "place_id": int(place) if place.isdecimal() else place,
+    }
+    answer = api.post("/event_sets", {"event_set": wanted})
+    with unparseable_if_invalid():
+        return _EventSet.model_validate(answer).id
 
 
 VENDOR = Vendor(
@@ -61,5 +125,11 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="x-signature"),
     parse=parse,
+    api=Api(
+        host="https://api.kisi.io",
+        fields=("apiKey", "placeId"),
+        headers=lambda api: {"authorization": f"KISI-LOGIN {api['apiKey']}"},
+    ),
+    lists=EventList(page=page),
     fresh={"uuid": "id", "created_at": "iso"},
 )
