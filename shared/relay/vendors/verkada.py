@@ -1,19 +1,27 @@
 """Verkada Access Control: accepted credentials at doors.
 
 Follows https://apidocs.verkada.com/reference/access-events-webhooks and
-https://apidocs.verkada.com/reference/securing-webhooks. Not confirmed on live traffic: a whole payload, and
-whether the one retry is signed anew.
+https://apidocs.verkada.com/reference/securing-webhooks; its list follows
+https://apidocs.verkada.com/reference/geteventsviewv1. Not confirmed on live traffic: a whole payload, whether
+the one retry is signed anew, and that the list's `event_id` is the webhook's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from math import ceil, floor
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json, utc
-from relay.vendors.support.base import Vendor
+from relay.events import BadgeEvent, Counting, Direction, Event, Ignored, Webhook, read_json, utc
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.fields import Instant
+from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac, Part
+
+MOST_EVENTS_A_PAGE = 200
 
 GRANTED = frozenset(
     {
@@ -101,16 +109,34 @@ class _Head(BaseModel):
 class _Notification(BaseModel):
     data: dict[str, object] = {}
 
-    def ignored(self, *, remote_counts: bool) -> str | None:
-        """Why this one is none of Calven's business, or None for an accepted credential."""
-        name = str(self.data.get("notification_type"))
-        if name in GRANTED or (name == REMOTE and remote_counts):
-            return None
-        if name in IGNORED:
-            return IGNORED[name]
-        if name.endswith("_accepted"):
-            raise Unparseable("data.notification_type: an accepted credential of an unknown kind")
-        return "other_event"
+
+class _ListedUser(BaseModel):
+    user_id: str | None = Field(default=None, alias="userId")
+    email: str | None = None
+
+
+class _ListedInfo(BaseModel):
+    door_id: str | None = Field(default=None, alias="doorId")
+    direction: str | None = None
+    user_info: _ListedUser | None = Field(default=None, alias="userInfo")
+
+
+class _Listed(BaseModel):
+    """An event as the list has it: the same things as a webhook's, elsewhere and under other names."""
+
+    event_id: str
+    event_type: str
+    timestamp: Instant
+    event_info: _ListedInfo
+
+    def as_notification(self) -> Mapping[str, Any]:
+        """The same as a webhook's `data`."""
+        return {
+            "event_id": self.event_id,
+            "notification_type": self.event_type.lower(),
+            "created": int(self.timestamp.timestamp()),
+            **self.event_info.model_dump(),
+        }
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -118,19 +144,50 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     payload = read_json(webhook.body)
     if _Head.model_validate(payload).webhook_type != "notification":
         return [Ignored(reason="other_event")]
-    notification = _Notification.model_validate(payload)
-    if reason := notification.ignored(remote_counts=webhook.counting.remote_unlocks):
-        return [Ignored.model_validate({"event_id": notification.data.get("event_id"), "reason": reason})]
-    access = _Access.model_validate(notification.data)
-    return [
-        BadgeEvent(
-            event_id=access.id(),
-            at=utc(access.at()),
-            door=access.door(),
-            person=access.person(),
-            direction=DIRECTIONS.get((access.direction or "").lower()),
-        )
-    ]
+    return [_event(_Notification.model_validate(payload).data, webhook.counting)]
+
+
+def _event(data: Mapping[str, Any], counting: Counting) -> Event:
+    """What a notification's data says."""
+    reason = _ignored(str(data.get("notification_type")), remote_counts=counting.remote_unlocks)
+    if reason:
+        return Ignored.model_validate({"event_id": data.get("event_id"), "reason": reason})
+    access = _Access.model_validate(data)
+    return BadgeEvent(
+        event_id=access.id(),
+        at=utc(access.at()),
+        door=access.door(),
+        person=access.person(),
+        direction=DIRECTIONS.get((access.direction or "").lower()),
+    )
+
+
+def _ignored(name: str, *, remote_counts: bool) -> str | None:
+    """Why this one is none of Calven's business, or None for an accepted credential."""
+    if name in GRANTED or (name == REMOTE and remote_counts):
+        return None
+    if name in IGNORED:
+        return IGNORED[name]
+    if name.endswith("_accepted"):
+        raise Unparseable("data.notification_type: an accepted credential of an unknown kind")
+    return "other_event"
+
+
+def page(api: VendorApi, span: Span, following: str | None) -> Page:
+    """A page of the access events; `following` is the page's token."""
+    parameters = query(
+        start_time=floor(span.since),
+        end_time=ceil(span.until),
+        page_size=MOST_EVENTS_A_PAGE,
+        page_token=following,
+    )
+    answer = api.get(f"/events/v1/access{parameters}")
+
+    def read(entry: Any) -> Event:
+        return _event(_Listed.model_validate(entry).as_notification(), span.counting)
+
+    events = each_listed(entries_at(answer, "events"), read)
+    return Page(within(span, events), another(text_at(answer, "next_page_token"), following))
 
 
 VENDOR = Vendor(
@@ -147,6 +204,18 @@ VENDOR = Vendor(
         header="verkada-signature", layout=(Part.BODY, b"|", Part.TIMESTAMP), form="{timestamp}|{signature}"
     ),
     parse=parse,
+    api=Api(
+        host="https://api.verkada.com",
+        fields=("apiKey",),
+        oauth=OAuth(
+            path="/token",
+            form=lambda _: {},
+            headers=lambda api: {"x-api-key": api["apiKey"]},
+            answer="token",
+            carry=lambda token: {"x-verkada-auth": token},
+        ),
+    ),
+    lists=EventList(page=page),
     settings=frozenset({"remoteUnlocks"}),
     ack_seconds=2.0,
     fresh={"data.event_id": "id", "data.created": "seconds", "created_at": "seconds"},
