@@ -2,22 +2,30 @@
 
 Follows https://apidocs.brivo.com/#api-Event_Subscription-EventSubscription and
 https://apidocs.brivo.com/#api-Events-EventModel. `securityActionId` 2004 is "User Entry"; the source's
-`securityActions` names others that count. Not confirmed on live traffic: any header of the POST.
+`securityActions` names others that count. Its list follows https://apidocs.brivo.com/access/. Not confirmed
+on live traffic: any header of the POST, and whether a page of the list begins at its offset or after it.
 """
 
 import re
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
-from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, Text
+from relay.errors import Unparseable
+from relay.events import BadgeEvent, Counting, Event, Ignored, Webhook, iso, read_json
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.fields import Instant, Text, instant
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
+from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 
 USER_ENTRY = 2004
 REFUSALS = (5012, 5018)
 """An unknown card, and a failed access."""
+MOST_EVENTS_A_PAGE = 100
 REFUSED = re.compile("denied|rejected|failed|invalid|unauthorized|unknown", re.IGNORECASE)
 
 
@@ -70,12 +78,62 @@ class _Access(BaseModel):
 
 def parse(webhook: Webhook) -> Sequence[Event]:
     """An action that lets somebody in is a badge event; every other one is ignored."""
-    payload = read_json(webhook.body)
+    return [_event(read_json(webhook.body), webhook.counting)]
+
+
+def _event(payload: Any, counting: Counting) -> Event:
+    """What an event says, from a webhook or from a list."""
     head = _Head.model_validate(payload)
-    if reason := head.ignored(webhook.counting.security_actions):
-        return [Ignored(event_id=head.uuid, reason=reason)]
+    if reason := head.ignored(counting.security_actions):
+        return Ignored(event_id=head.uuid, reason=reason)
     access = _Access.model_validate(payload)
-    return [BadgeEvent(event_id=access.uuid, at=access.occurred, door=access.door.id, person=access.person())]
+    return BadgeEvent(event_id=access.uuid, at=access.occurred, door=access.door.id, person=access.person())
+
+
+def page(api: VendorApi, span: Span, following: str | None) -> Page:
+    """A page of the access events, newest first; `following` is the oldest time on the page before."""
+    parameters = query(
+        filter=f"occurred__gt:{iso(span.since)}", pageSize=MOST_EVENTS_A_PAGE, offset=following
+    )
+    entries = entries_at(api.get(f"/v1/api/events/access{parameters}"), "data")
+    events = within(span, each_listed(entries, lambda entry: _event(entry, span.counting)))
+    if len(entries) < MOST_EVENTS_A_PAGE:
+        return Page(events)
+    return Page(events, another(_oldest(entries), following))
+
+
+def _oldest(entries: Sequence[Any]) -> str:
+    """When the oldest entry happened, as Brivo writes it; raises `Unparseable` where none has a time."""
+    times: dict[datetime, str] = {}
+    for entry in entries:
+        text = text_at(entry, "occurred")
+        at = instant(text)
+        if text and at:
+            times[at] = text
+    if not times:
+        raise Unparseable("list: no entry says when it occurred")
+    return times[min(times)]
+
+
+def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    """The token's request: an administrator's name and password."""
+    return {
+        "grant_type": "password",
+        "username": credentials["username"],
+        "password": credentials["password"],
+    }
+
+
+def _token_headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    """How the application proves itself where tokens are given."""
+    pair = f"{credentials['clientId']}:{credentials['clientSecret']}"
+    basic = b64encode(pair.encode()).decode()
+    return {"authorization": f"Basic {basic}", "api-key": credentials["apiKey"]}
+
+
+def _token_host(url: str) -> str:
+    """Tokens come from `auth.brivo.com`, or `auth.eu.brivo.com`, beside the API's host."""
+    return url.replace("://api.", "://auth.", 1)
 
 
 VENDOR = Vendor(
@@ -90,6 +148,13 @@ VENDOR = Vendor(
     confidence="medium",
     scheme=TOKEN_IN_URL,
     parse=parse,
+    api=Api(
+        host="https://api.brivo.com",
+        fields=("clientId", "clientSecret", "apiKey", "username", "password"),
+        headers=lambda api: {"api-key": api["apiKey"]},
+        oauth=OAuth(path="/oauth/token", form=_form, host=_token_host, headers=_token_headers),
+    ),
+    lists=EventList(page=page),
     settings=frozenset({"securityActions"}),
     queued_status=200,
     fresh={"uuid": "id", "occurred": "iso"},
