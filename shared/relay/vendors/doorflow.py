@@ -12,9 +12,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from relay.errors import Unparseable
-from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, read_json
+from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.support.fields import Instant, PathId, Text
+from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.pages import all_entries, each_listed, query, text_at, within
 from relay.vendors.support.proof import AnyOf
 from relay.vendors.support.several import as_list, each
 from relay.vendors.support.signatures import Clock, Hmac, Part
@@ -22,6 +24,8 @@ from relay.vendors.support.thin import segment, unwrapped
 
 ADMITTED = frozenset({*range(10, 19), 70})
 REJECTED = frozenset({*range(20, 30), 71, 72, 73})
+EVENTS_A_PAGE = 500
+"""DoorFlow gives up to 1000, which may be more than the megabyte that an answer may have."""
 
 
 class _Notification(BaseModel):
@@ -72,10 +76,33 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     found = api.get(f"/api/3/events/{thin.subject}{query}")
     if found is None:
         return [Ignored(event_id=thin.event_id, reason="gone")]
-    event = _Event.model_validate(unwrapped(found))
+    return [_event(unwrapped(found))]
+
+
+def _event(found: Any) -> Event:
+    """What an event was, asked for by itself or listed."""
+    event = _Event.model_validate(found)
     if reason := event.ignored():
-        return [Ignored(event_id=event.id, reason=reason)]
-    return [BadgeEvent(event_id=event.id, at=event.created_at, door=event.door(), person=event.person_id)]
+        return Ignored(event_id=event.id, reason=reason)
+    return BadgeEvent(event_id=event.id, at=event.created_at, door=event.door(), person=event.person_id)
+
+
+def page(api: VendorApi, span: Span, following: str | None) -> Page:
+    """A page of the events, oldest first.
+
+    `following` is the page's number, and the id that the page before began with: numbers go on for ever.
+    """
+    number, _, before = (following or "1").partition(" ")
+    # Oldest first, so that what happens meanwhile goes to the end and moves no page.
+    parameters = query(since=iso(span.since), sort="ASC", n=EVENTS_A_PAGE, page=number)
+    entries = all_entries(api.get(f"/api/3/events{parameters}"))
+    events = within(span, each_listed(entries, _event))
+    if len(entries) < EVENTS_A_PAGE:
+        return Page(events)
+    first = text_at(entries[0], "id") or ""
+    if first == before:
+        raise Unparseable("list: a page is the same as the one before")
+    return Page(events, f"{int(number) + 1} {first}")
 
 
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
@@ -110,4 +137,5 @@ VENDOR = Vendor(
         oauth=OAuth(path="/oauth/token", form=_form),
     ),
     fetch=fetch,
+    lists=EventList(page=page),
 )
