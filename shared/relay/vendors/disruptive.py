@@ -1,18 +1,22 @@
 """Disruptive Technologies: desks, motion and contacts, occupied or not.
 
-Follows https://docs.developer.disruptive-technologies.com/data-connectors/receiving-events. Not confirmed on
-live traffic: the token's claim `checksum_sha256`, and the states of `contact` and `objectPresent`.
+Follows https://docs.developer.disruptive-technologies.com/data-connectors/receiving-events; its list follows
+https://developer.disruptive-technologies.com/api. Not confirmed on live traffic: the token's claim
+`checksum_sha256`, and the states of `contact` and `objectPresent`.
 """
 
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
-from relay.events import Event, Ignored, SensorReading, Webhook, read_json
-from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text, instant
+from relay.events import Event, Ignored, SensorReading, Webhook, iso, read_json, unparseable_if_invalid
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.fields import PathId, Text, instant
+from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import JwtChecksum
 
 STATES: dict[str, dict[str, bool]] = {
@@ -53,13 +57,36 @@ class _State(BaseModel):
     state: str
 
 
+class _Device(BaseModel):
+    id: PathId
+
+
+class _Place(BaseModel):
+    """How far a listing has come: the devices still to be asked for, and where more of them are.
+
+    `token` is where the events of the first of these devices go on.
+    """
+
+    devices: list[PathId] = []
+    more: str | None = None
+    token: str | None = None
+
+    def as_text(self) -> str | None:
+        """The same as text; None where nothing is left."""
+        return self.model_dump_json() if self.devices or self.more else None
+
+
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A state of a desk, of motion or of a contact is a reading; every other event is ignored."""
-    payload = read_json(webhook.body)
+    return [_event(read_json(webhook.body))]
+
+
+def _event(payload: Any) -> Event:
+    """What a webhook's body says."""
     body = _Body.model_validate(payload)
     event = body.event
     if event.event_type not in STATES:
-        return [Ignored(event_id=event.event_id, reason="other_event")]
+        return Ignored(event_id=event.event_id, reason="other_event")
     state = _State.model_validate(event.data.get(event.event_type)).state
     occupied = STATES[event.event_type].get(state)
     if occupied is None:
@@ -67,7 +94,50 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     at = instant(event.timestamp)
     if at is None:
         raise Unparseable("event.timestamp: missing or no time")
-    return [SensorReading(event_id=event.event_id, at=at, sensor=body.sensor(), occupied=occupied)]
+    return SensorReading(event_id=event.event_id, at=at, sensor=body.sensor(), occupied=occupied)
+
+
+def page(api: VendorApi, span: Span, following: str | None) -> Page:
+    """A page of one device's events; or an empty one, while it is asked which devices there are."""
+    with unparseable_if_invalid():
+        place = _Place.model_validate_json(following or "{}")
+    if not place.devices:
+        return Page((), _devices(api, place.more).as_text())
+    device, *others = place.devices
+    path = f"/v2/projects/{api.setting('projectId')}/devices/{device}/events"
+    parameters = query(startTime=iso(span.since), endTime=iso(span.until), pageToken=place.token)
+    answer = api.get(path + parameters)
+    events = each_listed(entries_at(answer, "events"), _listed, _as_body)
+    token = another(text_at(answer, "nextPageToken"), place.token)
+    next_place = _Place(devices=place.devices if token else others, more=place.more, token=token)
+    return Page(within(span, events), next_place.as_text())
+
+
+def _listed(entry: Any) -> Event:
+    return _event(_as_body(entry))
+
+
+def _as_body(entry: Any) -> Mapping[str, Any]:
+    """A listed event as a webhook's body has it."""
+    return {"event": entry}
+
+
+def _devices(api: VendorApi, token: str | None) -> _Place:
+    """The project's devices, from that page of them on."""
+    path = f"/v2/projects/{api.setting('projectId')}/devices"
+    answer = api.get(path + query(pageToken=token))
+    found: list[str] = []
+    for device in entries_at(answer, "devices"):
+        name = text_at(device, "name") or ""
+        with unparseable_if_invalid():
+            found.append(_Device(id=name.rpartition("/")[2]).id)
+    return _Place(devices=found, more=another(text_at(answer, "nextPageToken"), token))
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    """A service account's key, as its name and its secret."""
+    pair = f"{credentials['keyId']}:{credentials['keySecret']}"
+    return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
 
 
 VENDOR = Vendor(
@@ -82,5 +152,11 @@ VENDOR = Vendor(
     confidence="high",
     scheme=JwtChecksum("x-dt-signature"),
     parse=parse,
+    api=Api(
+        host="https://api.disruptive-technologies.com",
+        fields=("projectId", "keyId", "keySecret"),
+        headers=_headers,
+    ),
+    lists=EventList(page=page),
     fresh={"event.eventId": "id", "event.timestamp": "iso"},
 )
