@@ -23,6 +23,7 @@ def test_pages() -> None:
         {**head, "events": unlocks(2), "cursor": "a b&c"},
         {**head, "events": unlocks(1), "cursor": "d"},
         {**head, "events": [], "cursor": "d"},
+        {**head, "events": unlocks(1), "cursor": "d"},
     ]
     script = Scripted(answers)
     with client("kisi", script.app()) as api:
@@ -32,11 +33,13 @@ def test_pages() -> None:
         assert (len(second.events), second.following) == (2, "7 a b&c")
         third = listing("kisi").page(api, SPAN, "7 a b&c")
         assert (len(third.events), third.following) == (1, "7 d")
+        last = listing("kisi").page(api, SPAN, "7 d")
+        assert (list(last.events), last.following) == ([], None)
         with pytest.raises(Unparseable, match="itself"):
             listing("kisi").page(api, SPAN, "7 d")
     assert [(one.method, one.path) for one in script.asked] == [("POST", "/event_sets")] + [
         ("GET", "/event_sets/7")
-    ] * 3
+    ] * 4
     assert json.loads(script.asked[0].body) == {
         "event_set": {
             "interval": "2026-11-01T00:00:00.000Z/2026-11-04T04:00:00.000Z",
@@ -47,6 +50,7 @@ def test_pages() -> None:
     assert script.queries[1:] == [
         {"limit": "250"},
         {"limit": "250", "cursor": "a b&c"},
+        {"limit": "250", "cursor": "d"},
         {"limit": "250", "cursor": "d"},
     ]
     assert {one.headers["authorization"] for one in script.asked} == {"KISI-LOGIN k3y"}

@@ -91,12 +91,10 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     with unparseable_if_invalid():
         _EventSet.model_validate(answer).check_finished()
     entries = entries_at(answer, "events")
-    next_cursor = another(text_at(answer, "cursor"), cursor)
-    events = within(span, each_listed(entries, _event))
     # A set that has been read to its end may keep its cursor, but has no more events.
-    if next_cursor is None or not entries:
-        return Page(events)
-    return Page(events, f"{set_id} {next_cursor}")
+    next_cursor = another(text_at(answer, "cursor"), cursor) if entries else None
+    events = within(span, each_listed(entries, _event))
+    return Page(events, f"{set_id} {next_cursor}" if next_cursor else None)
 
 
 def _collect(api: VendorApi, span: Span) -> str:
