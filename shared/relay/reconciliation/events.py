@@ -70,7 +70,8 @@ class EventReconciliation(SourceRun):
 
     def _page(self) -> Page:
         run = self.current
-        span = Span(since=int(run.first) / 1000, until=int(run.last) / 1000)
+        counting = self.invocation.config.sources[self.name].counting
+        span = Span(since=int(run.first) / 1000, until=int(run.last) / 1000, counting=counting)
         following = run.following or None
 
         def ask(api: VendorApi) -> Page:
