@@ -12,37 +12,37 @@ from starlette.routing import Route
 
 from functions.pre_traffic import app
 from localrun.serve import Served
-from relay.entrypoints import webhook
+from relay.entrypoints import deployment, webhook
 from relay.vendors.support.base import Family
 from tests.rig import Rig
 
 FAMILIES: dict[str, Family] = {"ACCESS_CONTROL_VERSION": "access-control", "HRIS_VERSION": "hris"}
 
 
-def rehearsed(rig: Rig, name: str, **changes: Any) -> tuple[int, dict[str, str]]:
-    """What a version answers to a rehearsal."""
-    event = app.rehearsal(app.BODIES[name], rig.clock()) | changes
+def asked(rig: Rig, name: str, **changes: Any) -> tuple[int, dict[str, str]]:
+    """What a version answers to a smoke test."""
+    event = deployment.synthetic_event(deployment.BODIES[name], rig.clock()) | changes
     answer = webhook.handle(rig.relay, FAMILIES[name], event)
     return answer["statusCode"], json.loads(answer["body"])
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_rehearsed(rig: Rig, name: str) -> None:
+def test_passed(rig: Rig, name: str) -> None:
     """A version that works says so; nothing is recorded, counted, queued or sent."""
     before = rig.aws.dynamodb.scan(TableName=rig.resources.table)["Count"]
-    assert rehearsed(rig, name) == (200, {"status": "rehearsed", "detail": "1"})
+    assert asked(rig, name) == (200, {"status": "passed", "detail": "1"})
     assert rig.aws.dynamodb.scan(TableName=rig.resources.table)["Count"] == before
     assert rig.requests() == rig.waiting() == rig.dead_letters() == []
 
 
 def test_failed(rig: Rig) -> None:
     """A version that cannot verify, read or reach what it needs says which kind of thing failed."""
-    assert rehearsed(rig, "HRIS_VERSION", body="{}")[0] == 401
-    assert rehearsed(rig, "HRIS_VERSION", rehearsal={}) == (500, {"status": "failed", "detail": "KeyError"})
-    assert rehearsed(rig, "HRIS_VERSION", rehearsal=None)[0] == 500
+    assert asked(rig, "HRIS_VERSION", body="{}")[0] == 401
+    assert asked(rig, "HRIS_VERSION", smoke_test={}) == (500, {"status": "failed", "detail": "KeyError"})
+    assert asked(rig, "HRIS_VERSION", smoke_test=None)[0] == 500
     rig.aws.dynamodb.delete_table(TableName=rig.resources.table)
     rig.relay = rig.built()
-    assert rehearsed(rig, "HRIS_VERSION") == (500, {"status": "failed", "detail": "TableUnavailable"})
+    assert asked(rig, "HRIS_VERSION") == (500, {"status": "failed", "detail": "TableUnavailable"})
 
 
 def test_secret_that_nobody_has_put_yet(rig: Rig) -> None:
@@ -50,7 +50,7 @@ def test_secret_that_nobody_has_put_yet(rig: Rig) -> None:
     rig.aws.secrets.delete_secret(
         SecretId=f"{rig.relay.settings.stack_name}/calven", ForceDeleteWithoutRecovery=True
     )
-    assert rehearsed(rig, "HRIS_VERSION")[0] == 200
+    assert asked(rig, "HRIS_VERSION")[0] == 200
 
 
 class Aws:
@@ -99,7 +99,7 @@ def test_hook_lets_traffic_shift(aws: Aws) -> None:
     told = {"deploymentId": "d-1", "lifecycleEventHookExecutionId": "e-1", "status": "Succeeded"}
     assert aws.told == [told]
     assert [name.rpartition(":function:")[2] for name, _ in aws.invoked] == [f"{name}:7" for name in FAMILIES]
-    assert all(event["rehearsal"]["secret"].startswith("whsec_") for _, event in aws.invoked)
+    assert all(event["smoke_test"]["secret"].startswith("whsec_") for _, event in aws.invoked)
 
 
 @pytest.mark.parametrize(

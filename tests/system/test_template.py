@@ -24,7 +24,7 @@ FOLDERS = {
     "PreTrafficFunction": "pre_traffic",
 }
 RELAYING = [name for name in FOLDERS if name != "PreTrafficFunction"]
-"""The functions that handle events; the other one rehearses versions of them."""
+"""The functions that handle events; the other one tests versions of them."""
 
 LEDGER_CALLS = {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"}
 CHECK = {"dynamodb:ConditionCheckItem"}
@@ -439,7 +439,7 @@ def test_outputs_name_what_an_operator_needs() -> None:
 
 
 @pytest.mark.parametrize("name", ["AccessControlFunction", "HrisFunction"])
-def test_new_version_rehearses_before_it_takes_traffic(name: str) -> None:
+def test_new_version_is_tested_before_it_takes_traffic(name: str) -> None:
     """The alias shifts by and by in production, after the hook, and back when an alarm goes off."""
     alias = deployed()["Resources"][f"{name}Aliaslive"]
     shift = alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]

@@ -1,9 +1,9 @@
 """A new version's first event: signed, verified and mapped, with nothing recorded and nothing sent.
 
 Before a version takes traffic, the hook function invokes it with an event of API Gateway's form and, beside
-it, `rehearsal`: `{"secret": "whsec_…"}`, made for this one event. API Gateway passes no such key on, so
-nobody outside can rehearse. What is proven: the code starts, may read its configuration and Calven's secret,
-and takes a signed event through verification, parsing and mapping.
+it, `smoke_test`: `{"secret": "whsec_…"}`, made for this one event. API Gateway passes no such key on, so
+nobody outside can ask for one. What is proven: the code starts, may read its configuration and Calven's
+secret, and takes a signed event through verification, parsing and mapping.
 """
 
 import json
@@ -25,11 +25,11 @@ def answer(container: Container, family: Family, event: Mapping[str, Any]) -> di
         container.config.current()
         _may_read_secrets(container)
         request = read(event)
-        secrets = {vendor.scheme.credentials: [event["rehearsal"]["secret"]]}
+        secrets = {vendor.scheme.credentials: [event["smoke_test"]["secret"]]}
         webhook = verify(request, vendor, secrets, container.clock())
         if webhook is None or family not in vendor.families:
             return _said(401, "failed", "signature")
-        return _said(200, "rehearsed", str(len(vendor.read(webhook))))
+        return _said(200, "passed", str(len(vendor.read(webhook))))
     except (Stop, Unacceptable, KeyError, TypeError) as error:
         return _said(500, "failed", type(error).__name__)
 

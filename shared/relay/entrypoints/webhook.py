@@ -36,7 +36,7 @@ Answer = tuple[int, Mapping[str, object]]
 def handle(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
     """Answer one webhook of a family's route. Every input has an answer; none is a 500."""
     telemetry = Telemetry(event["requestContext"].get("requestId", ""))
-    if "rehearsal" in event:
+    if "smoke_test" in event:
         return smoke_test.answer(container, family, event)
     try:
         status, body = _answer(container, family, event, telemetry)
