@@ -62,7 +62,7 @@ check: COVERAGE := --cov
 check: lint build test ## Everything that must pass before a merge, with branch coverage
 
 deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
-	$(SAM) deploy --config-env $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
+	$(BIN)/python tools/build/deploy.py $(SAM) $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
 	@touch .aws-sam/answered-$(STAGE)
 
 lock: export UV_CUSTOM_COMPILE_COMMAND := make lock

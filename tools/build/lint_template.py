@@ -7,6 +7,7 @@ while the function still works on them all pass.
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ REGION = "us-east-1"
 logging.getLogger("samtranslator").setLevel(logging.ERROR)
 
 
-def transform(template: str, *, packaged: bool = False) -> dict[str, Any]:
+def transform(
+    template: str, parameters: Mapping[str, str] | None = None, *, packaged: bool = False
+) -> dict[str, Any]:
     """Return the CloudFormation template that SAM makes of this one, `packaged` if its code is uploaded.
+
+    `parameters` are values for those that are not to have their defaults.
 
     Raises `InvalidDocumentException` where SAM refuses it.
     """
@@ -35,7 +40,9 @@ def transform(template: str, *, packaged: bool = False) -> dict[str, Any]:
             # A deploy uploads the package first.
             resource["Properties"]["CodeUri"] = "s3://bucket/package.zip"
     session = boto3.Session(region_name=REGION)
-    transformed: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(source, {})
+    transformed: dict[str, Any] = Translator({}, Parser(), boto_session=session).translate(
+        source, dict(parameters or {})
+    )
     return transformed
 
 
