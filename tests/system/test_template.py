@@ -231,6 +231,17 @@ def test_routes() -> None:
     }
 
 
+def test_warnings_of_the_import_fail_no_deploy() -> None:
+    """The first create goes through whatever API Gateway's importer warns of.
+
+    The definition that SAM writes has path parameters without a schema.
+    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html (`failOnWarnings`)
+    """
+    (api,) = of_type("AWS::ApiGatewayV2::Api").values()
+    assert "{source}" in json.dumps(api["Body"]["paths"])
+    assert "FailOnWarnings" not in api
+
+
 def test_api_is_throttled() -> None:
     """A flood is turned away before it costs a function call."""
     (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
