@@ -1,6 +1,7 @@
 """The only Logger and Metrics. One log line an event; nothing of a payload, a person or a secret in it."""
 
 import logging
+import os
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-logger = Logger(service="calven-relay", location=None)
+# Lambda takes no other form for a line's time, and a line without one for INFO, whatever it says.
+logger = Logger(service="calven-relay", location=None, use_rfc3339=True, utc=True)
+# Where Lambda filters too, Powertools' own `setLevel` takes the filter's level, which must let figures pass.
+logging.getLogger(logger.name).setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO"))
 
 MOST_VALUES = 99
 """So many values of one metric go into a line, before Powertools begins another; they say enough."""

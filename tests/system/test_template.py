@@ -115,6 +115,36 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def chosen(value: Any, **parameters: str) -> Any:
+    """Return a value of the template with its parameters, or their defaults, and conditions put in."""
+    match value:
+        case {"Ref": str(name)} if name in deployed()["Parameters"]:
+            return parameters.get(name, deployed()["Parameters"][name].get("Default"))
+        case {"Ref": "AWS::NoValue"}:
+            return None
+        case {"Fn::If": [condition, true, false]}:
+            return chosen(true if holds(condition, **parameters) else false, **parameters)
+        case _:
+            return value
+
+
+def holds(condition: Any, **parameters: str) -> bool:
+    """Whether a condition holds, named or written out."""
+    match condition:
+        case str(name) | {"Condition": str(name)}:
+            return holds(deployed()["Conditions"][name], **parameters)
+        case {"Fn::Equals": [left, right]}:
+            return str(chosen(left, **parameters)) == str(chosen(right, **parameters))
+        case {"Fn::Not": [inner]}:
+            return not holds(inner, **parameters)
+        case {"Fn::And": inner}:
+            return all(holds(each, **parameters) for each in inner)
+        case {"Fn::Or": inner}:
+            return any(holds(each, **parameters) for each in inner)
+        case _:
+            raise AssertionError(condition)
+
+
 def statements(function: str) -> list[Json]:
     """Return what a function's role allows."""
     role = resource(named(resource(function)["Role"]))
