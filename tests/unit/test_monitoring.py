@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,25 @@ def watched() -> set[Figure]:
     return found
 
 
+def filtered() -> set[Figure]:
+    """The figures that CloudWatch makes of log lines."""
+    filters = of_type("AWS::Logs::MetricFilter").values()
+    made = [transformation for each in filters for transformation in each["MetricTransformations"]]
+    assert all(ours(each["MetricNamespace"]) for each in made)
+    return {(each["MetricName"], frozenset()) for each in made}
+
+
+def matches(pattern: str, line: str) -> bool:
+    """Whether a line of JSON has the values that a filter pattern asks its fields for.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+    """
+    fields = json.loads(line)
+    terms = re.findall(r'\$\.(\w+) = "([^"]+)"', pattern)
+    assert pattern.count("$.") == len(terms) > 0
+    return all(fnmatchcase(str(fields.get(name)), wanted) for name, wanted in terms)
+
+
 def dashboard() -> dict[str, Any]:
     """The dashboard's body."""
     (properties,) = of_type("AWS::CloudWatch::Dashboard").values()
@@ -85,12 +105,47 @@ def said(rig: Rig, printed: Callable[[], str]) -> set[Figure]:
 
 def test_everything_watched_is_emitted(said: set[Figure]) -> None:
     """An alarm on a metric that nobody emits never goes off."""
-    assert watched() <= said, watched() - said
+    assert watched() <= said | filtered(), watched() - said - filtered()
 
 
 def test_everything_emitted_is_watched(said: set[Figure]) -> None:
     """A metric that nobody looks at costs money."""
-    assert {name for name, _ in said} == {name for name, _ in watched()}
+    assert {name for name, _ in said | filtered()} == {name for name, _ in watched()}
+
+
+@pytest.mark.parametrize(
+    ("vendor", "event", "name"),
+    [("kisi", "badge-in", "AccessControlInternalErrors"), ("deel", "approved", "HrisInternalErrors")],
+)
+def test_faults_of_the_relay_are_counted(
+    rig: Rig, printed: Callable[[], str], vendor: str, event: str, name: str
+) -> None:
+    """A fault's log line is the one that its function's filter looks for, and good events have none."""
+    pattern = of_type("AWS::Logs::MetricFilter")[name]["FilterPattern"]
+    relay = rig.built()
+    assert rig.post(vendor, "denied" if vendor == "kisi" else "requested", relay=relay)[0] == 200
+    assert not [line for line in printed().splitlines() if matches(pattern, line)]
+    del relay.calven
+    assert rig.post(vendor, event, relay=relay)[1]["reason"] == "internal_error"
+    assert [line for line in printed().splitlines() if matches(pattern, line)]
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "path", "counted"),
+    [
+        ("AccessControlServerErrors", "503", "/webhooks/access-control/kisi", True),
+        ("AccessControlServerErrors", "500", "/webhooks/hris/deel", False),
+        ("AccessControlServerErrors", "401", "/webhooks/access-control/kisi", False),
+        ("HrisServerErrors", "502", "/webhooks/hris/factorial/approve", True),
+        ("HrisServerErrors", "202", "/webhooks/hris/5xx", False),
+    ],
+)
+def test_answers_are_counted_by_family(name: str, status: str, path: str, counted: bool) -> None:
+    """A line of the access log counts for the family whose route was asked."""
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+    line = stage["AccessLogSettings"]["Format"].replace("$context.status", status)
+    pattern = of_type("AWS::Logs::MetricFilter")[name]["FilterPattern"]
+    assert matches(pattern, line.replace("$context.path", path)) is counted
 
 
 def test_dimensions(said: set[Figure]) -> None:
