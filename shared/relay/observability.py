@@ -106,6 +106,10 @@ class Telemetry:
         of = {"Source": source, "Vendor": vendor}
         self._add(of, "ReconcileAge", MetricUnit.Seconds, max(round(seconds), 0))
 
+    def still_waits(self, seconds: float) -> None:
+        """Note for how long an event has waited that was tried once more in vain: SQS does not tell."""
+        self._add(TOTAL, "OldestWaitSeconds", MetricUnit.Seconds, round(seconds))
+
     def problem(self, message: str, **fields: Any) -> None:
         """Log something that an operator has to look at. `message` holds no payload."""
         logger.error(message, request_id=self.request_id, **fields)
@@ -144,5 +148,7 @@ class Telemetry:
         _, values = figures.setdefault(metric, (unit, []))
         if unit is MetricUnit.Count and values:
             values[0] += value
+        elif unit is MetricUnit.Seconds and values:
+            values[0] = max(values[0], value)  # alarms ask for the longest, and a line holds so many values
         else:
             values.append(value)

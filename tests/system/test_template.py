@@ -450,6 +450,7 @@ def test_template_carries_no_secret() -> None:
         "LogLevel",
         "Stage",
         "AlarmEmail",
+        "MonthlyBudget",
         "Revision",
     }
 
@@ -501,7 +502,7 @@ def test_canary_sees_faults(name: str) -> None:
     """What takes a version back sees every fault within minutes of the canary's quarter of an hour.
 
     A fault of the relay's own is answered 202 `internal_error`, what cannot be stored 503: neither is one of
-    Lambda's errors. An alarm that is red when a deploy begins stops it, hence the retry function's faults, which
+    Lambda's errors. An alarm that is red when a deploy begins stops it: so the retry function's faults, which
     come again until a mended version is there, are in none of these.
     https://docs.aws.amazon.com/codedeploy/latest/userguide/monitoring-create-alarms.html
     """

@@ -93,6 +93,7 @@ def said(rig: Rig, printed: Callable[[], str]) -> set[Figure]:
     rig.post("kisi", "badge-in", headers={})
     rig.fail("503")
     rig.post("kisi", sample("kisi", "badge-out"))
+    rig.retry()
     rig.recover()
     secret = rig.secrets["doorflow"]
     spent = {**secret, "api": {**secret["api"], "refreshToken": SPENT}}
@@ -148,6 +149,38 @@ def test_answers_are_counted_by_family(name: str, status: str, path: str, counte
     assert matches(pattern, line.replace("$context.path", path)) is counted
 
 
+def waits(text: str) -> list[float]:
+    """How long events have waited that were tried in vain, as the functions print it."""
+    figures = [json.loads(line) for line in text.splitlines() if '"OldestWaitSeconds"' in line]
+    return [wait for line in figures for wait in line["OldestWaitSeconds"]]
+
+
+def test_what_is_tried_in_vain_tells_its_wait(rig: Rig, printed: Callable[[], str]) -> None:
+    """The longest wait of a batch goes out once; what was forwarded waits no more, a dead letter neither."""
+    rig.fail("503")
+    rig.post("deel", "approved")
+    rig.post("hibob", "approved")
+    printed()
+    rig.retry(age=2000)
+    assert waits(printed()) == [2000]
+    rig.retry(age=27 * 3600)
+    assert waits(printed()) == []
+    rig.post("deel", "approved")
+    rig.recover()
+    rig.retry(age=3000)
+    assert waits(printed()) == []
+
+
+def test_an_event_that_moves_on_takes_its_wait_along(rig: Rig, printed: Callable[[], str]) -> None:
+    """A badge that waits becomes facts in another message, and has waited as long as before."""
+    stored = rig.built(FORWARD_MODE="queued")
+    rig.post("kisi", "badge-in", relay=stored)
+    rig.fail("503")
+    rig.retry(age=1000)
+    rig.retry(age=0)
+    assert [round(wait) for wait in waits(printed())] == [1000, 1000]
+
+
 def test_dimensions(said: set[Figure]) -> None:
     """No person, door or id is a dimension."""
     assert {names for _, names in said} == {
@@ -166,7 +199,8 @@ def test_alarms_have_a_section_in_the_runbook() -> None:
     anchors = set()
     for name, alarm in alarms.items():
         assert alarm["AlarmActions"], name
-        assert alarm.get("TreatMissingData", "notBreaching") == "notBreaching"
+        missing = "breaching" if name == "ScheduleSilentAlarm" else "notBreaching"
+        assert alarm.get("TreatMissingData", missing) == missing
         anchors.add(alarm["AlarmDescription"].rpartition(f"{path}#")[2])
     known = {anchor for section in sections for anchor in section.split(", ")}
     assert anchors == known, anchors ^ known

@@ -154,6 +154,15 @@ def test_silent(log: Lines, metrics: Lines) -> None:
     assert said_of([[]], metrics()) == [{"SilentSources": [0]}]
 
 
+def test_longest_wait(metrics: Lines) -> None:
+    """Of many waits the longest is told: an alarm asks for no other, and a line does not hold them all."""
+    telemetry = Telemetry("request-1")
+    for seconds in (*range(200), 7000.4, 3):
+        telemetry.still_waits(seconds)
+    telemetry.flush()
+    assert said_of([[]], metrics()) == [{"OldestWaitSeconds": [7000]}]
+
+
 def test_metrics_go_out_once(metrics: Lines) -> None:
     """What has gone out is forgotten, and without counts nothing goes out."""
     telemetry = Telemetry("request-1")

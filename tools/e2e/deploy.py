@@ -22,6 +22,8 @@ _LEFT_OUT = (
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
+    "AWS::Logs::MetricFilter",
+    "AWS::Budgets::Budget",
     "AWS::Logs::QueryDefinition",
 )
 """What watches the relay: the emulator has some of these types not at all, and alarms without arithmetic."""

@@ -187,6 +187,8 @@ def _finish(
     """Store what is left of a message; whether the message itself is done with."""
     age = invocation.now() - message.since
     final = [_since(message, _exhausted(outcome, age)) for outcome in outcomes]
+    if any(one.status == "queued" for one in final):
+        invocation.telemetry.still_waits(age)
     # What is left to be done may be what the message says already: then the message waits on.
     kept = next((one for one in final if one.status == "queued" and _is_same(one, message)), None)
     try:
