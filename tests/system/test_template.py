@@ -326,10 +326,17 @@ def test_queues_outlast_the_schedule() -> None:
 
 
 def test_receives_end_before_the_retention() -> None:
-    """What comes back with each visibility timeout is a dead letter long before SQS forgets it."""
-    unprocessed = resource("UnprocessedQueue")
+    """What comes back with each visibility timeout is a dead letter long before SQS forgets it.
+
+    A message that SQS moves keeps the time at which it was sent, so the second queue's retention goes on from
+    there: most of it has to be left.
+    https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/setting-up-dead-letter-queue-retention.html
+    """
+    unprocessed, dead = resource("UnprocessedQueue"), resource("DeadLetterQueue")
     ends = unprocessed["RedrivePolicy"]["maxReceiveCount"] * unprocessed["VisibilityTimeout"]
+    assert unprocessed["RedrivePolicy"]["maxReceiveCount"] == 250
     assert ends < unprocessed["MessageRetentionPeriod"] / 2
+    assert ends < dead["MessageRetentionPeriod"] / 2
 
 
 def test_page_of_answers_shows_the_schedule() -> None:
