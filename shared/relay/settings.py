@@ -25,6 +25,10 @@ class Settings(BaseModel):
         alias="CALVEN_BASE_URL", pattern=r"^https?://[\w.-]+(:\d{1,5})?(/[^\s?#]*)?$"
     )
     forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
+    front_door_sha256: str = Field(
+        default="", alias="FRONT_DOOR_SHA256", pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})?)?$"
+    )
+    """Of what whoever stands in front adds to each request, old and new; empty where nobody does."""
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
 
 

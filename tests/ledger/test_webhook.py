@@ -1,14 +1,18 @@
 """The table of answers, over the whole way from an API Gateway event to Calven."""
 
+import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
 
 from relay import vendors
+from relay.container import Container
 from relay.entrypoints import webhook
-from tests.rig import Rig, sample
+from tests.rig import Rig, content, sample
 
 FORWARDED = [
     ("kisi", "badge-in", 2),
@@ -75,6 +79,44 @@ def test_unknown_source(rig: Rig, vendor: str, source: str | None, family: str |
     """A source that is not configured is 404, and so is one of the other family's route."""
     status, body = rig.post(vendor, _body(vendor), source=source, family=family)
     assert (status, body) == (404, {"error": "unknown source"})
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, rig: Rig, **settings: str) -> tuple[Container, list[str]]:
+    """A relay, and the names of the AWS calls that it makes from now on."""
+    made: list[str] = []
+    session: Any = boto3.session.Session()
+
+    def client(service: str, **options: Any) -> Any:
+        found = session.client(service, **options)
+        found.meta.events.register("provide-client-params", lambda model, **_: made.append(model.name))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(boto3.session, "Session", lambda: SimpleNamespace(client=client))
+        return rig.built(**settings), made
+
+
+def test_a_flood_of_unknown_sources_asks_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that nobody configured cost no call to AWS but the one read a minute of the configuration."""
+    relay, made = counted(monkeypatch, rig)
+    for number in range(100):
+        assert rig.post("kisi", "badge-in", source=f"unknown-{number}", relay=relay)[0] == 404
+    assert made == ["BatchGetItem"] * 2  # the pointer, and the version that it names
+    rig.clock.advance(61)
+    for number in range(100):
+        assert rig.post("kisi", "badge-in", source=f"unknown-{number}", relay=relay)[0] == 404
+    assert made == ["BatchGetItem"] * 3
+
+
+def test_strangers_beside_the_front_door_ask_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a CDN stands in front, a request without its header costs no call at all."""
+    known = hashlib.sha256(b"value").hexdigest()
+    relay, made = counted(monkeypatch, rig, FRONT_DOOR_SHA256=known)
+    assert rig.post("kisi", "badge-in", relay=relay) == (403, {"error": "not by this way"})
+    assert made == []
+    signed = rig.signature("kisi", content("kisi", "badge-in")).headers
+    headers = {**signed, "X-Front-Door": "value"}
+    assert rig.post("kisi", "badge-in", headers=headers, relay=relay)[0] == 200
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

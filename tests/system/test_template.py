@@ -272,11 +272,19 @@ def test_warnings_of_the_import_fail_no_deploy() -> None:
     assert "FailOnWarnings" not in api
 
 
-def test_api_is_throttled() -> None:
-    """A flood is turned away before it costs a function call."""
+def test_families_are_throttled_apart() -> None:
+    """Every route has a limit of its own, by its family's parameters: what floods one leaves the other alone.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html
+    """
     (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
-    assert stage["DefaultRouteSettings"]["ThrottlingRateLimit"] > 0
-    assert stage["DefaultRouteSettings"]["ThrottlingBurstLimit"] > 0
+    settings = stage["RouteSettings"]
+    assert set(settings) == {f"{route.method} {route.path}" for route in Template().routes}
+    for route, limits in settings.items():
+        family = "AccessControl" if "/access-control/" in route else "Hris"
+        wanted = {"Rate": "ThrottlingRateLimit", "Burst": "ThrottlingBurstLimit"}
+        assert limits == {limit: {"Ref": f"{family}{kind}"} for kind, limit in wanted.items()}
+    assert stage["DefaultRouteSettings"] == {"ThrottlingRateLimit": 10, "ThrottlingBurstLimit": 20}
 
 
 def test_access_log_holds_no_credentials() -> None:
@@ -457,6 +465,11 @@ def test_template_carries_no_secret() -> None:
         "LogLevel",
         "Stage",
         "AlarmEmail",
+        "AccessControlRate",
+        "AccessControlBurst",
+        "HrisRate",
+        "HrisBurst",
+        "FrontDoorSha256",
         "MonthlyBudget",
         "Revision",
     }
@@ -565,6 +578,7 @@ ANOTHER = {
     "LogLevel": "WARN",
     "Stage": "prod",
     "AlarmEmail": "operator@example.com",
+    "FrontDoorSha256": "0" * 64,
 }
 """Values that are not the defaults, where a parameter has no number."""
 

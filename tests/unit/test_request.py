@@ -1,6 +1,7 @@
 """An API Gateway event becomes a request, and only a proven request becomes a webhook."""
 
 import base64
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay import vendors
-from relay.entrypoints.request import MAX_BODY_BYTES, RawRequest, Unacceptable, read, verify
+from relay.entrypoints.request import (
+    FRONT_DOOR,
+    MAX_BODY_BYTES,
+    RawRequest,
+    Unacceptable,
+    admit,
+    read,
+    verify,
+)
 from relay.vendors.support.base import Vendor
 from relay.vendors.support.fixed_tokens import HeaderToken, QueryToken
 from relay.vendors.support.proof import Credentials
@@ -109,6 +118,32 @@ def test_content_encoding(name: str, encoding: str) -> None:
     with pytest.raises(Unacceptable) as refused:
         read(event(b"x" * (MAX_BODY_BYTES + 1), headers={name: encoding}))
     assert refused.value.status == 415
+
+
+def sum_of(value: str) -> str:
+    """The SHA-256 of a header's value, as the stack's parameter has it."""
+    return hashlib.sha256(value.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("shown", ["old value", "new value"])
+def test_front_door(shown: str) -> None:
+    """What comes through the CDN in front is let in, with the old value and the new one while it changes."""
+    admit(read(event(headers={"X-Front-Door": shown})), f"{sum_of('old value')},{sum_of('new value')}")
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {FRONT_DOOR: ""}, {FRONT_DOOR: sum_of("value")}, {FRONT_DOOR: "\ud800"}]
+)
+def test_not_by_the_front_door(headers: dict[str, str]) -> None:
+    """What comes by another way is 403; who knows the stack's parameter does not know the value."""
+    with pytest.raises(Unacceptable) as refused:
+        admit(read(event(headers=headers)), sum_of("value"))
+    assert refused.value.status == 403
+
+
+def test_no_front_door() -> None:
+    """A relay that nothing stands in front of lets every request in."""
+    admit(read(event()), "")
 
 
 @pytest.mark.parametrize("encoding", ["identity", " Identity ", ""])

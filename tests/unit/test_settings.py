@@ -24,6 +24,7 @@ def test_defaults() -> None:
         "calven_base_url": "https://api.calven.com",
         "reconcile_queue_url": "",
         "forward_mode": "direct",
+        "front_door_sha256": "",
         "retry_base_seconds": 30,
     }
 

@@ -14,7 +14,7 @@ from relay.deadline import Deadline
 from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints import smoke_test
-from relay.entrypoints.request import RawRequest, Unacceptable, failed_check, read, verify
+from relay.entrypoints.request import RawRequest, Unacceptable, admit, failed_check, read, verify
 from relay.envelope import KINDS, Envelope, StoredRequest
 from relay.errors import SecretUnreadable, TableUnavailable
 from relay.events import Webhook
@@ -56,6 +56,7 @@ def handle(container: Container, family: Family, event: Mapping[str, Any]) -> di
 def _answer(container: Container, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     """What the request is answered before it is known to be its vendor's; then `_answer_vendor` goes on."""
     request = read(event)
+    admit(request, container.settings.front_door_sha256)
     first = max(request.received_at + SHORTEST_ACK_SECONDS, container.clock() + CONFIG_SECONDS)
     invocation = Invocation(container, Deadline(first, container.clock), telemetry)
     source = invocation.config.sources.get(request.source)
