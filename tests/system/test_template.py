@@ -272,6 +272,35 @@ def test_warnings_of_the_import_fail_no_deploy() -> None:
     assert "FailOnWarnings" not in api
 
 
+def made(name: str, **parameters: str) -> bool:
+    """Whether a resource or an output is there, given these parameters."""
+    found = deployed()["Resources"].get(name) or deployed()["Outputs"][name]
+    return "Condition" not in found or holds(found["Condition"], **parameters)
+
+
+def test_domain_of_ones_own() -> None:
+    """With a domain the URLs are the domain's, whichever stack is behind it; else there is none.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-custom-domain-names.html
+    """
+    domain = {"DomainName": "relay.example.com", "CertificateArn": "arn:aws:acm:us-east-1:1:certificate/1"}
+    zone = {**domain, "HostedZoneId": "Z123"}
+    parts = ("Domain", "DomainMapping", "DomainRecord", "DomainTarget")
+    assert [made(part) for part in parts] == [False, False, False, False]
+    assert [made(part, **domain) for part in parts] == [True, True, False, True]
+    assert [made(part, **zone) for part in parts] == [True, True, True, True]
+    assert not made("DomainRecord", HostedZoneId="Z123")
+    outputs = deployed()["Outputs"]
+    for name, path in (("ApiUrl", ""), ("HrisUrl", "/webhooks/hris")):
+        assert chosen(outputs[name]["Value"], **domain) == {"Fn::Sub": f"https://${{DomainName}}{path}"}
+        assert "${WebhookApi}.execute-api." in chosen(outputs[name]["Value"])["Fn::Sub"]
+    mapping = resource("DomainMapping")
+    assert mapping["ApiId"] == {"Ref": "WebhookApi"}
+    assert deployed()["Resources"][named(mapping["Stage"])]["Type"] == "AWS::ApiGatewayV2::Stage"
+    [assertion] = deployed()["Rules"]["DomainHasCertificate"]["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "CertificateArn"}, ""]}]}
+
+
 def test_families_are_throttled_apart() -> None:
     """Every route has a limit of its own, by its family's parameters: what floods one leaves the other alone.
 
@@ -470,6 +499,9 @@ def test_template_carries_no_secret() -> None:
         "HrisRate",
         "HrisBurst",
         "FrontDoorSha256",
+        "DomainName",
+        "CertificateArn",
+        "HostedZoneId",
         "MonthlyBudget",
         "Revision",
     }
@@ -493,7 +525,7 @@ def test_deploy_explains_itself_and_asks_for_nothing() -> None:
 
 def test_outputs_name_what_an_operator_needs() -> None:
     """Vendors' consoles take the URLs, relayctl the queues and the table."""
-    outputs = {name: each["Value"] for name, each in deployed()["Outputs"].items()}
+    outputs = {name: chosen(each["Value"]) for name, each in deployed()["Outputs"].items()}
     assert outputs["AccessControlUrl"]["Fn::Sub"].endswith("/webhooks/access-control")
     assert outputs["HrisUrl"]["Fn::Sub"].endswith("/webhooks/hris")
     assert outputs["UnprocessedQueueUrl"] == {"Ref": "UnprocessedQueue"}
@@ -579,6 +611,9 @@ ANOTHER = {
     "Stage": "prod",
     "AlarmEmail": "operator@example.com",
     "FrontDoorSha256": "0" * 64,
+    "DomainName": "relay.example.com",
+    "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
+    "HostedZoneId": "Z123",
 }
 """Values that are not the defaults, where a parameter has no number."""
 
