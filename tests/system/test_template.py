@@ -39,7 +39,7 @@ TAKE = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"
 GRANTS: dict[str, list[tuple[str, set[str]]]] = {
     "AccessControlFunction": [
         ("CalvenSecret", READ),
-        ("PersonKeySecret", READ),
+        ("person-key-??????", READ),
         ("access-control/*", READ),
         ("tokens/*", KEEP),
         ("LedgerTable", LEDGER_CALLS | CHECK),
@@ -56,7 +56,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
     ],
     "RetryFunction": [
         ("CalvenSecret", READ),
-        ("PersonKeySecret", READ),
+        ("person-key-??????", READ),
         ("access-control/*", READ),
         ("hris/*", READ),
         ("tokens/*", KEEP),
@@ -124,6 +124,10 @@ def chosen(value: Any, **parameters: str) -> Any:
             return None
         case {"Fn::If": [condition, true, false]}:
             return chosen(true if holds(condition, **parameters) else false, **parameters)
+        case dict():
+            return {key: chosen(each, **parameters) for key, each in value.items()}
+        case list():
+            return [chosen(each, **parameters) for each in value]
         case _:
             return value
 
@@ -161,7 +165,7 @@ def test_deployed_form_lints_clean() -> None:
 @pytest.mark.parametrize(
     ("written", "broken", "rule"),
     [
-        ("TABLE_NAME: !Ref LedgerTable", "TABLE_NAME: !Ref Nothing", "E1020"),
+        ("QUEUE_URL: !Ref UnprocessedQueue", "QUEUE_URL: !Ref Nothing", "E1020"),
         ("BatchSize: 100 ", "BatchSize: 99999 ", "E3034"),
         ("Handler: functions.hris.app.handler", "Handlr: functions.hris.app.handler", "Handlr not defined"),
     ],
@@ -242,7 +246,7 @@ def test_environment_names_every_setting(name: str) -> None:
     wanted = {field.alias for field in Settings.model_fields.values()}
     powertools = {f"POWERTOOLS_{name}" for name in ("METRICS_NAMESPACE", "LOG_LEVEL")}
     assert set(variables) == wanted | powertools | {"REVISION"}
-    assert variables["TABLE_NAME"] == {"Ref": "LedgerTable"}
+    assert chosen(variables["TABLE_NAME"]) == {"Ref": "LedgerTable"}
     assert variables["UNPROCESSED_QUEUE_URL"] == {"Ref": "UnprocessedQueue"}
     assert variables["DEAD_LETTER_QUEUE_URL"] == {"Ref": "DeadLetterQueue"}
 
@@ -444,11 +448,46 @@ def test_table_keys_and_expiry() -> None:
 
 
 def test_table_outlives_mistakes() -> None:
-    """Neither a deleted stack nor a bad write loses the ledger."""
+    """Neither a deleted stack nor a bad write loses the ledger, nor the key of its people.
+
+    A stack that could not be created leaves nothing that would be in the way of the next try.
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-deletionpolicy.html
+    """
+    for name in ("LedgerTable", "PersonKeySecret"):
+        kept = deployed()["Resources"][name]
+        assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert kept["UpdateReplacePolicy"] == "Retain"
     table = deployed()["Resources"]["LedgerTable"]
-    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == "Retain"
+    assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "ProtectLedger"}
+    # A protected table cannot be deleted when a stack's creation is rolled back.
+    assert deployed()["Parameters"]["ProtectLedger"]["Default"] == "false"
     assert table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
     assert table["Properties"]["SSESpecification"]["SSEEnabled"] is True
+
+
+def test_existing_table_is_taken_over() -> None:
+    """With a table of an earlier stack or a restored one, everything is that table's and none is made."""
+    restored = {"ExistingTable": "restored"}
+    assert made("LedgerTable")
+    assert not made("LedgerTable", **restored)
+    arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTable}"
+    for name in RELAYING:
+        assert chosen(resource(name)["Environment"]["Variables"]["TABLE_NAME"], **restored) == "restored"
+        uses = [
+            chosen(each["Resource"], **restored) for each in statements(name) if each["Sid"] == "UseLedger"
+        ]
+        assert uses == [{"Fn::Sub": arn}]
+    assert chosen(deployed()["Outputs"]["TableName"]["Value"], **restored) == "restored"
+    properties = chosen({**deployed()["Resources"], "LedgerTable": None}, **restored)
+    assert "LedgerTable" not in re.findall(r"\w+", json.dumps(properties).replace('"LedgerTable": null', ""))
+
+
+def test_existing_person_key_is_taken_over() -> None:
+    """With the key of an earlier stack none is made; functions know it by its name either way."""
+    assert made("PersonKeySecret")
+    assert not made("PersonKeySecret", ExistingPersonKey="true")
+    everything = {name: each for name, each in deployed()["Resources"].items() if name != "PersonKeySecret"}
+    assert "PersonKeySecret" not in json.dumps(everything)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -459,7 +498,7 @@ def test_role_allows_what_the_function_calls_and_no_more(name: str) -> None:
     grants = [
         (named(each), set(listed(statement["Action"])))
         for statement in found
-        for each in listed(statement["Resource"])
+        for each in listed(chosen(statement["Resource"]))
     ]
     expected = [
         (logs, {"logs:CreateLogStream", "logs:PutLogEvents"}),
@@ -499,6 +538,9 @@ def test_template_carries_no_secret() -> None:
         "HrisRate",
         "HrisBurst",
         "FrontDoorSha256",
+        "ProtectLedger",
+        "ExistingTable",
+        "ExistingPersonKey",
         "DomainName",
         "CertificateArn",
         "HostedZoneId",
@@ -611,6 +653,9 @@ ANOTHER = {
     "Stage": "prod",
     "AlarmEmail": "operator@example.com",
     "FrontDoorSha256": "0" * 64,
+    "ProtectLedger": "true",
+    "ExistingTable": "restored",
+    "ExistingPersonKey": "true",
     "DomainName": "relay.example.com",
     "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
     "HostedZoneId": "Z123",

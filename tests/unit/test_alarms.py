@@ -134,7 +134,7 @@ ALL = {**CASES, **dict(of_functions())}
 
 def red(name: str, measured: Measured, now: float = NOW) -> bool:
     """Whether an alarm of the template is red."""
-    return alarms.is_red(resource(name), measured, now)
+    return alarms.is_red(chosen(resource(name)), measured, now)
 
 
 @pytest.mark.parametrize("name", ALL)

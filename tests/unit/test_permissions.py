@@ -53,7 +53,7 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield from (("LedgerTable", f"dynamodb:{names[kind]}") for kind in kinds)
         case "GetSecretValue":
             name = params["SecretId"].removeprefix(f"{STACK}/")
-            known = {"calven": "CalvenSecret", "person-key": "PersonKeySecret"}
+            known = {"calven": "CalvenSecret", "person-key": "person-key-??????"}
             yield known.get(name, f"{name.partition('/')[0]}/*"), "secretsmanager:GetSecretValue"
         case "PutSecretValue" | "CreateSecret":
             name = params.get("SecretId") or params["Name"]
