@@ -26,10 +26,12 @@ FOLDERS = {
 RELAYING = [name for name in FOLDERS if name != "PreTrafficFunction"]
 """The functions that handle events; the other one tests versions of them."""
 
-LEDGER_CALLS = {"dynamodb:BatchGetItem", "dynamodb:UpdateItem"}
+READ_LEDGER, WRITE_LEDGER = {"dynamodb:BatchGetItem"}, {"dynamodb:UpdateItem"}
+LEDGER_CALLS = READ_LEDGER | WRITE_LEDGER
 CHECK = {"dynamodb:ConditionCheckItem"}
 
-DEPLOYMENT_GROUPS = "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:*/*"
+DEPLOYMENT_GROUPS = "arn:${AWS::Partition}:codedeploy:${AWS::Region}:${AWS::AccountId}:deploymentgroup:"
+DEPLOYMENT_GROUPS += "${ServerlessDeploymentApplication}/*"
 READ = {"secretsmanager:GetSecretValue"}
 KEEP = READ | {"secretsmanager:PutSecretValue", "secretsmanager:CreateSecret"}
 SEND = {"sqs:SendMessage"}
@@ -42,7 +44,8 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("person-key-??????", READ),
         ("access-control/*", READ),
         ("tokens/*", KEEP),
-        ("LedgerTable", LEDGER_CALLS | CHECK),
+        ("LedgerTable", READ_LEDGER),
+        ("LedgerTable", WRITE_LEDGER | CHECK),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
     ],
@@ -50,7 +53,8 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("CalvenSecret", READ),
         ("hris/*", READ),
         ("tokens/*", KEEP),
-        ("LedgerTable", LEDGER_CALLS),
+        ("LedgerTable", READ_LEDGER),
+        ("LedgerTable", WRITE_LEDGER),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
     ],
@@ -76,6 +80,16 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("${HrisFunction.Arn}:*", {"lambda:InvokeFunction"}),
         (DEPLOYMENT_GROUPS, {"codedeploy:PutLifecycleEventHookExecutionStatus"}),
     ],
+}
+
+BY_SOURCE = {"early#*", "vendor#*"}
+# The partitions of the table that a webhook function may read and write: (read, written).
+PARTITIONS: dict[str, tuple[set[str], set[str]]] = {
+    name: ({"config", "config#*", *BY_SOURCE, *own}, {"heard", *BY_SOURCE, *own})
+    for name, own in {
+        "AccessControlFunction": {"day#*", "people#*", "readings#*"},
+        "HrisFunction": {"employee#*", "leave#*"},
+    }.items()
 }
 
 Json = dict[str, Any]
@@ -149,10 +163,11 @@ def holds(condition: Any, **parameters: str) -> bool:
             raise AssertionError(condition)
 
 
-def statements(function: str) -> list[Json]:
+def statements(function: str, **parameters: str) -> list[Json]:
     """Return what a function's role allows."""
     role = resource(named(resource(function)["Role"]))
-    found = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+    written = [each for policy in role["Policies"] for each in policy["PolicyDocument"]["Statement"]]
+    found = [each for each in chosen(written, **parameters) if each is not None]
     assert "ManagedPolicyArns" not in role
     return found
 
@@ -220,7 +235,8 @@ def test_function_states_its_limits(name: str) -> None:
     written = Template().resources[name]["Properties"]
     assert written["MemorySize"] >= 256
     assert written["Timeout"] >= 15
-    assert resource(name)["TracingConfig"] == {"Mode": "Active"}
+    mode = resource(name)["TracingConfig"]["Mode"]
+    assert [chosen(mode, XRay=asked) for asked in ("off", "on")] == ["PassThrough", "Active"]
 
 
 @pytest.mark.parametrize("name", ["AccessControlFunction", "HrisFunction"])
@@ -339,7 +355,9 @@ def test_access_log_holds_no_credentials() -> None:
         "$context.integration.status",
         "$context.integration.integrationStatus",
         "$context.error.message",
+        "$context.integrationErrorMessage",
     }
+    assert fields["integrationError"] == "$context.integrationErrorMessage"
 
 
 def test_retry_takes_the_unprocessed_queue() -> None:
@@ -473,10 +491,9 @@ def test_existing_table_is_taken_over() -> None:
     arn = "arn:${AWS::Partition}:dynamodb:${AWS::Region}:${AWS::AccountId}:table/${ExistingTable}"
     for name in RELAYING:
         assert chosen(resource(name)["Environment"]["Variables"]["TABLE_NAME"], **restored) == "restored"
-        uses = [
-            chosen(each["Resource"], **restored) for each in statements(name) if each["Sid"] == "UseLedger"
-        ]
-        assert uses == [{"Fn::Sub": arn}]
+        ledger = [each for each in statements(name, **restored) if each["Sid"].endswith("Ledger")]
+        assert ledger
+        assert all(each["Resource"] == {"Fn::Sub": arn} for each in ledger)
     assert chosen(deployed()["Outputs"]["TableName"]["Value"], **restored) == "restored"
     properties = chosen({**deployed()["Resources"], "LedgerTable": None}, **restored)
     assert "LedgerTable" not in re.findall(r"\w+", json.dumps(properties).replace('"LedgerTable": null', ""))
@@ -492,13 +509,14 @@ def test_existing_person_key_is_taken_over() -> None:
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_role_allows_what_the_function_calls_and_no_more(name: str) -> None:
-    """Each role names single resources; only X-Ray, which has none, gets a `*`."""
-    found = statements(name)
+    """Each role names single resources; only X-Ray, which has none, gets a `*`, where it is asked for."""
+    found = statements(name, XRay="on")
+    assert [each for each in found if each["Sid"] != "WriteTraces"] == statements(name)
     logs = resource(name)["LoggingConfig"]["LogGroup"]["Ref"]
     grants = [
         (named(each), set(listed(statement["Action"])))
         for statement in found
-        for each in listed(chosen(statement["Resource"]))
+        for each in listed(statement["Resource"])
     ]
     expected = [
         (logs, {"logs:CreateLogStream", "logs:PutLogEvents"}),
@@ -507,6 +525,79 @@ def test_role_allows_what_the_function_calls_and_no_more(name: str) -> None:
     ]
     assert {statement["Effect"] for statement in found} == {"Allow"}
     assert sorted(grants, key=str) == sorted(expected, key=str)
+
+
+@pytest.mark.parametrize("name", PARTITIONS)
+def test_families_keep_to_their_partitions(name: str) -> None:
+    """A webhook function reads and writes its own family's part of the table; what has no key is refused.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    """
+    found = {each["Sid"]: each["Condition"] for each in statements(name) if each["Sid"].endswith("Ledger")}
+    for sid, partitions in zip(("ReadLedger", "WriteLedger"), PARTITIONS[name], strict=True):
+        assert set(found[sid]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]) == partitions
+        assert found[sid]["Null"] == {"dynamodb:LeadingKeys": "false"}
+    badges, leave = [reads | writes for reads, writes in PARTITIONS.values()]
+    assert badges & leave == BY_SOURCE | {"config", "config#*", "heard"}
+
+
+def test_hook_answers_its_own_deployments_only() -> None:
+    """The application is the one that SAM makes for the stack's two functions."""
+    for name in ("AccessControlFunction", "HrisFunction"):
+        group = resource(f"{name}DeploymentGroup")
+        assert group["ApplicationName"] == {"Ref": "ServerlessDeploymentApplication"}
+
+
+def test_hook_has_room_for_the_stacks_name() -> None:
+    """The hook's prefix is the one that CodeDeploy's role may invoke, and a function's name has 64 characters.
+
+    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/automating-updates-to-serverless-apps.html
+    """
+    name = resource("PreTrafficFunction")["FunctionName"]["Fn::Sub"]
+    room = 64 - len(name.removesuffix("${AWS::StackName}"))
+    assert name == "CodeDeployHook_${AWS::StackName}"
+    assert f"a stack's name has {room} characters at most" in (
+        ROOT / "docs" / "guides" / "deploy.md"
+    ).read_text("utf-8")
+
+
+SERVICES = {
+    "Lambda": "lambda",
+    "IAM": "iam",
+    "SQS": "sqs",
+    "DynamoDB": "dynamodb",
+    "SecretsManager": "secretsmanager",
+    "SNS": "sns",
+    "KMS": "kms",
+    "CloudWatch": "cloudwatch",
+    "Logs": "logs",
+    "Events": "events",
+    "ApiGatewayV2": "apigateway",
+    "CodeDeploy": "codedeploy",
+    "Budgets": "budgets",
+    "Route53": "route53",
+}
+"""What IAM calls the services of CloudFormation's types."""
+
+
+def test_deployers_policy() -> None:
+    """The guide's policy names every service of the template, roles by the stack's name, and is not too long.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    """
+    policy = json.loads((ROOT / "docs" / "guides" / "deploy-policy.json").read_text("utf-8"))
+    assert len(json.dumps(policy, separators=(",", ":"))) <= 6144
+    by_sid = {each["Sid"]: each for each in policy["Statement"]}
+    actions = {action for each in by_sid.values() for action in listed(each["Action"])}
+    wanted = {SERVICES[each["Type"].split("::")[1]] for each in deployed()["Resources"].values()}
+    assert wanted | {"cloudformation", "s3", "acm"} == {action.partition(":")[0] for action in actions}
+    assert "*" not in actions
+    roles = [each for each in by_sid.values() if any(a.startswith("iam:") for a in listed(each["Action"]))]
+    assert {each["Resource"] for each in roles} == {"arn:aws:iam::*:role/calven-relay*"}
+    assert by_sid["GiveRolesToServices"]["Condition"]["StringEquals"]
+    every = [each for each in by_sid.values() if each["Resource"] == "*"]
+    assert [each["Sid"] for each in every] == ["WithoutNames"]
+    assert not [action for action in every[0]["Action"] if "*" in action]
 
 
 def test_roles_are_not_shared() -> None:
@@ -538,6 +629,7 @@ def test_template_carries_no_secret() -> None:
         "HrisRate",
         "HrisBurst",
         "FrontDoorSha256",
+        "XRay",
         "ProtectLedger",
         "ExistingTable",
         "ExistingPersonKey",
@@ -653,6 +745,7 @@ ANOTHER = {
     "Stage": "prod",
     "AlarmEmail": "operator@example.com",
     "FrontDoorSha256": "0" * 64,
+    "XRay": "on",
     "ProtectLedger": "true",
     "ExistingTable": "restored",
     "ExistingPersonKey": "true",

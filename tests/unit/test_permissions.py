@@ -6,6 +6,7 @@ source mapping calls in the retry function's name is added by hand.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
@@ -15,7 +16,7 @@ from moto import mock_aws
 from localrun.template import STACK
 from relay.container import Container
 from tests.rig import NOON, Rig, Sandboxes, sample
-from tests.system.test_template import GRANTS
+from tests.system.test_template import GRANTS, PARTITIONS
 
 Calls = set[tuple[str, str]]
 """What may be called on which resource of the template, as in `GRANTS`."""
@@ -32,6 +33,7 @@ class Collected:
 
     def __init__(self) -> None:
         self.calls: Calls = set()
+        self.partitions: dict[str, set[str]] = {"read": set(), "written": set()}
         self._session: Any = boto3.session.Session()
 
     def client(self, service: str, **options: Any) -> Any:
@@ -42,6 +44,8 @@ class Collected:
 
     def _note(self, params: Mapping[str, Any], model: Any, **_: Any) -> None:
         self.calls |= set(_granted(model.name, params))
+        for use, key in _partitions(model.name, params):
+            self.partitions[use].add(key)
 
 
 def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -68,6 +72,19 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield queue, f"sqs:{operation.removesuffix('Batch')}"
         case _:
             yield "LedgerTable", f"dynamodb:{operation}"
+
+
+def _partitions(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The partitions of the table that an operation reads or writes; a check is made with a write."""
+    match operation:
+        case "BatchGetItem":
+            tables = params["RequestItems"].values()
+            yield from (("read", key["pk"]["S"]) for table in tables for key in table["Keys"])
+        case "UpdateItem":
+            yield "written", params["Key"]["pk"]["S"]
+        case "TransactWriteItems":
+            items = [each for item in params["TransactItems"] for each in item.values()]
+            yield from (("written", each["Key"]["pk"]["S"]) for each in items)
 
 
 def occupancy(rig: Rig, relay: Container) -> None:
@@ -179,6 +196,12 @@ def test_role_is_what_the_code_calls(
         WORK[function](rig, relay)
     by_mapping = MAPPING if function == "RetryFunction" else set()
     assert flat(GRANTS[function]) == collected.calls | by_mapping
+    if function in PARTITIONS:
+        for allowed, touched in zip(PARTITIONS[function], collected.partitions.values(), strict=True):
+            assert not [key for key in touched if not any(fnmatchcase(key, pattern) for pattern in allowed)]
+            assert not [
+                pattern for pattern in allowed if not any(fnmatchcase(key, pattern) for key in touched)
+            ]
 
 
 def flat(grants: Sequence[tuple[str, set[str]]]) -> Calls:
