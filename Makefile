@@ -10,6 +10,8 @@ SAM_READY := .venv-sam/.ready
 E2E_READY := .venv-e2e/.ready
 CHECKOV_READY := .venv-checkov/.ready
 STAGE ?= dev
+# The Python that the functions run on: 3.13 or 3.14. The package is built for it, and so is the deploy.
+RUNTIME ?= 3.13
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
@@ -17,6 +19,7 @@ WORKERS ?= 2
 COVERAGE :=
 
 export SAM_CLI_TELEMETRY := 0
+export RUNTIME
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +56,7 @@ lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the templ
 	$(BIN)/python tools/build/lint_template.py template.yaml build/transformed.json
 	.venv-checkov/bin/checkov --config-file .checkov.yaml -f template.yaml build/transformed.json
 
-build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, no containers)
+build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, or RUNTIME=3.14; no containers)
 	$(BIN)/python tools/build/package.py
 	$(SAM) build
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from build import deploy, lint_template
+from build import deploy, lint_template, package
 from localrun.template import Template
 from relay.envelope import SCHEDULE
 from relay.settings import Settings
@@ -225,7 +225,10 @@ def test_functions_are_the_folders() -> None:
 def test_function_runs_as_the_package_was_built(name: str) -> None:
     """The package's bytecode and binaries fit one runtime and one processor."""
     function = resource(name)
-    assert function["Runtime"] == "python3.13"
+    assert function["Runtime"] == {"Fn::Sub": "python${PythonVersion}"}
+    versions = deployed()["Parameters"]["PythonVersion"]
+    assert versions["Default"] == package.RUNTIME == "3.13"
+    assert versions["AllowedValues"] == ["3.13", "3.14"]
     assert function["Architectures"] == ["arm64"]
 
 
@@ -549,7 +552,7 @@ def test_hook_answers_its_own_deployments_only() -> None:
 
 
 def test_hook_has_room_for_the_stacks_name() -> None:
-    """The hook's prefix is the one that CodeDeploy's role may invoke, and a function's name has 64 characters.
+    """The hook's prefix is the one that CodeDeploy may invoke, and a function's name has 64 characters.
 
     https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/automating-updates-to-serverless-apps.html
     """
@@ -630,6 +633,7 @@ def test_template_carries_no_secret() -> None:
         "HrisBurst",
         "FrontDoorSha256",
         "XRay",
+        "PythonVersion",
         "ProtectLedger",
         "ExistingTable",
         "ExistingPersonKey",
@@ -746,6 +750,7 @@ ANOTHER = {
     "AlarmEmail": "operator@example.com",
     "FrontDoorSha256": "0" * 64,
     "XRay": "on",
+    "PythonVersion": "3.14",
     "ProtectLedger": "true",
     "ExistingTable": "restored",
     "ExistingPersonKey": "true",
@@ -808,10 +813,12 @@ def test_deploy_passes_the_answers_and_a_new_revision(
     configuration.write_text(f"[prod.deploy.parameters]\nparameter_overrides = {written}\n", "utf-8")
     arguments = [str(sam), "prod", "--config-file", str(configuration), "--guided"]
     monkeypatch.setattr("sys.argv", ["deploy.py", *arguments])
+    monkeypatch.setenv("RUNTIME", "3.14")
     assert deploy.main() == 3
     arguments = told.read_text("utf-8").splitlines()
     assert arguments[:3] == ["deploy", "--config-file", str(configuration)]
     assert arguments[3:6] == ["--config-env", "prod", "--parameter-overrides"]
     assert arguments[6].startswith("Stage=prod")
+    assert arguments[-3] == "PythonVersion=3.14"
     assert re.fullmatch(r"Revision=\d{10}(-[0-9a-f]+)?", arguments[-2])
     assert arguments[-1] == "--guided"

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/s
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -51,7 +52,8 @@ def main() -> int:
     arguments, further = parser.parse_known_args()
     known = overrides(arguments.config_file.read_text("utf-8"), arguments.stage)
     # SAM lets the last value of a parameter win, and --guided has stored the revision of that day.
-    parameters = [*known, f"Revision={revision(time.time(), commit())}"]
+    built_for = os.environ.get("RUNTIME") or "3.13"
+    parameters = [*known, f"PythonVersion={built_for}", f"Revision={revision(time.time(), commit())}"]
     where = ["--config-file", str(arguments.config_file), "--config-env", arguments.stage]
     command = [arguments.sam, "deploy", *where, "--parameter-overrides", *parameters, *further]
     return subprocess.run(command, check=False).returncode

@@ -1,6 +1,6 @@
 """Builds `build/package`, the one package that all functions share.
 
-It holds the handlers, `relay` and the pinned dependencies for Python 3.13 on arm64, with their bytecode:
+It holds the handlers, `relay` and the pinned dependencies for one Python on arm64, with their bytecode:
 a deployed package is read-only, so that without it every cold start would compile the dependencies anew.
 Of the hundreds of services that botocore describes it keeps those that the functions call. The bytecode is
 unchecked, which spares a look at each source file, and must come from the runtime's own Python. The same
@@ -14,7 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-RUNTIME = "3.13"
+RUNTIME = os.environ.get("RUNTIME") or "3.13"
+"""The Python that the functions run on: 3.13, or 3.14 where `RUNTIME` says so."""
+NAMED = f"PYTHON{RUNTIME.replace('.', '')}"
+"""The variable that names such a Python."""
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "build" / "package"
 DEPLOYED_AT = "/var/task"
@@ -35,8 +38,8 @@ class BuildError(Exception):
 
 
 def find_python() -> str:
-    """Return a Python of the runtime's minor version: `PYTHON313`, the one on the path, or one of pyenv's."""
-    named = os.environ.get("PYTHON313")
+    """Return a Python of the runtime's minor version: the one in `NAMED`, on the path, or of pyenv."""
+    named = os.environ.get(NAMED)
     if named:
         candidates = [named]
     else:
@@ -47,10 +50,10 @@ def find_python() -> str:
         if is_runtime(candidate):
             return candidate
     message = (
-        f"PYTHON313={named} does not run Python {RUNTIME}"
+        f"{NAMED}={named} does not run Python {RUNTIME}"
         if named
         else f"Python {RUNTIME} not found: install it (python{RUNTIME} on PATH, or pyenv install {RUNTIME}), "
-        "or name one in PYTHON313"
+        f"or name one in {NAMED}"
     )
     raise BuildError(message)
 
