@@ -81,6 +81,8 @@ def test_page(name: str) -> None:
     assert vendor.title in page.splitlines()[0], f"{file}: it begins with the title, {vendor.title}"
     for scheme in vendor.schemes:
         assert scheme.credentials in page, f"{file}: its secret has the list {scheme.credentials}"
+    says_lists = "Listing" in headings
+    assert says_lists == (vendor.lists is not None), f"{file}: it has a section Listing where its API lists"
     shows_api = '"api": {' in page
     assert shows_api == (vendor.api is not None), f"{file}: its secret has `api` where the record has one"
     if "other event" in vendor.ignores:

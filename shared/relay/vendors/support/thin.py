@@ -43,9 +43,14 @@ def leave_now(thin: ThinEvent, api: VendorApi, path: str, read: Callable[[Any], 
 
 def with_address(thin: ThinEvent, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
     """Ask for the address that a thin event's change lacks: what the API has at a path, under these names."""
+    return with_address_of(thin, lambda employee: address_at(path, employee, api, *names))
+
+
+def with_address_of(thin: ThinEvent, address: Callable[[str], str | None]) -> Sequence[Event]:
+    """The change of a thin event, with the address of its employee, which it lacks."""
     if thin.change is None or thin.employee is None:
         raise Unparseable("event: it names no change of an employee's")
-    email = address_at(path, thin.employee, api, *names)
+    email = address(thin.employee)
     return [LeaveChange.model_validate({**thin.change.model_dump(), "email": email})]
 
 
