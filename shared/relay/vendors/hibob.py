@@ -4,21 +4,26 @@ Follows https://apidocs.hibob.com/reference/time-off-events-v2,
 https://apidocs.hibob.com/reference/time-off-webhook-events (v1) and
 https://apidocs.hibob.com/reference/get_timeoff-employees-id-requests-requestid. Every `timeoff.request.*` is
 asked about, since the answer decides. The names of a request's fields differ between that call and
-`/v1/timeoff/requests/changes`: both are read. Not confirmed on live traffic: whether the ping is signed, and
-the fields of `durations`.
+`/v1/timeoff/requests/changes`: both are read. What changed within half a year is listed by
+https://apidocs.hibob.com/reference/get_timeoff-requests-changes, and what was approved before that by
+https://apidocs.hibob.com/reference/get_timeoff-whosout. Not confirmed on live traffic: whether the ping is
+signed, the fields of `durations`, and what the two lists say of requests in hours.
 """
 
 import base64
-from collections.abc import Mapping, Sequence
-from datetime import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import time, timedelta
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from relay.errors import Unparseable
-from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
+from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, utc
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import PART_OF_A_DAY, PathId, day, day_off, known
+from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import each_listed, entries_at, query, text_at
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import LeaveNow, leave_now, unwrapped
 
@@ -35,6 +40,13 @@ STATES: dict[str, LeaveState] = {
     "canceled": "ended",
     "deleted": "ended",
 }
+CHANGE_TYPES = {"created": "approved", "canceled": "canceled", "cancelled": "canceled", "deleted": "deleted"}
+"""The status that each type of change leaves a request in. Pending requests are not asked for."""
+CHANGED_WITHIN = timedelta(days=180)
+"""HiBob lists changes of the last six months only."""
+CHANGES_STEP = timedelta(days=15)
+OUT_STEP = timedelta(days=31)
+"""Neither list has pages: shorter times keep an answer small."""
 PORTIONS = {"": 1.0, "all_day": 1.0, "morning": 0.5, "afternoon": 0.5, "vacant": 0.0}
 """How much of a day a portion is."""
 
@@ -134,6 +146,27 @@ class _Request(_Duration):
         return found
 
 
+class _Listed(_Request):
+    """A request in one of the two lists. Among the changes `changeType` says what became of it."""
+
+    request_id: PathId = Field(alias="requestId")
+    employee_id: PathId | None = Field(default=None, alias="employeeId")
+    change_type: str | None = Field(default=None, alias="changeType")
+
+    def word(self) -> str:
+        """The state in HiBob's word: an ending, else `status`. Raises `Unparseable` for another change."""
+        if self.change_type is None:
+            return super().word()
+        word = known(CHANGE_TYPES, self.change_type, "changeType")
+        return super().word() or word if word == "approved" else word
+
+    def says_too_little(self) -> bool:
+        """Whether it is of parts of days and does not say how much of them. Raises `Unparseable`."""
+        if known(KINDS, self.kind, "type") not in ("each_day", "by_day"):
+            return False
+        return not self.durations and self.amount() is PART_OF_A_DAY
+
+
 KINDS = {
     "": "range",
     "days": "range",
@@ -193,16 +226,90 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     employee = thin.employee or ""
 
     def read(found: Any) -> LeaveNow:
-        request = _Request.model_validate(found)
-        word = request.word()
-        return LeaveNow(
-            state=known(STATES, word, "status"),
-            declined=word in ("declined", "rejected"),
-            address=lambda: request.email or api.email(employee, lambda: _address(employee, api)),
-            details={"type_name": request.policy, **request.dates()},
-        )
+        return _leave(_Request.model_validate(found), employee, api)
 
-    return leave_now(thin, api, f"/v1/timeoff/employees/{employee}/requests/{thin.subject}", read)
+    return leave_now(thin, api, _path(employee, thin.subject), read)
+
+
+def _path(employee: str, request_id: str) -> str:
+    return f"/v1/timeoff/employees/{employee}/requests/{request_id}"
+
+
+def _leave(request: _Request, employee: str, api: VendorApi) -> LeaveNow:
+    word = request.word()
+    return LeaveNow(
+        state=known(STATES, word, "status"),
+        declined=word in ("declined", "rejected"),
+        address=lambda: request.email or api.email(employee, lambda: _address(employee, api)),
+        details={"type_name": request.policy, **request.dates()},
+    )
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa: ARG001 - there is one page
+    """All of it: the last change of each request, and who is out by a request that has not changed since.
+
+    The last change can only be told when all are known, so that there is one page. Who is out is listed
+    without addresses, and each request as others see it: `fetch` asks about what differs once more.
+    """
+    changes = _last_of_each(_changes(api, window))
+    out = _last_of_each(_out(api, window))
+    unchanged = [entry for request_id, entry in out.items() if request_id not in changes]
+
+    def read(entry: Any) -> Event:
+        request = _Listed.model_validate(entry)
+        leave = _leave(_in_full(request, window, api), request.employee_id or "", api)
+        return listed_leave(request.request_id, leave, window, request.employee_id, request.email)
+
+    return Page(in_window(window, each_listed([*changes.values(), *unchanged], read)))
+
+
+def _in_full(request: _Listed, window: Window, api: VendorApi) -> _Request:
+    """A request with all that is taken of its days, which is asked for where the list does not say it."""
+    start, end = day(request.start_date or request.date), day(request.end_date or request.date)
+    is_approved = STATES.get(request.word()) == "approved"
+    if not (is_approved and request.employee_id and overlaps(window, start, end)):
+        return request
+    if not request.says_too_little():
+        return request
+    found = api.get(_path(request.employee_id, request.request_id))
+    return request if found is None else _Request.model_validate(unwrapped(found))
+
+
+def _changes(api: VendorApi, window: Window) -> Iterator[Any]:
+    """The changes of the last six months."""
+    end = utc(window.began)
+    since = end - CHANGED_WITHIN
+    while since < end:
+        to = min(since + CHANGES_STEP, end)
+        asked = query(since=f"{since:%Y-%m-%dT%H:%M:%SZ}", to=f"{to:%Y-%m-%dT%H:%M:%SZ}")
+        yield from entries_at(api.get(f"/v1/timeoff/requests/changes{asked}"), "changes")
+        since = to
+
+
+def _out(api: VendorApi, window: Window) -> Iterator[Any]:
+    """Who is out in the window, also for some hours, or for a reason that others are not shown."""
+    first = window.first
+    while first <= window.last:
+        last = min(first + OUT_STEP, window.last)
+        asked = {"from": first.isoformat(), "to": last.isoformat()}
+        shown = query(**asked, includeHourly="true", includePrivate="true")
+        yield from entries_at(api.get(f"/v1/timeoff/whosout{shown}"), "outs")
+        first = last + timedelta(days=1)
+
+
+def _last_of_each(entries: Iterator[Any]) -> dict[str, Any]:
+    """The last entry of each request. Without a time the end of a request is its last change."""
+    return {_request_id(entry): entry for entry in sorted(entries, key=_when)}
+
+
+def _request_id(entry: Any) -> str:
+    """The id of an entry's request; of one without an id, something that no other has."""
+    return text_at(entry, "requestId") or f"entry {id(entry)}"
+
+
+def _when(entry: Any) -> tuple[str, bool]:
+    created = (text_at(entry, "changeType") or "").lower() == "created"
+    return text_at(entry, "createdOn") or "", not created
 
 
 def _address(employee: str, api: VendorApi) -> str | None:
@@ -245,5 +352,6 @@ VENDOR = Vendor(
         headers=_authorization,
     ),
     fetch=fetch,
+    lists=LeaveList(page=page, version="asked", lacks="nothing"),
     fresh={"triggeredAt": "iso"},
 )
