@@ -5,8 +5,8 @@ https://developer.personio.de/reference/webhooks and
 https://developer.personio.de/reference/get_v2-absence-periods. Both spellings of the payload's key are read
 (`absence_period`, `absence-period`). An end at midnight is the end of the day before. What is taken of each
 day is asked of `/breakdowns`; where there is none, the halves of the first and last day and the clock say it.
-A type has a name in `/v2/absence-types` only. Not confirmed on live traffic: a half day, and whether an
-answer is wrapped in `data` or `_data`.
+A type has a name in `/v2/absence-types` only. The periods are listed in the same form. Not confirmed on live
+traffic: a half day, and whether an answer is wrapped in `data` or `_data`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,15 +14,18 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.support.fields import PathId, day_off, hours, known, without_blanks
 from relay.vendors.support.fixed_tokens import HeaderToken
+from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import another, each_listed, entries_at, query
 from relay.vendors.support.proof import AnyOf
-from relay.vendors.support.thin import LeaveNow, address_at, leave_now
+from relay.vendors.support.thin import LeaveNow, address_at, leave_now, segment, with_address
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")
@@ -38,6 +41,9 @@ HALVES = {"": None, "first_half": "first", "second_half": "second"}
 NOON = 12
 ONE_DAY = timedelta(days=1)
 MOST_PAGES = 20
+PERIODS_A_PAGE = 50
+"""Personio lists up to 100. Each approved period takes one more call, for what is taken of its days."""
+PERIODS = "/v2/absence-periods"
 
 
 class _Head(BaseModel):
@@ -124,6 +130,10 @@ class _Absence(BaseModel):
         return found
 
 
+class _Listed(_Absence):
+    id: PathId
+
+
 class _Effective(BaseModel):
     unit: str | None = None
     value: float | None = None
@@ -153,24 +163,65 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
-    """Ask what the period is now, of which type it is, and what is taken of each of its days."""
-    path = f"/v2/absence-periods/{thin.subject}"
+    """Ask what the period is now; of one that was listed, only for the person's address."""
+    if thin.change is not None:
+        return with_address(thin, api, _person(thin.employee or ""), "email")
+    path = f"{PERIODS}/{thin.subject}"
+    return leave_now(thin, api, path, lambda found: _leave(_Absence.model_validate(found), path, api))
 
-    def read(found: Any) -> LeaveNow:
-        absence = _Absence.model_validate(found)
-        status = absence.approval.status
-        state = known(STATES, status, "approval.status")
-        dates = absence.dates()
-        type_name = _type_name(absence.absence_type, api)
-        days = _breakdown(path, api) if state == "approved" and dates["end"] else []
-        return LeaveNow(
-            state=state,
-            declined=status.strip().upper() == "REJECTED",
-            address=lambda: _address(absence.person.id, api),
-            details={**dates, "days": days, "type_name": type_name},
-        )
 
-    return leave_now(thin, api, path, read)
+def _leave(absence: _Absence, path: str, api: VendorApi) -> LeaveNow:
+    """What a period at a path is, of which type it is, and what is taken of each of its days."""
+    status = absence.approval.status
+    state = known(STATES, status, "approval.status")
+    dates = absence.dates()
+    type_name = _type_name(absence.absence_type, api)
+    days = _breakdown(path, api) if state == "approved" and dates["end"] else []
+    return LeaveNow(
+        state=state,
+        declined=status.strip().upper() == "REJECTED",
+        address=lambda: _address(absence.person.id, api),
+        details={**dates, "days": days, "type_name": type_name},
+    )
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:
+    """A page of the periods; `following` is the path of the next one."""
+    path = following or PERIODS + _first_query(window)
+    answer = api.get(path)
+    entries = [entry for entry in entries_at(answer, "_data") if _may_overlap(entry, window)]
+
+    def read(entry: Any) -> Event:
+        absence = _Listed.model_validate(entry)
+        leave = _leave(absence, f"{PERIODS}/{absence.id}", api)
+        return listed_leave(absence.id, leave, window, absence.person.id)
+
+    events = in_window(window, each_listed(entries, read))
+    return Page(events, another(_next(answer), path))
+
+
+def _first_query(window: Window) -> str:
+    """The window, and a day more on both sides: a period's times have no zone."""
+    first, last = window.first - ONE_DAY, window.last + ONE_DAY
+    limits = {
+        "ends_at.date_time.gte": f"{first}T00:00:00Z",
+        "starts_from.date_time.lte": f"{last}T23:59:59Z",
+    }
+    return query(**limits, limit=PERIODS_A_PAGE)
+
+
+def _may_overlap(entry: Any, window: Window) -> bool:
+    """Whether an entry is worth more questions: one of other days is not, one that cannot be read may be."""
+    try:
+        dates = _Absence.model_validate(entry).dates()
+    except (ValidationError, Unparseable):
+        return True
+    return overlaps(window, dates["start"], dates["end"])
+
+
+def knows(api: VendorApi, leave_id: str) -> bool:
+    """Whether there still is a period: a deleted one is gone."""
+    return api.get(f"{PERIODS}/{segment(leave_id)}") is not None
 
 
 def _breakdown(path: str, api: VendorApi) -> list[DayOff]:
@@ -234,7 +285,11 @@ def _date(at: datetime | None) -> str | None:
 
 
 def _address(person: str, api: VendorApi) -> str | None:
-    return address_at(f"/v2/persons/{person}", person, api, "email")
+    return address_at(_person(person), person, api, "email")
+
+
+def _person(person: str) -> str:
+    return f"/v2/persons/{person}"
 
 
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
@@ -272,5 +327,6 @@ VENDOR = Vendor(
         oauth=OAuth(path="/v2/auth/token", form=_form),
     ),
     fetch=fetch,
+    lists=LeaveList(page=page, version="asked", lacks="nothing", knows=knows),
     fresh={"occurred_at": "iso"},
 )
