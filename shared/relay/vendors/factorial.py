@@ -5,6 +5,7 @@ https://apidoc.factorialhr.com/v2025-07-01/reference/post_webhooks-timeoff-leave
 to a URL of its own: `…/<source>/create`, `/update`, `/approve`, `/reject`, `/delete` and `/bulk_delete`. The
 employee's address is asked of Factorial's API. Not confirmed on live traffic: whether the body of
 `bulk_delete` is one leave or a list of them (both are read), and whether a webhook's leave names its days.
+The list of leaves has them in the same form; its pages are those of https://apidoc.factorialhr.com/docs/pagination.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,10 +18,16 @@ from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEve
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import PathId, day, version
 from relay.vendors.support.fixed_tokens import HeaderToken
+from relay.vendors.support.leave_lists import in_window, listed
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at
 from relay.vendors.support.several import as_list, each
-from relay.vendors.support.thin import thin_without_address, with_address
+from relay.vendors.support.thin import segment, thin_without_address, with_address
 
 API_VERSION = "2026-10-01"
+RESOURCES = f"/api/{API_VERSION}/resources"
+LEAVES = f"{RESOURCES}/timeoff/leaves"
+LEAVES_A_PAGE = 100
 TOPICS = frozenset({"create", "update", "approve", "reject", "delete", "bulk_delete"})
 DELETED = ("delete", "bulk_delete")
 MOST_DAYS = 1.5
@@ -99,9 +106,14 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 
 def _event(entry: Any, webhook: Webhook) -> Event:
-    leave, topic = _Leave.model_validate(entry), webhook.topic
-    changed = version(leave.deleted_at) or version(leave.updated_at) or iso(webhook.received_at)
-    change = LeaveChange(
+    leave = _Leave.model_validate(entry)
+    change = _change(leave, webhook.topic, webhook.received_at)
+    return thin_without_address(change, leave.employee_id)
+
+
+def _change(leave: _Leave, topic: str | None, received_at: float) -> LeaveChange:
+    changed = version(leave.deleted_at) or version(leave.updated_at) or iso(received_at)
+    return LeaveChange(
         event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
         leave_id=leave.id,
         state=leave.state(topic),
@@ -116,13 +128,47 @@ def _event(entry: Any, webhook: Webhook) -> Event:
         days=tuple(leave.by_day.days()) if leave.by_day else (),
         total=leave.hours(),
     )
-    return thin_without_address(change, leave.employee_id)
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask for the employee's address: the work e-mail address, else the login's."""
-    path = f"/api/{API_VERSION}/resources/employees/employees/{thin.employee}"
+    path = f"{RESOURCES}/employees/employees/{thin.employee}"
     return with_address(thin, api, path, "email", "login_email")
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:
+    """A page of the leaves, deleted ones too; `following` is the cursor behind which the next one begins.
+
+    Each day's share is not asked for: webhooks do not have it, and each leave would differ from them.
+    """
+    days = {"from": window.first.isoformat(), "to": window.last.isoformat()}
+    also = {"include_deleted_leaves": "true", "include_pending": "true"}
+    answer = api.get(LEAVES + query(**days, **also, limit=LEAVES_A_PAGE, after_id=following))
+
+    def read(entry: Any) -> Event:
+        leave = _Leave.model_validate(entry)
+        return listed(_change(leave, None, window.began), leave.employee_id)
+
+    events = in_window(window, each_listed(entries_at(answer, "data"), read))
+    return Page(events, another(_next(answer), following))
+
+
+def _next(answer: Any) -> str | None:
+    """The cursor behind a page, None behind the last one; raises `Unparseable` where that is not said."""
+    meta = answer.get("meta")
+    if not isinstance(meta, Mapping) or not isinstance(meta.get("has_next_page"), bool):
+        raise Unparseable("list: no meta.has_next_page")
+    if not meta["has_next_page"]:
+        return None
+    cursor = text_at(meta, "end_cursor")
+    if cursor is None:
+        raise Unparseable("list: no meta.end_cursor")
+    return cursor
+
+
+def knows(api: VendorApi, leave_id: str) -> bool:
+    """Whether there still is a leave."""
+    return api.get(f"{LEAVES}/{segment(leave_id)}") is not None
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
@@ -145,5 +191,6 @@ VENDOR = Vendor(
     topics=TOPICS,
     api=Api(host="https://api.factorialhr.com", fields=("apiKey",), headers=_headers),
     fetch=fetch,
+    lists=LeaveList(page=page, version="own", lacks="nothing", knows=knows),
     fresh={"updated_at": "iso"},
 )
