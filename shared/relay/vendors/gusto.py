@@ -5,11 +5,13 @@ https://docs.gusto.com/embedded-payroll/docs/time-off-request-events and
 https://docs.gusto.com/embedded-payroll/docs/time-off-requests. The first POST hands over the
 `verification_token`, with which all later ones are signed. An access token ends after two hours and a refresh
 token with the first use of the access token that came with the next one. A request names its days one by one,
-each with its hours, and its type as `policy_type`. Not confirmed on live traffic: the whole answer of the two
-GETs.
+each with its hours, and its type as `policy_type`. A company's requests are listed in the same form. Not
+confirmed on live traffic: the whole answer of the GETs.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field
@@ -18,8 +20,11 @@ from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.support.fields import PathId, day_off, known
+from relay.vendors.support.leave_lists import in_window, listed_leave
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import all_entries, each_listed, query
 from relay.vendors.support.signatures import Hmac
-from relay.vendors.support.thin import LeaveNow, address_at, leave_now
+from relay.vendors.support.thin import LeaveNow, address_at, leave_now, segment, with_address
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
@@ -31,6 +36,10 @@ STATES: dict[str, LeaveState] = {
     "declined": "ended",
     "deleted": "ended",
 }
+REQUESTS = "/v1/time_off/requests"
+REQUESTS_A_PAGE = 100
+ADDRESSES = ("work_email", "email")
+"""The fields of an employee's address, the better one first."""
 
 
 class _Head(BaseModel):
@@ -65,6 +74,10 @@ class _Request(BaseModel):
         return [day_off(on, hours, "hours", "days") for on, hours in self.days.items()]
 
 
+class _Listed(_Request):
+    uuid: PathId
+
+
 def parse(webhook: Webhook) -> Sequence[Event]:
     """A thin event for each event of a time-off request; every other one is ignored."""
     payload = read_json(webhook.body)
@@ -90,22 +103,57 @@ def handshake(body: bytes) -> str | None:
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
-    """Ask what the request is now."""
+    """Ask what the request is now; of one that was listed, only for the employee's address."""
+    if thin.change is not None:
+        return with_address(thin, api, _employee(thin.employee or ""), *ADDRESSES)
+    path = f"{REQUESTS}/{thin.subject}"
+    return leave_now(thin, api, path, lambda found: _leave(_Request.model_validate(found), api))
 
-    def read(found: Any) -> LeaveNow:
-        request = _Request.model_validate(found)
-        return LeaveNow(
-            state=known(STATES, request.status, "status"),
-            declined=request.status.strip().lower() == "declined",
-            address=lambda: _address(request.employee_id(), api),
-            details={"days": request.days_off(), "type_name": request.type_name},
-        )
 
-    return leave_now(thin, api, f"/v1/time_off/requests/{thin.subject}", read)
+def _leave(request: _Request, api: VendorApi) -> LeaveNow:
+    return LeaveNow(
+        state=known(STATES, request.status, "status"),
+        declined=request.status.strip().lower() == "declined",
+        address=lambda: _address(request.employee_id(), api),
+        details={"days": request.days_off(), "type_name": request.type_name},
+    )
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:
+    """A page of the company's requests; `following` is the next one's number, and a digest of this one.
+
+    How many pages there are is in a header, and a page may be shorter than it was asked for: the last one is
+    the one after which there is nothing. The digest tells an API that gives one page again and again.
+    """
+    number, _, before = (following or "1:").partition(":")
+    days = {"start_date": window.first.isoformat(), "end_date": window.last.isoformat()}
+    asked = query(**days, page=number, per=REQUESTS_A_PAGE)
+    entries = all_entries(api.get(f"/v1/companies/{api.setting('companyUuid')}/time_off/requests{asked}"))
+    if not entries:
+        return Page([])
+    digest = sha256(json.dumps(entries).encode()).hexdigest()[:16]
+    if digest == before:
+        raise Unparseable("list: a page is the one before")
+
+    def read(entry: Any) -> Event:
+        request = _Listed.model_validate(entry)
+        return listed_leave(request.uuid, _leave(request, api), window, request.employee_id())
+
+    events = in_window(window, each_listed(entries, read))
+    return Page(events, f"{int(number) + 1}:{digest}")
+
+
+def knows(api: VendorApi, leave_id: str) -> bool:
+    """Whether there still is a request: a deleted one is gone."""
+    return api.get(f"{REQUESTS}/{segment(leave_id)}") is not None
 
 
 def _address(employee: str, api: VendorApi) -> str | None:
-    return address_at(f"/v1/employees/{employee}", employee, api, "work_email", "email")
+    return address_at(_employee(employee), employee, api, *ADDRESSES)
+
+
+def _employee(employee: str) -> str:
+    return f"/v1/employees/{employee}"
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
@@ -142,10 +190,12 @@ VENDOR = Vendor(
     api=Api(
         host="https://api.gusto.com",
         fields=("clientId", "clientSecret", "refreshToken"),
+        optional=("companyUuid",),
         instead=("accessToken",),
         headers=_headers,
         oauth=OAuth(path="/oauth/token", form=_form),
     ),
     fetch=fetch,
+    lists=LeaveList(page=page, version="asked", lacks="nothing", knows=knows),
     fresh={"uuid": "id", "timestamp": "seconds"},
 )
