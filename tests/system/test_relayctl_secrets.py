@@ -96,7 +96,7 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{STACK}/{vendor.family}/{source} is stored")
     assert VALUE not in result.output
-    api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if vendor.api else {}
+    api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if fields else {}
     assert stored(rig, f"{vendor.family}/{source}") == {vendor.scheme.credentials: [VALUE], **api}
     secret = SourceSecret.model_validate(stored(rig, f"{vendor.family}/{source}"))
     assert secret.lists[vendor.scheme.credentials] == [VALUE]
@@ -163,7 +163,9 @@ def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
     ("source", "content", "said"),
     [
         ("deel", f'{{"signingSecrets": "{VALUE}"}}', "wrong or missing: signingSecrets"),
-        ("deel", f'{{"tokens": ["{VALUE}"]}}', "unknown: 'tokens' (there may be: signingSecrets)"),
+        ("deel", f'{{"tokens": ["{VALUE}"]}}', "unknown: 'tokens' (there may be: signingSecrets, api)"),
+        ("genea", f'{{"api": {{"x": "{VALUE}"}}}}', "unknown: 'api' (there may be: "),
+        ("deel", f'{{{SIGNING}, "api": {{"token": "{VALUE}"}}}}', "unknown: api.token"),
         ("deel", '{"signingSecrets": []}', "signingSecrets is missing or empty"),
         ("deel", f'{{"signingSecrets": ["{VALUE}", ""]}}', "signingSecrets is missing or empty"),
         ("brivo", f'{{"signingSecrets": ["{VALUE}"]}}', "'signingSecrets' (there may be: tokens, api)"),
@@ -319,8 +321,18 @@ def test_source_called_calven(rig: Rig, command: Command) -> None:
     """A source of the name `calven` is meant where a family is named."""
     relay = RelayYaml(sources={"calven": Source(vendor="deel")})
     push(rig.aws.dynamodb, rig.resources.table, relay)
-    assert command("put", "calven", "--family", "hris", answers=[VALUE]).exit_code == 0
+    assert command("put", "calven", "--family", "hris", answers=[VALUE, "", ""]).exit_code == 0
     assert stored(rig, "hris/calven") == {"signingSecrets": [VALUE]}
+
+
+@pytest.mark.parametrize("api", [{}, {"api": {}}, {"api": {"apiToken": VALUE}}])
+def test_api_for_listing_alone(rig: Rig, command: Command, api: Any) -> None:
+    """A vendor whose API only lists works without its credentials: they may be there or not."""
+    content = {"signingSecrets": [VALUE], **api}
+    result = command("put", "deel", "--from-file", "-", answers=[json.dumps(content)])
+    assert result.exit_code == 0, result.output
+    assert stored(rig, "hris/deel") == content
+    assert command("check", "deel").exit_code == 0
 
 
 def test_check(rig: Rig, command: Command) -> None:

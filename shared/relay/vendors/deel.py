@@ -4,17 +4,28 @@ Follows https://developer.deel.com/docs/webhooks-get-started and the pages `webh
 `-reviewed`, `-updated` and `-deleted` of https://developer.deel.com/api. Not confirmed on live traffic: the
 body of `time-off.deleted` beyond its two keys, whether a delivery may carry several events, and when a
 request stands under the id of its contract, which is read too.
+
+An organization's time off is listed by
+https://developer.deel.com/api/reference/endpoints/time-off/list-time-off-requests-for-organization: without
+addresses, and with types by id, whose names are in the policies of whoever takes it. That a listed id is the
+webhook's is not proven.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from relay.events import Event, Ignored, LeaveChange, LeaveState, Webhook, iso, read_json
-from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text, day, known, version
+from relay.errors import Unparseable
+from relay.events import Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
+from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.fields import PathId, Text, day, known, version
+from relay.vendors.support.leave_lists import in_window, listed
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at
 from relay.vendors.support.several import as_list, bounded, each
 from relay.vendors.support.signatures import Hmac, Part
+from relay.vendors.support.thin import first_text, unwrapped, with_address_of
 
 STATES: dict[str, LeaveState] = {
     "requested": "requested",
@@ -26,6 +37,8 @@ STATES: dict[str, LeaveState] = {
 }
 CHANGES = frozenset({"time-off.created", "time-off.reviewed", "time-off.updated"})
 DELETED = "time-off.deleted"
+TIME_OFFS = "/rest/v2/time_offs"
+TIME_OFFS_A_PAGE = 100
 
 
 class _Meta(BaseModel):
@@ -57,13 +70,55 @@ class _Resource(BaseModel):
     status: str | None = None
     type: str | None = None
     requester: _Requester | None = None
-    start_date_is_half_day: bool | None = False
-    end_date_is_half_day: bool | None = False
+    start_date_is_half_day: bool | None = Field(
+        default=False, validation_alias=AliasChoices("start_date_is_half_day", "half_start_date")
+    )
+    end_date_is_half_day: bool | None = Field(
+        default=False, validation_alias=AliasChoices("end_date_is_half_day", "half_end_date")
+    )
     date_is_half_day: bool | None = False
 
     def email(self) -> str | None:
         """The work address of whoever asked for it, where it has one."""
         return (self.requester and self.requester.work_email) or None
+
+    def details(self) -> dict[str, Any]:
+        """Its days and its type, as a leave change has them."""
+        return {
+            "start": day(self.start_date),
+            "end": day(self.end_date),
+            "type_name": self.type,
+            "first_day_part": bool(self.start_date_is_half_day or self.date_is_half_day),
+            "last_day_part": bool(self.end_date_is_half_day or self.date_is_half_day),
+        }
+
+
+class _Profile(BaseModel):
+    hris_profile_id: PathId | None = None
+
+
+class _Listed(_Resource):
+    time_off_type_id: Text | None = None
+    recipient_profile: _Profile
+
+    def profile(self) -> str:
+        """Whose it is; somebody else may have asked for it. Raises `Unparseable` where it does not say so."""
+        if self.recipient_profile.hris_profile_id is None:
+            raise Unparseable("recipient_profile.hris_profile_id: missing")
+        return self.recipient_profile.hris_profile_id
+
+
+class _TimeOffType(BaseModel):
+    id: Text
+    name: str
+
+
+class _Policy(BaseModel):
+    time_off_types: list[_TimeOffType] = []
+
+
+class _Policies(BaseModel):
+    policies: list[_Policy]
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -120,15 +175,90 @@ def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
         event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
         leave_id=leave.id,
         state=known(STATES, status, "data.resource.status"),
-        declined=status.strip().lower() == "rejected",
+        declined=_is_declined(status),
         version=f"{changed}/{sent}",
         email=leave.email(),
-        start=day(leave.start_date),
-        end=day(leave.end_date),
-        type_name=leave.type,
-        first_day_part=bool(leave.start_date_is_half_day or leave.date_is_half_day),
-        last_day_part=bool(leave.end_date_is_half_day or leave.date_is_half_day),
+        **leave.details(),
     )
+
+
+def _is_declined(status: str) -> bool:
+    return status.strip().lower() == "rejected"
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:
+    """A page of the organization's time off; `following` is the cursor of the next one.
+
+    How much of each day is taken is there too, and is not read: webhooks do not have it, and each leave
+    would differ from them.
+    """
+    first, last = f"{window.first}T00:00:00Z", f"{window.last}T23:59:59Z"
+    asked = query(start_date=first, end_date=last, page_size=TIME_OFFS_A_PAGE, next=following)
+    answer = api.get(TIME_OFFS + asked)
+    entries = entries_at(answer, "data")
+    events = each_listed(entries, lambda entry: _listed(_Listed.model_validate(entry), window, api))
+    return Page(in_window(window, events), another(_next(answer), following))
+
+
+def _listed(leave: _Listed, window: Window, api: VendorApi) -> Event:
+    status = leave.status or ""
+    change = LeaveChange(
+        event_id="list",
+        leave_id=leave.id,
+        state=known(STATES, status, "status"),
+        declined=_is_declined(status),
+        version=iso(window.began),
+        **{**leave.details(), "type_name": _type_name(leave, api)},
+    )
+    return listed(change, leave.profile())
+
+
+def _next(answer: Any) -> str | None:
+    """The cursor of the next page, None after the last one; raises `Unparseable` where it is missing."""
+    cursor = text_at(answer, "next")
+    more = answer.get("has_next_page")
+    if more is None and "next" not in answer:
+        raise Unparseable("list: neither has_next_page nor next")
+    if more and cursor is None:
+        raise Unparseable("list: no next")
+    return None if more is False else cursor
+
+
+def _type_name(leave: _Listed, api: VendorApi) -> str | None:
+    """The name of its type, its id where there is no name for it.
+
+    Names are kept by type: they are in the policies of people, and no two need to have the same ones.
+    """
+    kind = leave.time_off_type_id
+    if leave.type or kind is None:
+        return leave.type
+    return api.name(f"time-off-type-{kind}", kind, lambda: _type_names(leave.profile(), api)) or kind
+
+
+def _type_names(profile: str, api: VendorApi) -> dict[str, str]:
+    found = api.get(f"{TIME_OFFS}/profile/{profile}/policies")
+    if found is None:
+        return {}
+    policies = _Policies.model_validate(found).policies
+    return {kind.id: kind.name for policy in policies for kind in policy.time_off_types}
+
+
+def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
+    """Ask for the work address of whoever takes listed time off."""
+    return with_address_of(thin, lambda profile: api.email(profile, lambda: _work_email(profile, api)))
+
+
+def _work_email(profile: str, api: VendorApi) -> str | None:
+    person = unwrapped(api.get(f"/rest/v2/people/{profile}"))
+    emails = person.get("emails") if isinstance(person, Mapping) else None
+    for email in emails if isinstance(emails, list) else []:
+        if text_at(email, "type") == "work":
+            return first_text(email, "value")
+    return first_text(person, "work_email")
+
+
+def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {credentials['apiToken']}"}
 
 
 VENDOR = Vendor(
@@ -143,5 +273,9 @@ VENDOR = Vendor(
     confidence="high",
     scheme=Hmac(header="x-deel-signature", layout=(b"POST", Part.BODY)),
     parse=parse,
+    # Only listing needs the token: webhooks have all that they need.
+    api=Api(host="https://api.letsdeel.com", fields=(), optional=("apiToken",), headers=_headers),
+    fetch=fetch,
+    lists=LeaveList(page=page, version="asked", lacks="nothing"),
     fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},
 )
