@@ -1,6 +1,11 @@
-"""The APIs of vendors whose webhooks only say that something changed, played from recorded answers.
+"""The vendors' APIs: what is asked when a webhook only says that something changed, and what they list.
 
-`events/<vendor>/api/calls.yaml` lists the calls; the answers are files beside it, and what has none is 404.
+`events/<vendor>/api/calls.yaml` lists the calls of the first kind; their recorded answers are files beside
+it, and what has none is 404. What a vendor lists is what has happened: `relayctl send` tells of it before it
+posts a webhook. `events/<vendor>/list.yaml` says how the vendor lists it.
+
+- `POST /_vendors/happened`, `{"vendor", "sample", "payload"}`: this sample is posted next, as that payload.
+- `GET /_vendors/happened`: all of them, in order. `DELETE` forgets them.
 """
 
 import json
@@ -17,6 +22,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, compile_path
+
+from localrun.sandbox_rules import Malformed, parse
+from localrun.vendor_lists import Happened, HappenedRequest, ListCall, listings
 
 EVENTS = Path(__file__).parents[2] / "events"
 ISSUED = "demo-refresh-"
@@ -59,10 +67,16 @@ def recorded_calls(events: Path = EVENTS) -> tuple[Call, ...]:
 
 def create(events: Path = EVENTS) -> Starlette:
     """The application. Of two vendors' calls with one path, such as `/oauth/token`, the first answers."""
-    calls = recorded_calls(events)
-    return Starlette(
-        routes=[Route(call.path, _endpoint(call, events), methods=[call.method]) for call in calls]
-    )
+    happened = Happened(listings(events))
+    routes = [Route("/_vendors/happened", _telling(happened), methods=["GET", "POST", "DELETE"])]
+    routes += [
+        Route(call.path, _endpoint(call, events), methods=[call.method]) for call in recorded_calls(events)
+    ]
+    for vendor, listing in happened.listings.items():
+        for listed in listing.calls:
+            endpoint = _list_endpoint(vendor, listed, happened)
+            routes.append(Route(listed.path, endpoint, methods=[listed.method]))
+    return Starlette(routes=routes)
 
 
 def answer_file(vendor: str, path: str, events: Path = EVENTS) -> Path | None:
@@ -99,6 +113,33 @@ def _endpoint(call: Call, events: Path) -> Callable[[Request], Awaitable[Respons
         return JSONResponse({**json.loads(file.read_bytes()), **following})
 
     return answer
+
+
+def _list_endpoint(
+    vendor: str, call: ListCall, happened: Happened
+) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        if call.auth and not _authenticated(request, call.auth):
+            return JSONResponse({"error": "unauthorized"}, 401)
+        return JSONResponse(happened.answer(vendor, call, request.query_params))
+
+    return answer
+
+
+def _telling(happened: Happened) -> Callable[[Request], Awaitable[Response]]:
+    async def take(request: Request) -> Response:
+        if request.method == "GET":
+            return JSONResponse([said.model_dump() for said in happened.posted])
+        if request.method == "DELETE":
+            happened.clear()
+            return Response(status_code=204)
+        try:
+            happened.take(parse(HappenedRequest, await request.body()))
+        except Malformed as malformed:
+            return JSONResponse({"message": "malformed", "errors": malformed.problems}, 400)
+        return Response(status_code=204)
+
+    return take
 
 
 def _authenticated(request: Request, auth: str) -> bool:

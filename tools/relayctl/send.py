@@ -52,6 +52,7 @@ def send_event(
     route = "/".join(filter(None, (family, source, samples.topic(vendor, event))))
     webhook_url = _webhook_url(url or target.api_url, route)
     seen = len(_calven_requests(target) or ())
+    _tell_vendors(target, vendor, event, content)
     answer = _post(webhook_url, content, signature.headers, signature.query)
     requests = _calven_requests(target)
     return Sent(webhook_url, answer.status_code, answer.text, requests and requests[seen:])
@@ -77,6 +78,18 @@ def _secret(target: Target, family: Family, source: str) -> dict[str, Any]:
 
 def _webhook_url(base: str, route: str) -> str:
     return base if "/webhooks/" in base else f"{base.rstrip('/')}/webhooks/{route}"
+
+
+def _tell_vendors(target: Target, vendor: Vendor, event: str | None, content: bytes) -> None:
+    """Have the local stand-in for the vendor's API list what a webhook is about to say."""
+    if target.vendor_api_url is None:
+        return
+    sample = event or samples.names(vendor.name)[0]
+    said = {"vendor": vendor.name, "sample": sample, "payload": json.loads(content)}
+    url = f"{target.vendor_api_url}/_vendors/happened"
+    answer = httpx.post(url, json=said, timeout=5, trust_env=False)
+    if answer.is_error:
+        raise click.ClickException(f"the stand-in for {vendor.name}'s API: {answer.text}")
 
 
 def _post(url: str, content: bytes, headers: Mapping[str, str], query: Mapping[str, str]) -> httpx.Response:

@@ -30,7 +30,7 @@ DIRECT = ClientConfig(proxies={})
 class Target:
     """One relay: where its API, table and queues are, and the Calven that it tells.
 
-    `sandbox_url` is the local Calven sandbox's, if any.
+    `sandbox_url` is the local Calven sandbox's, `vendor_api_url` that of the vendors' stand-in, if any.
     """
 
     stack: str
@@ -42,6 +42,7 @@ class Target:
     endpoint: str | None = None
     calven_url: str | None = None
     sandbox_url: str | None = None
+    vendor_api_url: str | None = None
 
     def client(self, service: Any) -> Any:
         """A boto3 client for the target; the local one takes no real credentials."""
@@ -100,6 +101,7 @@ def _local(base: str, about: Mapping[str, str]) -> Target:
         endpoint=about["aws_endpoint"],
         calven_url=about["calven_url"],
         sandbox_url=about["sandbox_url"],
+        vendor_api_url=about["vendor_api_url"],
     )
 
 
