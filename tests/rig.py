@@ -110,7 +110,8 @@ class Rig:
         self.clock = Clock()
         self.secrets = with_vendor_api(json.loads((DEMO / "secrets.json").read_text()), sandboxes.vendor_api)
         self.config = sandboxes.config
-        sandboxes.current = Sandbox(self.secrets["calven"], now=self.clock)
+        reader = self.secrets["calven-reader"]
+        sandboxes.current = Sandbox(self.secrets["calven"], reader=reader, now=self.clock)
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)

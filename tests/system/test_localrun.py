@@ -273,7 +273,7 @@ def test_demo_secrets_are_usable() -> None:
     """There is a source of each vendor, with a secret that `relayctl secrets put` would take."""
     found = settings.read_secrets(settings.DEMO / "secrets.json")
     config = seed.load_config(settings.DEMO / "relay.yaml")
-    assert set(found) == {"calven", *config.sources}
+    assert set(found) == {"calven", "calven-reader", *config.sources}
     assert {source.vendor for source in config.sources.values()} == set(NAMES)
     for name, source in config.sources.items():
         secret_store.checked_source(load(source.vendor), found[name])

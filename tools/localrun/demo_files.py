@@ -35,6 +35,8 @@ CALVEN = {
     "region": "ause1",
     "auth": "hmac",
 }
+READER = {**CALVEN, "apiKey": "DEMO-READER-KEY", "apiSecret": "demo-reader-secret-not-a-real-one"}
+"""The key that may read what Calven shows, and nothing else."""
 
 
 def config() -> str:
@@ -85,7 +87,7 @@ def _yaml() -> YAML:
 
 def secrets() -> str:
     """The text of the demo's `secrets.json`."""
-    made: dict[str, Any] = {"calven": CALVEN}
+    made: dict[str, Any] = {"calven": CALVEN, "calven-reader": READER}
     for name, source in _yaml().load(config())["sources"].items():
         made[name] = _secret(vendors.load(source["vendor"]))
     return json.dumps(made, indent=2) + "\n"

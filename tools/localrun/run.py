@@ -79,7 +79,8 @@ def _start_world(
     settings: Settings, config: "RelayYaml", secrets: Secrets, cleanup: ExitStack
 ) -> tuple[World, Urls]:
     locations = [place.location_id for place in config.places.values()]
-    world = World(None if settings.calven_base_url else secrets["calven"], locations)
+    calven = None if settings.calven_base_url else secrets["calven"]
+    world = World(calven, locations, reader=secrets.get("calven-reader"))
     cleanup.callback(world.stop)
     return world, world.start()
 

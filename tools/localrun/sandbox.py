@@ -10,6 +10,8 @@ Under `/_sandbox` it tells what it received and takes orders:
   until `DELETE /_sandbox/fail`, which also lets go of requests that hang.
 - `POST /_sandbox/unknown`, `{"users"?: [], "locations"?: []}`: refuses these with result codes 1 and 2.
 - `POST /_sandbox/locations`, `{"locations": […] or null}`: from now on knows these locations, null for any.
+- `POST /_sandbox/users`, `{"users": […]}`: also knows these people, whose leave it never took.
+- `DELETE /_sandbox/away`, `{"email", "day"}`: takes a day out of somebody's plan, as people do by hand.
 - `POST /_sandbox/expire-tokens`: makes every token invalid.
 """
 
@@ -23,8 +25,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from localrun.sandbox_calls import Calls, Refused
-from localrun.sandbox_orders import FailureRequest, LocationsRequest, UnknownRequest
+from localrun.sandbox_analytics import Analytics
+from localrun.sandbox_calls import Calls, Refused, key_of
+from localrun.sandbox_orders import (
+    AwayRequest,
+    FailureRequest,
+    LocationsRequest,
+    UnknownRequest,
+    UsersRequest,
+)
 from localrun.sandbox_rules import Malformed, parse
 from localrun.sandbox_state import Failure, Failures, Known, Received, Tokens
 from localrun.serve import disconnected
@@ -34,16 +43,17 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 
 
 class Sandbox:
-    """The ASGI application, for one API key: `credentials` holds `apiKey` and `apiSecret`.
+    """The ASGI application, for an API key that may submit, and one that may read, if there is one.
 
-    `locations` are the location ids that it knows, None for any; `token_lifetime` is in seconds; `now` tells
-    the time in Unix seconds.
+    `credentials` and `reader` hold `apiKey` and `apiSecret`. `locations` are the location ids that it knows,
+    None for any; `token_lifetime` is in seconds; `now` tells the time in Unix seconds.
     """
 
     def __init__(
         self,
         credentials: Mapping[str, str],
         *,
+        reader: Mapping[str, str] | None = None,
         locations: Collection[str] | None = None,
         token_lifetime: float = 3600,
         now: Callable[[], float] = time.time,
@@ -52,7 +62,11 @@ class Sandbox:
         self._received = Received(now)
         self._failures = Failures()
         self._known = Known(locations)
-        self._calls = Calls(credentials, self._tokens, self._known, self._received, now)
+        keys = [key_of(credentials, "submit")]
+        if reader:
+            keys.append(key_of(reader, "read"))
+        self._calls = Calls(keys, self._tokens, self._known, self._received, now)
+        self._analytics = Analytics(self._tokens, self._known)
         self._app = Starlette(
             routes=[
                 Route("/_sandbox/{order:path}", self._control, methods=["GET", "POST", "DELETE"]),
@@ -78,6 +92,9 @@ class Sandbox:
     def _answer(self, request: Request, body: bytes, lose_last: bool) -> Response:
         path = _path(request)
         try:
+            if self._analytics.has(path):
+                found = self._analytics.answer(request.method, path, request.headers, request.query_params)
+                return JSONResponse(found)
             return JSONResponse(self._calls.answer(request.method, path, request.headers, body, lose_last))
         except Malformed as malformed:
             return JSONResponse({"message": "malformed request", "errors": malformed.problems}, 400)
@@ -116,6 +133,12 @@ class Sandbox:
                 self._known.refused = parse(UnknownRequest, body)
             case "POST", "locations":
                 self._known.locations = parse(LocationsRequest, body).locations
+            case "POST", "users":
+                self._known.add_users(parse(UsersRequest, body).users)
+            case "DELETE", "away":
+                day = parse(AwayRequest, body)
+                if not self._known.take_out(day.email, day.day):
+                    raise Refused(404, "no such day away")
             case "POST", "expire-tokens":
                 self._tokens.expire_all()
             case _:

@@ -4,11 +4,12 @@ import datetime as dt
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from localrun import sandbox_rules as rules
-from localrun.sandbox_state import Json, Known, Received, Tokens
+from localrun.sandbox_state import Json, Known, Received, Role, Tokens
 
 _REGIONS = ("usce1", "ause1")
 _CLOCK_TOLERANCE = 300
@@ -25,18 +26,32 @@ class Refused(Exception):
         self.message = message
 
 
+@dataclass(frozen=True)
+class Key:
+    """An API key: its secret, and its role, which never changes."""
+
+    key: str
+    secret: str
+    role: Role
+
+
+def key_of(credentials: Mapping[str, str], role: Role) -> Key:
+    """The key in a secret, `apiKey` and `apiSecret`."""
+    return Key(credentials["apiKey"], credentials["apiSecret"], role)
+
+
 class Calls:
-    """Calven's side of the calls, for one API key."""
+    """Calven's side of the calls, for these API keys."""
 
     def __init__(
         self,
-        credentials: Mapping[str, str],
+        keys: Iterable[Key],
         tokens: Tokens,
         known: Known,
         received: Received,
         now: Callable[[], float],
     ) -> None:
-        self._key, self._secret = credentials["apiKey"], credentials["apiSecret"]
+        self._keys = {key.key: key for key in keys}
         self._tokens, self._known, self._received, self._now = tokens, known, received, now
         self._by_path: dict[str, Callable[[Mapping[str, str], bytes, bool], Json]] = {
             "/v1/auth": self._hmac,
@@ -62,22 +77,23 @@ class Calls:
     def _hmac(self, headers: Mapping[str, str], body: bytes, _: bool) -> Json:
         _require_headers(headers)
         claim = rules.parse(rules.Hmac, body)
-        message = f"{claim.api_key}{claim.timestamp}".encode()
-        expected = hmac.new(self._secret.encode(), message, hashlib.sha256).hexdigest()
         fresh = abs(self._now() - claim.timestamp) <= _CLOCK_TOLERANCE
-        if not fresh or (claim.api_key, claim.hash) != (self._key, expected):
+        key = self._keys.get(claim.api_key)
+        if not fresh or key is None or claim.hash != _hash(key, claim.timestamp):
             raise Refused(401, "authentication failed")
         expiration = int(self._now() + self._tokens.lifetime)
         answer = {"authenticated": True, "message": "Authentication successful"}
-        return {**answer, "token": self._tokens.issue(), "expiration": expiration}
+        return {**answer, "token": self._tokens.issue(key.role), "expiration": expiration}
 
     def _client_credentials(self, headers: Mapping[str, str], body: bytes, _: bool) -> Json:
         _require_headers(headers)
         claim = rules.parse(rules.ClientCredentials, body)
-        if (claim.client_id, claim.client_secret) != (self._key, self._secret):
+        key = self._keys.get(claim.client_id)
+        if key is None or claim.client_secret != key.secret:
             raise Refused(401, "authentication failed")
         lifetime = int(self._tokens.lifetime)
-        return {"access_token": self._tokens.issue(), "expires_in": lifetime, "token_type": "Bearer"}
+        token = self._tokens.issue(key.role)
+        return {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}
 
     def _occupancy(self, headers: Mapping[str, str], body: bytes, lose_last: bool) -> Json:
         self._require_token(headers)
@@ -104,9 +120,7 @@ class Calls:
         return {"timestamp": self._timestamp(), "results": results}
 
     def _require_token(self, headers: Mapping[str, str]) -> None:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not self._tokens.valid(token):
-            raise Refused(401, "missing, unknown or expired token")
+        require_role(self._tokens, headers, "submit")
         _require_headers(headers)
 
     def _timestamp(self) -> str:
@@ -114,10 +128,31 @@ class Calls:
         return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
 
 
+def require_role(tokens: Tokens, headers: Mapping[str, str], role: Role) -> None:
+    """Raises `Refused` unless the request has a token of a key with that role."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    found = tokens.role(token) if scheme.lower() == "bearer" else None
+    if found is None:
+        raise Refused(401, "missing, unknown or expired token")
+    if found != role:
+        raise Refused(403, "the key's role does not allow this")
+
+
+def _hash(key: Key, timestamp: int) -> str:
+    """The hash that proves the key at that time."""
+    message = f"{key.key}{timestamp}".encode()
+    return hmac.new(key.secret.encode(), message, hashlib.sha256).hexdigest()
+
+
 def _require_headers(headers: Mapping[str, str]) -> None:
     content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
         raise rules.Malformed(["content-type: application/json is required"])
+    require_region(headers)
+
+
+def require_region(headers: Mapping[str, str]) -> None:
+    """Raises `Malformed` for a region that is none of Calven's."""
     if headers.get("x-calven-region", _REGIONS[0]) not in _REGIONS:
         raise rules.Malformed([f"x-calven-region: one of {', '.join(_REGIONS)}"])
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from localrun.sandbox_rules import Body, Text
+from localrun.sandbox_rules import Body, Date, Text
 
 Mode = Literal["500", "503", "429", "401", "403", "400", "hang", "reset", "garbage", "missing-results"]
 
@@ -29,3 +29,16 @@ class LocationsRequest(Body):
     """`POST /_sandbox/locations`: the locations that it knows from now on, null for any."""
 
     locations: list[str] | None
+
+
+class UsersRequest(Body):
+    """`POST /_sandbox/users`: addresses of people that Calven knows besides those whose leave it took."""
+
+    users: list[Text]
+
+
+class AwayRequest(Body):
+    """`DELETE /_sandbox/away`: a day of a person's that somebody takes out by hand."""
+
+    email: Text
+    day: Date

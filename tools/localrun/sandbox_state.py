@@ -6,7 +6,8 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 from localrun.sandbox_orders import FailureRequest, Mode, UnknownRequest
 
@@ -17,6 +18,8 @@ _SECRET_FIELDS = ("hash", "client_secret")
 _HIDDEN = "***"
 
 Json = dict[str, Any]
+Role = Literal["submit", "read"]
+"""What an API key may do: post events, or read what Calven makes of them."""
 
 
 @dataclass(eq=False)
@@ -59,28 +62,37 @@ class Failures:
         return failure
 
 
+@dataclass(frozen=True)
+class Token:
+    """What an issued bearer token is good for, and until when (Unix seconds)."""
+
+    end: float
+    role: Role
+
+
 class Tokens:
-    """The bearer tokens issued, each with its end."""
+    """The bearer tokens issued."""
 
     def __init__(self, lifetime: float, now: Callable[[], float]) -> None:
         self.lifetime = lifetime
         self._now = now
-        self._ends: dict[str, float] = {}
+        self._issued: dict[str, Token] = {}
 
-    def issue(self) -> str:
+    def issue(self, role: Role) -> str:
         """A new token."""
-        self._ends = {token: end for token, end in self._ends.items() if end > self._now()}
-        token = secrets.token_urlsafe(24)
-        self._ends[token] = self._now() + self.lifetime
-        return token
+        self._issued = {text: token for text, token in self._issued.items() if token.end > self._now()}
+        text = secrets.token_urlsafe(24)
+        self._issued[text] = Token(self._now() + self.lifetime, role)
+        return text
 
-    def valid(self, token: str) -> bool:
-        """Whether this token was issued here and has not expired."""
-        return self._ends.get(token, 0.0) > self._now()
+    def role(self, text: str) -> Role | None:
+        """What a token is good for; None where it was not issued here, or has expired."""
+        token = self._issued.get(text)
+        return token.role if token and token.end > self._now() else None
 
     def expire_all(self) -> None:
         """Makes every token issued so far invalid."""
-        self._ends.clear()
+        self._issued.clear()
 
 
 class Received:
@@ -125,17 +137,36 @@ def _readable(body: bytes) -> Any:
     return parsed
 
 
+@dataclass(frozen=True)
+class User:
+    """Somebody whom Calven knows, by an address or, where an event named none, by Calven's own id alone."""
+
+    user_id: str
+    email: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the days away are kept under."""
+        return self.email or self.user_id
+
+
+def _user(email: str) -> User:
+    return User(str(uuid5(NAMESPACE_URL, f"mailto:{email}")).upper(), email)
+
+
 @dataclass
 class Known:
     """What Calven makes of the events: the latest occupancy of each place, and each person's days away.
 
-    Unlike Calven, days in the past are kept: samples have fixed dates.
+    Its users are those whose time off it took, and those whom it was told of. Unlike Calven, days in the past
+    are kept: samples have fixed dates.
     """
 
     locations: Collection[str] | None
     refused: UnknownRequest = field(default_factory=UnknownRequest)
     _occupancy: dict[str, Json] = field(default_factory=dict)
     _away: dict[str, dict[str, str]] = field(default_factory=dict)
+    _users: dict[str, User] = field(default_factory=dict)
 
     def has_location(self, location_id: str) -> bool:
         """Whether Calven knows this place."""
@@ -154,7 +185,10 @@ class Known:
 
     def time_off(self, event: Json) -> None:
         """Takes a time off event: its days become away, or no longer are."""
-        days = self._away.setdefault(event.get("email") or event["uid"], {})
+        email = event.get("email")
+        user = _user(email) if email else User(event["uid"])
+        self._users.setdefault(user.name, user)
+        days = self._away.setdefault(user.name, {})
         start, end = event["startDate"], event["endDate"]
         if event["eventType"] == "scheduled":
             kind: str = event.get("timeOffType", "leave")
@@ -162,6 +196,25 @@ class Known:
         else:
             for day in [day for day in days if start <= day <= end]:
                 del days[day]
+
+    def add_users(self, emails: Iterable[str]) -> None:
+        """Knows these people from now on."""
+        for email in emails:
+            self._users.setdefault(email, _user(email))
+
+    def take_out(self, email: str, day: str) -> bool:
+        """Takes a day away out of a person's plan, as people do by hand; whether there was one."""
+        return self._away.get(email, {}).pop(day, None) is not None
+
+    def users(self) -> list[User]:
+        """Everybody who is not refused."""
+        refused = set(self.refused.users)
+        return [user for user in self._users.values() if not {user.email, user.user_id} & refused]
+
+    def days_away(self, user: User, first: str, last: str) -> list[str]:
+        """A person's days away from one day to another, both included, in order."""
+        days = self._away.get(user.name, {})
+        return sorted(day for day in days if first <= day <= last)
 
     def view(self) -> Json:
         """`{"occupancy": {locationId: event}, "away": {email: {date: type}}}`."""

@@ -56,7 +56,9 @@ def seed(
     from relay.config import versions  # noqa: PLC0415
 
     versions.push(aws.dynamodb, resources.table, config, clock=clock)
-    _put(aws, "calven", secrets["calven"])
+    for name in ("calven", "calven-reader"):
+        if name in secrets:
+            _put(aws, name, secrets[name])
     aws.secrets.create_secret(Name=f"{STACK}/person-key", SecretString=random.token_hex(32))
     for family, source in routes(config):
         if source in secrets:

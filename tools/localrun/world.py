@@ -1,8 +1,8 @@
 """Everything around the relay - AWS, Calven, the vendors' APIs - in one child process.
 
-`python -m localrun.world` reads one line of JSON, `{"calven": {…} or null, "locations": […] or null}`, starts
-its servers on free ports, prints their URLs as one line of JSON, and ends when its standard input does: with
-its parent, however that ends.
+`python -m localrun.world` reads one line of JSON, `{"calven": {…}, "locations": […], "reader": {…}}`, any
+of them null, starts its servers on free ports, prints their URLs as one line of JSON,
+and ends when its standard input does: with its parent, however that ends.
 """
 
 import json
@@ -34,12 +34,18 @@ class Urls:
 class World:
     """The child process, from its parent's side.
 
-    `calven` is the secret that the sandbox accepts, None for no sandbox; `locations` are the location ids
-    that it knows, None for any.
+    `calven` is the secret that the sandbox accepts, None for no sandbox, `reader` that of a key that may
+    read; `locations` are the location ids that it knows, None for any.
     """
 
-    def __init__(self, calven: dict[str, Any] | None, locations: list[str] | None = None) -> None:
-        self._order = json.dumps({"calven": calven, "locations": locations})
+    def __init__(
+        self,
+        calven: dict[str, Any] | None,
+        locations: list[str] | None = None,
+        *,
+        reader: dict[str, Any] | None = None,
+    ) -> None:
+        self._order = json.dumps({"calven": calven, "locations": locations, "reader": reader})
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Urls:
@@ -99,7 +105,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(calven: dict[str, Any] | None, locations: list[str] | None) -> dict[str, str | None]:
+def _serve(calven: dict[str, Any] | None, **of_sandbox: Any) -> dict[str, str | None]:
     from localrun import vendor_api  # noqa: PLC0415 - the parent needs none of these
     from localrun.aws_faults import AwsFaults  # noqa: PLC0415
     from localrun.moto_server import Moto  # noqa: PLC0415
@@ -108,7 +114,7 @@ def _serve(calven: dict[str, Any] | None, locations: list[str] | None) -> dict[s
 
     return {
         "aws": Served(AwsFaults(Moto())).start(),
-        "sandbox": Served(Sandbox(calven, locations=locations)).start() if calven else None,
+        "sandbox": Served(Sandbox(calven, **of_sandbox)).start() if calven else None,
         "vendor_api": Served(vendor_api.create()).start(),
     }
 
