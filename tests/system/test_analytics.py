@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
+from localrun import gateway
 from localrun.sandbox import Sandbox
 from localrun.serve import Served
 
@@ -160,3 +161,21 @@ def test_day_taken_out_by_hand(calven: Calven) -> None:
     assert [day for _, day, _ in calven.plans("20261230", "20261231")] == ["2026-12-31T00:00:00.000Z"]
     assert calven.http.get("/_sandbox/state").json()["away"] == {"bob@example.com": {"2026-12-31": "leave"}}
     assert calven.http.request("DELETE", "/_sandbox/away", json={"email": "x"}).status_code == 400
+
+
+def test_order_to_lose_is_passed_on() -> None:
+    """The sandbox passes an order to lose webhooks on to where they come in, and answers as that does."""
+    with Served(gateway.create([], {})) as front, Served(Sandbox(SUBMITTER, gateway=front)) as url:
+        lose = f"{url}/_sandbox/lose"
+        assert httpx.post(lose, json={"vendor": "deel", "count": 3}).status_code == 204
+        assert httpx.get(lose).json() == httpx.get(f"{front}/_local/lose").json() == {"deel": 3}
+        assert httpx.post(lose, json={"vendor": "acme"}).json()["errors"] == ["vendor: there is no acme"]
+        assert httpx.delete(lose).status_code == 204
+        assert httpx.get(lose).json() == {}
+
+
+@pytest.mark.parametrize(("gateway_url", "status"), [(None, 404), ("http://127.0.0.1:9", 502)])
+def test_nowhere_to_lose(gateway_url: str | None, status: int) -> None:
+    """Where no webhooks come in, the order is refused."""
+    with Served(Sandbox(SUBMITTER, gateway=gateway_url)) as url:
+        assert httpx.post(f"{url}/_sandbox/lose", json={"vendor": "deel"}).status_code == status

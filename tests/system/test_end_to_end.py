@@ -224,6 +224,37 @@ def test_send_by_url(run: Run) -> None:
     assert json.loads(sent.stdout)["answer"] == {"status": "ignored", "reason": "denied"}
 
 
+def test_lost_on_purpose(run: Run) -> None:
+    """A webhook that is lost on purpose is all that the relay misses: the vendor knows what happened."""
+    ordered = run.sandbox.post("/_sandbox/lose", json={"vendor": "brivo", "count": 2})
+    assert ordered.status_code == 204
+    assert run.send("deel", "requested")["status"] == 200
+    lost = run.command("send", "brivo")
+    url = f"{run.url}/webhooks/access-control/brivo"
+    assert lost.stdout == f"POST {url}\nlost on purpose: the relay has not seen it\n"
+    assert lost.returncode == 0
+    assert run.send("brivo")["answer"] == {"message": "lost on purpose"}
+    assert run.send("brivo")["answer"]["status"] == "forwarded"
+    happened = httpx.get(f"{run.about['vendor_api_url']}/_vendors/happened", trust_env=False).json()
+    posted = [said["payload"]["uuid"] for said in happened if said["vendor"] == "brivo"]
+    assert len(set(posted)) == 3
+
+
+def test_calven_is_read_back(run: Run) -> None:
+    """The demo's second key reads the days away that the relay has told Calven of."""
+    read = json.loads((DEMO / "secrets.json").read_bytes())["calven-reader"]
+    assert run.send("deel")["status"] == 200
+    claim = {"client_id": read["apiKey"], "client_secret": read["apiSecret"]}
+    token = run.sandbox.post("/v1/auth/token", json=claim).json()["access_token"]
+    headers = {"authorization": f"Bearer {token}"}
+    users = run.sandbox.get("/v1/analytics/users", headers=headers).json()
+    [sam] = [user["userId"] for user in users if user["email"].lower() == "sam@example.com"]
+    dates = {"startDate": "20270201", "endDate": "20270228"}
+    path = "/v1/analytics/user-booking-attendance"
+    plans = run.sandbox.get(path, params=dates, headers=headers).json()
+    assert {(plan["userId"], plan["plan"]) for plan in plans} >= {(sam, "a")}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

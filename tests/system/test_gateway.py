@@ -33,7 +33,8 @@ class Api:
             Route("POST", "/slow", SLOW),
             Route("ANY", "/files/{name+}", FUNCTION),
         ]
-        self.app = gateway.create(routes, {"stack": "local"}, lambda _: self._handle)
+        vendor_of = {"deel": "deel", "deel-2": "deel", "kisi": "kisi"}.get
+        self.app = gateway.create(routes, {"stack": "local"}, lambda _: self._handle, vendor_of)
 
     def _handle(self, event: Event, context: Any) -> Any:
         self.calls.append((event, context))
@@ -301,6 +302,34 @@ def test_requests_are_concurrent(api: tuple[Api, httpx.Client]) -> None:
 def test_local_tells_the_tools(api: tuple[Api, httpx.Client]) -> None:
     """`GET /_local` tells what the tools need to know of this run."""
     assert api[1].get("/_local").json() == {"stack": "local"}
+
+
+def test_webhooks_are_lost_on_purpose(api: tuple[Api, httpx.Client]) -> None:
+    """So many webhooks of a vendor as were ordered reach no handler; other requests do."""
+    gateway, client = api
+    assert client.post("/_local/lose", json={"vendor": "deel", "count": 2}).status_code == 204
+    assert client.post("/_local/lose", json={"vendor": "kisi"}).status_code == 204
+    assert client.get("/_local/lose").json() == {"deel": 2, "kisi": 1}
+    lost = client.post("/webhooks/hris/deel", content=b"{}")
+    assert (lost.status_code, lost.json()) == (504, {"message": "lost on purpose"})
+    assert client.get("/webhooks/hris/deel").status_code == 200
+    assert client.post("/webhooks/hris/nobody").status_code == 200
+    assert client.post("/webhooks/hris/deel-2/topic").status_code == 504
+    assert client.post("/webhooks/hris/deel").status_code == 200
+    paths = [event["rawPath"] for event, _ in gateway.calls]
+    assert paths == ["/webhooks/hris/deel", "/webhooks/hris/nobody", "/webhooks/hris/deel"]
+    assert client.delete("/_local/lose").status_code == 204
+    assert client.get("/_local/lose").json() == {}
+    assert client.post("/webhooks/hris/kisi").status_code == 200
+
+
+@pytest.mark.parametrize("order", [{"vendor": "acme"}, {"vendor": "deel", "count": 0}, {"count": 1}])
+def test_malformed_order_to_lose(api: tuple[Api, httpx.Client], order: dict[str, Any]) -> None:
+    """An order that names no vendor, or no number of webhooks, is refused and loses nothing."""
+    answer = api[1].post("/_local/lose", json=order)
+    assert answer.status_code == 400
+    assert answer.json()["errors"]
+    assert api[1].get("/_local/lose").json() == {}
 
 
 def test_load_finds_the_handler() -> None:

@@ -14,6 +14,8 @@ from starlette.routing import Route as HttpRoute
 
 from localrun.http_event import UnusableAnswer, to_event, to_response
 from localrun.invoke import FAILED, Handler, call, load
+from localrun.losses import PATH as LOSE
+from localrun.losses import Losses
 from localrun.template import Function, Route
 
 _LARGEST_BODY = 10 * 1024 * 1024
@@ -26,9 +28,14 @@ def create(
     routes: Iterable[Route],
     about: Mapping[str, Any],
     loader: Callable[[Function], Handler] = load,
+    vendor_of: Callable[[str], str | None] = lambda _: None,
 ) -> Starlette:
-    """The application. Loads every handler at once; `about` is what `GET /_local` tells the tools."""
-    gateway = _Gateway(routes, loader)
+    """The application. Loads every handler at once; `about` is what `GET /_local` tells the tools.
+
+    `vendor_of` is the vendor of a source, for webhooks that are to be lost.
+    """
+    losses = Losses(vendor_of)
+    gateway = _Gateway(routes, loader, losses)
 
     async def local(_: Request) -> Response:
         return JSONResponse(dict(about))
@@ -36,16 +43,20 @@ def create(
     return Starlette(
         routes=[
             HttpRoute("/_local", local, methods=["GET"]),
+            HttpRoute(LOSE, losses.serve, methods=["GET", "POST", "DELETE"]),
             HttpRoute("/{path:path}", gateway.serve, methods=_METHODS),
         ]
     )
 
 
 class _Gateway:
-    def __init__(self, routes: Iterable[Route], loader: Callable[[Function], Handler]) -> None:
+    def __init__(
+        self, routes: Iterable[Route], loader: Callable[[Function], Handler], losses: Losses
+    ) -> None:
         self._routes = sorted(routes, key=lambda route: "+}" in route.path)
         self._patterns = [_pattern(route.path) for route in self._routes]
         self._handlers = {route.function: loader(route.function) for route in self._routes}
+        self._losses = losses
         self._limiter = anyio.CapacityLimiter(_MOST_INVOCATIONS)
 
     async def serve(self, request: Request) -> Response:
@@ -57,6 +68,9 @@ class _Gateway:
         if body is None:
             return JSONResponse({"message": "Request Entity Too Large"}, 413)
         route, parameters = found
+        lost = await self._losses.take(parameters["source"]) if _is_webhook(request, parameters) else None
+        if lost is not None:
+            return lost
         event = to_event(request, body, f"{route.method} {route.path}", parameters)
         answer = await self._invoke(route.function, event)
         try:
@@ -82,6 +96,10 @@ class _Gateway:
             if found and route.method in (method, "ANY"):
                 return route, found.groupdict()
         return None
+
+
+def _is_webhook(request: Request, parameters: Mapping[str, str]) -> bool:
+    return request.method == "POST" and "source" in parameters
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     template = Template()
     environment.prepare(os.environ, template)
     config, secrets = load_config(settings.config), read_secrets(settings.secrets or DEMO / "secrets.json")
-    world, urls = _start_world(settings, config, secrets, cleanup)
+    world, urls = _start_world(settings, config, secrets, sock, cleanup)
     if not settings.secrets:
         secrets = with_vendor_api(secrets, urls.vendor_api)
     aws = Aws(urls.aws)
@@ -69,20 +69,41 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     os.environ.update(environment.of_functions(settings, urls, resources))
     if stop.asked:
         return 0
-    front = Served(gateway.create(template.routes, about(urls, resources, os.environ)), sock, grace=_GRACE)
+    api = gateway.create(
+        template.routes, about(urls, resources, os.environ), vendor_of=vendor_of(aws, resources)
+    )
+    front = Served(api, sock, grace=_GRACE)
     _start(front, sock, background(template, aws, resources), cleanup)
     _announce(front.url, urls, config)
     return _wait(stop, world)
 
 
 def _start_world(
-    settings: Settings, config: "RelayYaml", secrets: Secrets, cleanup: ExitStack
+    settings: Settings, config: "RelayYaml", secrets: Secrets, sock: socket.socket, cleanup: ExitStack
 ) -> tuple[World, Urls]:
     locations = [place.location_id for place in config.places.values()]
-    calven = None if settings.calven_base_url else secrets["calven"]
-    world = World(calven, locations, reader=secrets.get("calven-reader"))
+    world = World(
+        None if settings.calven_base_url else secrets["calven"],
+        locations,
+        reader=secrets.get("calven-reader"),
+        gateway="http://{}:{}".format(*sock.getsockname()),
+    )
     cleanup.callback(world.stop)
     return world, world.start()
+
+
+def vendor_of(aws: Aws, resources: Resources) -> Callable[[str], str | None]:
+    """What tells the vendor of a source, by the relay's configuration of now."""
+    from relay.aws.table import Table  # noqa: PLC0415 - the environment must be right first
+    from relay.config.store import ConfigStore  # noqa: PLC0415
+
+    store = ConfigStore(Table(aws.dynamodb, resources.table))
+
+    def named(source: str) -> str | None:
+        found = store.current().sources.get(source)
+        return found.vendor if found else None
+
+    return named
 
 
 def background(template: Template, aws: Aws, resources: Resources) -> list[Background]:

@@ -13,18 +13,22 @@ Under `/_sandbox` it tells what it received and takes orders:
 - `POST /_sandbox/users`, `{"users": […]}`: also knows these people, whose leave it never took.
 - `DELETE /_sandbox/away`, `{"email", "day"}`: takes a day out of somebody's plan, as people do by hand.
 - `POST /_sandbox/expire-tokens`: makes every token invalid.
+- `POST /_sandbox/lose`, `{"vendor", "count"?}`: the next webhooks of that vendor never reach the relay.
+  `DELETE` calls it off, `GET` says how many are still to be lost.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 
+import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from localrun import losses
 from localrun.sandbox_analytics import Analytics
 from localrun.sandbox_calls import Calls, Refused, key_of
 from localrun.sandbox_orders import (
@@ -45,8 +49,9 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 class Sandbox:
     """The ASGI application, for an API key that may submit, and one that may read, if there is one.
 
-    `credentials` and `reader` hold `apiKey` and `apiSecret`. `locations` are the location ids that it knows,
-    None for any; `token_lifetime` is in seconds; `now` tells the time in Unix seconds.
+    `credentials` and `reader` hold `apiKey` and `apiSecret`; `gateway` is where webhooks come in, to lose
+    some of them. `locations` are the location ids that it knows, None for any; `token_lifetime` is in
+    seconds; `now` tells the time in Unix seconds.
     """
 
     def __init__(
@@ -54,6 +59,7 @@ class Sandbox:
         credentials: Mapping[str, str],
         *,
         reader: Mapping[str, str] | None = None,
+        gateway: str | None = None,
         locations: Collection[str] | None = None,
         token_lifetime: float = 3600,
         now: Callable[[], float] = time.time,
@@ -67,6 +73,7 @@ class Sandbox:
             keys.append(key_of(reader, "read"))
         self._calls = Calls(keys, self._tokens, self._known, self._received, now)
         self._analytics = Analytics(self._tokens, self._known)
+        self._gateway = gateway
         self._app = Starlette(
             routes=[
                 Route("/_sandbox/{order:path}", self._control, methods=["GET", "POST", "DELETE"]),
@@ -104,6 +111,8 @@ class Sandbox:
     async def _control(self, request: Request) -> Response:
         body = await request.body()
         try:
+            if request.path_params["order"] == "lose":
+                return await self._lose(request.method, body)
             return self._inspect(request) if request.method == "GET" else self._order(request, body)
         except Malformed as malformed:
             return JSONResponse({"message": "malformed order", "errors": malformed.problems}, 400)
@@ -144,6 +153,17 @@ class Sandbox:
             case _:
                 raise Refused(404, "no such order")
         return Response(status_code=204)
+
+    async def _lose(self, method: str, body: bytes) -> Response:
+        """Passes the order on to where webhooks come in."""
+        if self._gateway is None:
+            raise Refused(404, "there is no relay here whose webhooks could be lost")
+        try:
+            async with httpx.AsyncClient(trust_env=False) as http:
+                answer = await http.request(method, f"{self._gateway}{losses.PATH}", content=body)
+        except httpx.HTTPError as error:
+            raise Refused(502, f"the relay does not answer: {type(error).__name__}") from None
+        return Response(answer.content, answer.status_code, media_type=answer.headers.get("content-type"))
 
 
 def _path(request: Request) -> str:

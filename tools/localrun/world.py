@@ -1,7 +1,7 @@
 """Everything around the relay - AWS, Calven, the vendors' APIs - in one child process.
 
-`python -m localrun.world` reads one line of JSON, `{"calven": {…}, "locations": […], "reader": {…}}`, any
-of them null, starts its servers on free ports, prints their URLs as one line of JSON,
+`python -m localrun.world` reads one line of JSON, `{"calven": {…}, "locations": […], "reader": {…},
+"gateway": "…"}`, any of them null, starts its servers on free ports, prints their URLs as one line of JSON,
 and ends when its standard input does: with its parent, however that ends.
 """
 
@@ -35,7 +35,7 @@ class World:
     """The child process, from its parent's side.
 
     `calven` is the secret that the sandbox accepts, None for no sandbox, `reader` that of a key that may
-    read; `locations` are the location ids that it knows, None for any.
+    read; `locations` are the location ids that it knows, None for any. `gateway` is where webhooks come in.
     """
 
     def __init__(
@@ -44,8 +44,11 @@ class World:
         locations: list[str] | None = None,
         *,
         reader: dict[str, Any] | None = None,
+        gateway: str | None = None,
     ) -> None:
-        self._order = json.dumps({"calven": calven, "locations": locations, "reader": reader})
+        self._order = json.dumps(
+            {"calven": calven, "locations": locations, "reader": reader, "gateway": gateway}
+        )
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Urls:

@@ -92,12 +92,15 @@ def send(
         print_json(sent.as_dict())
     else:
         _print_sent(sent)
-    if sent.status >= 400:
+    if sent.status >= 400 and not sent.lost:
         raise SystemExit(1)
 
 
 def _print_sent(sent: Sent) -> None:
     click.echo(f"POST {sent.url}")
+    if sent.lost:
+        click.echo("lost on purpose: the relay has not seen it")
+        return
     click.echo(f"{sent.status} {sent.answer}")
     if sent.calven is None:
         click.echo("what reached Calven is not to be seen from here")

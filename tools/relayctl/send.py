@@ -16,6 +16,8 @@ from relayctl import network, samples
 from relayctl.target import Target
 
 TIMEOUT_SECONDS = 35
+LOST = (504, {"message": "lost on purpose"})
+"""What the local run answers in the place of a relay that was to see nothing of a webhook."""
 
 
 @dataclass(frozen=True)
@@ -27,13 +29,20 @@ class Sent:
     answer: str
     calven: Sequence[Mapping[str, Any]] | None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the webhook was lost on purpose, before the relay saw it."""
+        return (self.status, self._parsed()) == LOST
+
     def as_dict(self) -> dict[str, Any]:
         """For `--json`: the answer parsed, where it is JSON."""
+        return {**asdict(self), "answer": self._parsed()}
+
+    def _parsed(self) -> Any:
         try:
-            answer = json.loads(self.answer)
+            return json.loads(self.answer)
         except ValueError:
-            answer = self.answer
-        return {**asdict(self), "answer": answer}
+            return self.answer
 
 
 def send_event(
