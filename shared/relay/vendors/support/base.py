@@ -56,10 +56,18 @@ class OAuth:
 
     The answer is RFC 6749's: `access_token`, and `expires_in` in seconds. Where the secret has a
     `refreshToken` the answer may hold the next one, which is asked with from then on.
+
+    What differs from vendor to vendor: `host` makes the token endpoint's URL of the API's, `headers` are
+    those of the token's request, `answer` is the token's name in the answer, and `carry` makes the headers
+    with which a token is sent.
     """
 
     path: str
     form: Callable[[Mapping[str, str]], Mapping[str, str]]
+    host: Callable[[str], str] = lambda url: url
+    headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
+    answer: str = "access_token"
+    carry: Callable[[str], Mapping[str, str]] = lambda token: {"authorization": f"Bearer {token}"}
 
 
 @dataclass(frozen=True, kw_only=True)
