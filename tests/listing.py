@@ -10,7 +10,9 @@ import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+
+from localrun import vendor_api
 
 EVENTS = Path(__file__).parents[1] / "events"
 ENTRIES = "{{entries}}"
@@ -28,12 +30,12 @@ def entries(vendor: str) -> dict[str, Any]:
 
 
 def pages(vendor: str, listed: Sequence[Any]) -> Starlette:
-    """The vendor's API, whose list has these entries, all on one page."""
+    """The vendor's API, whose list has these entries, all on one page; other calls have recorded answers."""
     routes = [
         Route(call["path"], _endpoint(call, list(listed)), methods=[call["method"]])
         for call in _file(vendor)["calls"]
     ]
-    return Starlette(routes=routes)
+    return Starlette(routes=[*routes, Mount("/", vendor_api.create())])
 
 
 @cache
@@ -64,7 +66,9 @@ def _endpoint(call: Mapping[str, Any], listed: list[Any]) -> Callable[[Request],
     async def answer(request: Request) -> Response:
         if call["auth"] and not _authenticated(request, call["auth"]):
             return JSONResponse({"error": "unauthorized"}, 401)
-        return JSONResponse(_with_entries(call["answer"], listed))
+        # Behind the last page there is nothing, where that is how a list ends.
+        is_first = request.query_params.get(call.get("paged_by", ""), "1") == "1"
+        return JSONResponse(_with_entries(call["answer"], listed if is_first else []))
 
     return answer
 
