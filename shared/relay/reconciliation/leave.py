@@ -118,8 +118,13 @@ class LeaveReconciliation(SourceRun):
             if differs(arrival, before, self._lists.version):
                 employee = one.employee or (before.email if before else "")
                 found.append(Difference(one.thin or one.change, one.change, employee, before, arrival.leave))
-        self.report.differences += found
+        self._show(found)
         return found
+
+    def _show(self, differences: Sequence[Difference]) -> None:
+        """Keep differences for whoever looks; the function only counts them, as there may be many."""
+        if self.wishes.by_hand:
+            self.report.differences += differences
 
     def _queue(self, differences: Sequence[Difference]) -> None:
         """Queue differences; the schedule queues none a second time that nothing has come of."""
@@ -153,7 +158,7 @@ class LeaveReconciliation(SourceRun):
             self.reconcile()
             return
         ends = list(inferred_ends(self._confirmed(lacking), run.began))
-        self.report.differences += ends
+        self._show(ends)
         self.report.ends = len(ends)
         if not self.changes_nothing:
             self._queue(ends)

@@ -28,5 +28,6 @@ class Report:
     ends: int = 0
     queued: int = 0
     differences: list[Difference] = field(default_factory=list)
+    """What differs, where somebody looks at it."""
     found: int = 0
     """How many differences there were, those of events at doors included."""
