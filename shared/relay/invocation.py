@@ -62,7 +62,9 @@ class Invocation:
     @cached_property
     def configuration(self) -> Configuration:
         """The configuration, read at its first use. Raises `TableUnavailable`."""
-        return Configuration(self._container.config.until(self.deadline))
+        configuration = Configuration(self._container.config.until(self.deadline))
+        self.telemetry.by_source = configuration.config.metrics_by_source
+        return configuration
 
     @property
     def config(self) -> Config:

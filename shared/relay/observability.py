@@ -42,11 +42,13 @@ class Telemetry:
 
     Counts and times (milliseconds) go out under `Source` and `Vendor` and, in the same line, under no
     dimension; what waits or is dead under its `Reason` too. Nobody outside chooses a value: sources are
-    configured ones.
+    configured ones. Where `by_source` is false, figures go out under no dimension only: CloudWatch bills each
+    combination.
     """
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
+        self.by_source = True
         self._figures: dict[tuple[tuple[str, str], ...], dict[str, tuple[MetricUnit, list[float]]]] = {}
 
     def event(self, outcome: str, *, source: str, vendor: str, known: bool = True, **fields: Any) -> None:
@@ -133,10 +135,12 @@ class Telemetry:
         """Write the figures in CloudWatch's embedded metric format, one line for each set of dimensions."""
         for dimensions, figures in self._figures.items():
             metrics = EphemeralMetrics()
-            if "Source" in (of := dict(dimensions)):
-                metrics.add_dimensions(**of)  # beside the empty set, which is always there
-            elif of:
+            of = dict(dimensions)
+            # The empty set of dimensions is always there beside these.
+            if "Reason" in of:
                 metrics.add_dimension("Reason", of["Reason"])
+            elif of and self.by_source:
+                metrics.add_dimensions(**of)
             for metric, (unit, values) in figures.items():
                 for figure in values[:MOST_VALUES]:
                     metrics.add_metric(metric, unit, figure)

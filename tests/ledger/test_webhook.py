@@ -373,3 +373,26 @@ def test_most_impatient_vendor() -> None:
     """Until it is known who waits, the deadline is that of the vendor that waits least."""
     waits = {vendors.load(name).ack_seconds for name in vendors.NAMES}
     assert min(waits) == webhook.SHORTEST_ACK_SECONDS
+
+
+@pytest.mark.parametrize("own", [None, "direct", "queued"])
+@pytest.mark.parametrize("every", [None, "direct", "queued"])
+def test_forward_mode(rig: Rig, tmp_path: Path, own: str | None, every: str | None) -> None:
+    """A source's own mode counts, else that of all sources in `relay.yaml`, else the stack's."""
+    for_source = f", forwardMode: {own}" if own else ""
+    for_all = f"forwardMode: {every}\n" if every else ""
+    rig.push(f"{for_all}sources: {{deel: {{vendor: deel{for_source}}}}}\nplaces: {{}}\n", tmp_path)
+    rig.clock.advance(61)
+    status = rig.post("deel", "approved")[1]["status"]
+    assert status == ("queued" if (own or every) == "queued" else "forwarded")
+
+
+def test_metrics_without_sources(rig: Rig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where `metricsBySource` is false, figures go out under no dimension only."""
+    rig.push("metricsBySource: false\nsources: {deel: {vendor: deel}}\nplaces: {}\n", tmp_path)
+    rig.clock.advance(61)
+    capsys.readouterr()
+    rig.post("deel", "approved")
+    said = capsys.readouterr().out
+    assert '"EventsForwarded"' in said
+    assert '"Source"' not in said

@@ -20,7 +20,12 @@ class RelayYaml(Tree):
 
     def config(self) -> Config:
         """The part that is held in memory."""
-        return Config(sources=self.sources, places=self.places, forwardMode=self.forward_mode)
+        return Config(
+            sources=self.sources,
+            places=self.places,
+            forwardMode=self.forward_mode,
+            metricsBySource=self.metrics_by_source,
+        )
 
 
 MOST_LEVELS = 20

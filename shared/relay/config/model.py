@@ -117,6 +117,8 @@ class Tree(_Model):
     places: dict[PlaceName, Place] = {}
     forward_mode: ForwardMode | None = Field(default=None, alias="forwardMode")
     """Of all sources that have none of their own; None leaves it to the stack."""
+    metrics_by_source: bool = Field(default=True, alias="metricsBySource")
+    """Whether each source has figures of its own, beside those over all sources that alarms look at."""
 
     def path(self, place: str | None) -> tuple[str, ...]:
         """A place and every place that contains it, from the inside out; empty for outside."""
