@@ -25,7 +25,7 @@ from tests.memory import Memory
 from tests.moto_table import Crash, many
 from tests.rig import NOON, Clock
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
 ZONES = ("UTC", "Australia/Sydney", "America/New_York", "Pacific/Apia", "Asia/Kathmandu")

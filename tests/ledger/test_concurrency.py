@@ -46,7 +46,7 @@ from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
 WORKERS, RETRIES, PEOPLE = 8, 2, 200

@@ -37,7 +37,7 @@ from tests.machine import Instead, Machine, Moment, Site, Step, Taken
 from tests.moto_table import FEW
 from tests.rig import NOON, Rig, Sandboxes, sample
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
 SAM, NEW, KIM = "Sam@example.com", "sam.new@example.com", "kim@example.com"

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from relay.observability import logger
 from tests.rig import Rig, content, sample
 
+pytestmark = pytest.mark.slow
+
 VENDORS = ["kisi", "verkada", "deel", "hibob"]
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HUGE_NUMBER = b"9" * 100_000

@@ -12,6 +12,8 @@ from relay.envelope import SCHEDULE, Envelope
 from relay.events import ThinEvent
 from tests.rig import Rig, sample
 
+pytestmark = pytest.mark.slow
+
 
 def queued(rig: Rig, mode: str = "503") -> None:
     """Leave a badge, a leave and a thin webhook in the Unprocessed queue, and Calven failing."""

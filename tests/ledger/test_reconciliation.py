@@ -21,6 +21,8 @@ from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
 from tests.rig import NOON, Rig, sample
 
+pytestmark = pytest.mark.slow
+
 BY_HAND = Wishes(by_hand=True)
 SCHEDULED = Wishes()
 DRY = Wishes(by_hand=True, dry=True)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
+
 from relay import vendors
 from relay.deadline import BATCH, Deadline
 from relay.events import BadgeEvent, Event
@@ -15,6 +17,8 @@ from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import EventList, EventPage, Page, Span
 from tests.rig import NOON, Rig
+
+pytestmark = pytest.mark.slow
 
 INSIDE, OUTSIDE = "48211", "48212"
 

@@ -30,7 +30,7 @@ from tests.memory import Memory
 from tests.moto_table import many
 from tests.rig import Clock
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 FIRST = date(2026, 11, 9)
 IDS = ("a", "b", "c")

@@ -26,7 +26,7 @@ from tests.memory import Memory
 from tests.moto_table import FEW, Crash, Ledger, many
 from tests.rig import Clock, Rig, Sandboxes, sample
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
 PEOPLE = (SAM, "SAM@EXAMPLE.COM", "kim@example.com")

@@ -172,6 +172,7 @@ def test_the_schedule_is_missed() -> None:
     assert red("ScheduleSilentAlarm", {})
 
 
+@pytest.mark.slow
 def test_reminder_of_dead_letters() -> None:
     """While a dead letter waits, the alarm begins once a day; an alarm tells of itself when it begins.
 

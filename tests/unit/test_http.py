@@ -33,6 +33,8 @@ from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
 from tests.timed import Timed
 
+pytestmark = pytest.mark.slow
+
 ELEVEN_HOURS = 11 * 3600
 OVERRUN = 0.3
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
