@@ -3,17 +3,23 @@
 Follows https://docs.merge.dev/basics/webhooks/merge-webhooks and the model `TimeOff` of
 https://docs.merge.dev/hris/time-off. `status` and `remote_was_deleted` decide, not the event's suffix. The
 employee's address is asked of Merge's API, unless the employee comes expanded. A failed delivery is repeated
-twice, and never after a 4xx. Not confirmed on live traffic: statuses that Merge could not map, which become
-dead letters.
+twice, and never after a 4xx. The list, https://docs.merge.dev/hris/time-off/#timeoff_list, has the same model
+with the same time of change; it goes by the end of leave, so what has begun later is left out here. Not
+confirmed on live traffic: statuses that Merge could not map, which become dead letters.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
 
 from pydantic import BaseModel
 
 from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import UNITS, PathId, day, known, version
+from relay.vendors.support.leave_lists import in_window, listed
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import another, cursor_at, each_listed, entries_at, query
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import thin_without_address, with_address
 
@@ -24,6 +30,8 @@ STATES: dict[str, LeaveState] = {
     "cancelled": "ended",
     "deleted": "ended",
 }
+TIME_OFF = "/api/hris/v1/time-off"
+ENTRIES_A_PAGE = 100
 
 
 class _Hook(BaseModel):
@@ -89,10 +97,21 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         return [Ignored(reason="other_event")]
     leave = _Body.model_validate(payload).data
     account = head.linked_account.id if head.linked_account else ""
-    changed = version(leave.modified_at) or iso(webhook.received_at)
+    changed = _changed(leave, webhook.received_at)
+    event_id = f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200]
     employee = leave.of()
-    change = LeaveChange(
-        event_id=f"{account}:{head.hook.event}:{leave.id}:{changed}"[:200],
+    return [thin_without_address(_change(leave, event_id, changed), employee.id if employee else None)]
+
+
+def _changed(leave: _TimeOff, otherwise: float) -> str:
+    """When it was changed, as Merge has it; else the given time (Unix seconds)."""
+    return version(leave.modified_at) or iso(otherwise)
+
+
+def _change(leave: _TimeOff, event_id: str, changed: str) -> LeaveChange:
+    employee = leave.of()
+    return LeaveChange(
+        event_id=event_id,
         leave_id=leave.id,
         state=leave.state(),
         declined=leave.was_never_approved(),
@@ -104,7 +123,28 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         type_name=leave.request_type,
         total=leave.total(),
     )
-    return [thin_without_address(change, employee.id if employee else None)]
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:
+    """A page of the account's time off, deleted ones included; `following` is the cursor of the next one."""
+    # Leave that ends on the first day ends at its midnight, which is not after that midnight.
+    ended_after = f"{window.first - timedelta(days=1)}T00:00:00Z"
+    asked = query(
+        ended_after=ended_after,
+        include_deleted_data="true",
+        expand="employee",
+        page_size=ENTRIES_A_PAGE,
+        cursor=following,
+    )
+    answer = api.get(TIME_OFF + asked)
+    events = each_listed(entries_at(answer, "results"), lambda entry: _listed(entry, window))
+    return Page(in_window(window, events), another(cursor_at(answer, "next"), following))
+
+
+def _listed(entry: Any, window: Window) -> Event:
+    leave = _TimeOff.model_validate(entry)
+    employee = leave.of()
+    return listed(_change(leave, "list", _changed(leave, window.began)), employee.id if employee else None)
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
@@ -134,5 +174,6 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.merge.dev", fields=("apiKey", "accountToken"), headers=_headers),
     fetch=fetch,
+    lists=LeaveList(page=page, version="own", lacks="nothing"),
     fresh={"data.modified_at": "iso"},
 )

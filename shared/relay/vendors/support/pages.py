@@ -34,6 +34,27 @@ def text_at(answer: Any, key: str) -> str | None:
     return str(found) if isinstance(found, str | int) and found != "" else None
 
 
+def cursor_at(answer: Any, key: str) -> str | None:
+    """The next page's cursor that an answer has under a key, null after the last page.
+
+    Raises `Unparseable` where there is no such key: only null says that there is no more.
+    """
+    if not isinstance(answer, Mapping) or key not in answer:
+        raise Unparseable(f"list: no {key}")
+    return text_at(answer, key)
+
+
+def number_at(answer: Any, key: str) -> int:
+    """The number that an answer has under a key, such as how many pages there are.
+
+    Raises `Unparseable` without one.
+    """
+    found = answer.get(key) if isinstance(answer, Mapping) else None
+    if not isinstance(found, int):
+        raise Unparseable(f"list: no {key}")
+    return found
+
+
 def each_listed(
     entries: Sequence[Any], read: Callable[[Any], Event], body: Callable[[Any], Any] = lambda entry: entry
 ) -> list[Event]:
