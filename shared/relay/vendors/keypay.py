@@ -4,8 +4,10 @@ Follows https://support.yourpayroll.com.au/hc/en-au/articles/209986573-Web-Hooks
 https://api.keypay.com.au/australia/reference/employee. A notification has no time of its own: it counts from
 when it came first, whatever the attempt. It says in total how much is taken: `TotalHours` in Australia,
 `TotalUnits` of a `LeaveUnitType` in New Zealand and the United Kingdom. The employee's address is asked of
-the API. Not confirmed on live traffic: the words of `Action` (`Status` decides), what leave without a
-`ToDate` is, and whether the URL is tried with a GET.
+the API. The list of a business has the same requests in one answer, each with the same fields, whose names
+begin with a small letter in the API's examples. Not confirmed on live traffic: the words of `Action`
+(`Status` decides), what leave without a `ToDate` is, whether the URL is tried with a GET, and which days of a
+request the list goes by.
 """
 
 import base64
@@ -16,9 +18,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, read_json
+from relay.errors import Unparseable
+from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import PathId, Text, day, hours, known
+from relay.vendors.support.leave_lists import in_window, listed
+from relay.vendors.support.listing import LeaveList, Page, Window
+from relay.vendors.support.pages import all_entries, each_listed, query
 from relay.vendors.support.several import each
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import with_address
@@ -53,6 +59,10 @@ class _Leave(BaseModel):
     total_units: float | None = Field(default=None, alias="TotalUnits")
     unit: str | None = Field(default=None, alias="LeaveUnitType")
 
+    def word(self) -> str:
+        """Its status in small letters."""
+        return self.status.strip().lower()
+
     def total(self) -> Amount | None:
         """How much is taken in all, where it says so; raises `Unparseable` for a unit that is none."""
         if self.total_units is not None and self.unit:
@@ -77,20 +87,24 @@ def _event(delivery: str, places: Iterator[int], entry: Any) -> Event:
     if not _is_leave(entry):
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)
-    status, state = leave.status.strip().lower(), known(STATES, leave.status, "Status")
-    change = LeaveChange(
-        event_id=f"{delivery}:{place}:{leave.id}:{status}"[:200],
+    event_id = f"{delivery}:{place}:{leave.id}:{leave.word()}"[:200]
+    change = _change(leave, event_id, f"/{place:04}")
+    return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
+
+
+def _change(leave: _Leave, event_id: str, version: str) -> LeaveChange:
+    return LeaveChange(
+        event_id=event_id,
         leave_id=leave.id,
-        state=state,
-        declined=status in ("declined", "rejected"),
-        version=f"/{place:04}",
+        state=known(STATES, leave.status, "Status"),
+        declined=leave.word() in ("declined", "rejected"),
+        version=version,
         start=day(leave.start),
         end=day(leave.end),
         open_ended=leave.start is not None and leave.end is None,
         type_name=leave.category,
         total=leave.total(),
     )
-    return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
 
 def _is_leave(entry: Any) -> bool:
@@ -98,6 +112,22 @@ def _is_leave(entry: Any) -> bool:
     if not isinstance(entry, dict):
         return False
     return bool(LEAVE_KEYS & set(entry)) or set(entry) >= ENDING_KEYS
+
+
+def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa: ARG001 - there is one page
+    """The leave requests of the business, all in one answer."""
+    path = f"/api/v2/business/{api.setting('businessId')}/leaverequest"
+    answer = api.get(path + query(fromDate=str(window.first), toDate=str(window.last)))
+    events = each_listed(all_entries(answer), lambda entry: _listed(entry, window))
+    return Page(in_window(window, events))
+
+
+def _listed(entry: Any, window: Window) -> Event:
+    if not isinstance(entry, dict):
+        raise Unparseable("body: no leave request")
+    as_in_webhooks = {name[:1].upper() + name[1:]: value for name, value in entry.items()}
+    leave = _Leave.model_validate(as_in_webhooks)
+    return listed(_change(leave, "list", iso(window.began)), leave.employee_id)
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
@@ -128,5 +158,6 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.yourpayroll.com.au", fields=("apiKey", "businessId"), headers=_headers),
     fetch=fetch,
+    lists=LeaveList(page=page, version="asked", lacks="nothing"),
     fresh={"Id": "id"},
 )
