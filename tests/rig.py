@@ -116,6 +116,7 @@ class Rig:
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)
         sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
+        self.reconcile_queue_url = self.aws.sqs.create_queue(QueueName="reconcile")["QueueUrl"]
         self._relays: list[Container] = []
         self.relay = self.built()
 
@@ -126,6 +127,7 @@ class Rig:
             "TABLE_NAME": self.resources.table,
             "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
             "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
+            "RECONCILE_QUEUE_URL": self.reconcile_queue_url,
             "CALVEN_BASE_URL": str(self.sandbox.base_url),
             "RETRY_BASE_SECONDS": "0.001",
             **settings,

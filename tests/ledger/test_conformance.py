@@ -18,12 +18,15 @@ from relay.entrypoints.request import RawRequest, verify
 from relay.errors import Unparseable
 from relay.events import Event, MalformedEvent, ThinEvent
 from relay.vendors.support.base import Vendor
+from relay.vendors.support.listing import ASK_NOW
 from relay.vendors.support.proof import Credentials
 from relayctl import samples
 from tests.recorded import Api, asked, every, webhook
 from tests.rig import NOON, Rig
 
-ALL = [vendors.load(name) for name in vendors.NAMES]
+KNOWN = [vendors.load(name) for name in vendors.NAMES]
+ALL = [vendor for vendor in KNOWN if vendor.sends_webhooks]
+SILENT = [vendor for vendor in KNOWN if not vendor.sends_webhooks]
 SIGNING = [vendor for vendor in ALL if vendor.scheme.credentials == "signingSecrets"]
 REFUSED = (401, {"error": "invalid signature"})
 DEAD = {"unmapped_door", "unparseable", "open_ended", "unknown_leave"}
@@ -60,6 +63,25 @@ def test_unsigned(rig: Rig, vendor: Vendor) -> None:
     headers, query = dict.fromkeys(proof.headers, ""), dict.fromkeys(proof.query, "")
     assert rig.post(vendor.name, first(vendor), headers=headers, query=query, **topic(vendor)) == REFUSED
     assert rig.requests() == []
+
+
+@pytest.mark.parametrize("vendor", SILENT, ids=lambda vendor: vendor.name)
+def test_sends_no_webhooks(rig: Rig, vendor: Vendor) -> None:
+    """Nothing proves a webhook of a vendor that sends none: not another's proof, nor a list in the secret."""
+    name = f"{STACK}/{vendor.family}/{rig.source(vendor.name)}"
+    assert rig.post(vendor.name, first(vendor), headers={}) == REFUSED
+    for other in ALL:
+        proof = rig.signature(other.name, first(vendor))
+        assert rig.post(vendor.name, first(vendor), headers=proof.headers, query=proof.query) == REFUSED
+    rig.aws.secrets.put_secret_value(
+        SecretId=name, SecretString=json.dumps({"signingSecrets": ["s3cret"], "tokens": ["s3cret"]})
+    )
+    assert rig.post(vendor.name, first(vendor), headers={"authorization": "s3cret"}) == REFUSED
+    rig.aws.secrets.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    assert rig.post(vendor.name, first(vendor), headers={}, relay=rig.built()) == REFUSED
+    assert rig.requests() == []
+    with pytest.raises(ValueError, match="sends no webhooks"):
+        samples.signed(vendor, first(vendor), {}, NOON)
 
 
 @each_vendor
@@ -140,7 +162,9 @@ def test_proven_nonsense(rig: Rig, vendor: Vendor) -> None:
     assert rig.requests() == []
 
 
-@pytest.mark.parametrize(("name", "event"), every())
+@pytest.mark.parametrize(
+    ("name", "event"), [(name, event) for name, event in every() if vendors.load(name).sends_webhooks]
+)
 def test_sample(rig: Rig, printed: Callable[[], str], name: str, event: str) -> None:
     """Each sample reaches Calven, or is ignored or kept by name; nothing personal is in the log."""
     vendor = vendors.load(name)
@@ -164,8 +188,17 @@ def test_sample(rig: Rig, printed: Callable[[], str], name: str, event: str) -> 
 
 @each_vendor
 def test_some_sample_is_forwarded(rig: Rig, vendor: Vendor) -> None:
-    """The first sample, which `relayctl send` takes when none is named, is one that Calven is told about."""
+    """The first sample, which `relayctl send` takes when none is named, is one that Calven is told about.
+
+    Of a vendor whose webhooks only say that there is news, it has the vendor be asked.
+    """
     _, answer = rig.post(vendor.name, first(vendor), **topic(vendor))
+    if answer.get("reason") == ASK_NOW:
+        url = rig.reconcile_queue_url
+        [message] = rig.aws.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+        assert json.loads(message["Body"]) == {"source": rig.source(vendor.name)}
+        assert vendor.lists
+        return
     assert answer["status"] == "forwarded"
     assert answer["events"] > 0
 

@@ -90,6 +90,8 @@ def signed(vendor: Vendor, content: bytes, secret: Mapping[str, Any], now: float
         lists = SourceSecret.model_validate(secret).lists
     except ValidationError:
         raise ValueError("the source's secret is not what the relay can read") from None
+    if not vendor.sends_webhooks:
+        raise ValueError(f"{vendor.title} sends no webhooks: relayctl reconcile asks it what happened")
     for scheme in vendor.schemes:
         if accepted := lists.get(scheme.credentials):
             return scheme.sign(content, accepted[0], now)

@@ -106,7 +106,7 @@ def checked_source(vendor: Vendor, content: Content) -> Content:
     schemes: dict[str, Scheme] = {scheme.credentials: scheme for scheme in vendor.schemes}
     _check_keys(content, (*schemes, *(["api"] if vendor.api else [])))
     secret = _shaped(content)
-    if not any(secret.lists.values()):
+    if schemes and not any(secret.lists.values()):
         raise BadSecret(f"{' or '.join(schemes)} is missing or empty")
     given = [value for values in secret.lists.values() for value in values]
     if len(secret.lists) > 1 and len(set(given)) < len(given):
@@ -179,6 +179,10 @@ def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
         raise BadSecret(f"missing or empty: {', '.join(missing)}")
     if unknown := given.keys() - {*vendor.api.fields, *vendor.api.optional, *instead, BASE_URL}:
         raise BadSecret(f"unknown: {', '.join(f'api.{name}' for name in sorted(unknown))}")
+    try:
+        vendor.api.host_for({**dict.fromkeys(vendor.api.fields, "x"), **given})
+    except ValueError as error:
+        raise BadSecret(str(error)) from None
     if url := given.get(BASE_URL):
         try:
             parts = urlsplit(url)

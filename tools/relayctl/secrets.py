@@ -60,6 +60,8 @@ def put_secret(
             names = [secret_store.put(target, CALVEN, content)]
         else:
             vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
+            if (add or generate or token) and not vendor.sends_webhooks:
+                raise click.UsageError(f"{vendor.title} sends no webhooks: no --add, --generate or --token")
             scheme = _scheme(vendor, token)
             made = secret_store.generated(scheme) if generate else None
             families = _families(vendor, family)
@@ -153,9 +155,11 @@ def _asked(vendor: Vendor, scheme: Scheme, made: str | None, api: dict[str, str]
 
     `api` is what its API is called with so far; None where that is not to be asked for.
     """
-    kind = scheme.credentials
-    what = "signing secret" if kind == "signingSecrets" else "token"
-    content: dict[str, Any] = {kind: [made or _ask(f"{vendor.title}: {what}")]}
+    content: dict[str, Any] = {}
+    if vendor.sends_webhooks:
+        kind = scheme.credentials
+        what = "signing secret" if kind == "signingSecrets" else "token"
+        content[kind] = [made or _ask(f"{vendor.title}: {what}")]
     if vendor.api and api is not None:
         given = _asked_api(vendor.api, api, needed=vendor.needs_api)
         # A vendor that is only listed with its API works without one: nothing given is nothing stored.

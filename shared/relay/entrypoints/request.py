@@ -108,4 +108,5 @@ def verify(
 
 def failed_check(request: RawRequest, vendor: Vendor, now: float) -> str:
     """Why no proof of its vendor holds, for an operator; nothing of the request or a secret is in it."""
-    return "; ".join(dict.fromkeys(scheme.failed_check(request, now) for scheme in vendor.schemes))
+    schemes = vendor.schemes or (vendor.scheme,)
+    return "; ".join(dict.fromkeys(scheme.failed_check(request, now) for scheme in schemes))

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from relay import vendors
 from relay.aws.queues import QueueUnavailable
+from relay.config.model import Source
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.delivery.outcome import Outcome, log, store
@@ -85,6 +87,14 @@ def _silent_sources(invocation: Invocation) -> dict[str, float]:
     silent: dict[str, float] = {}
     for name, hours in allowed.items():
         silent_for = (invocation.now() - heard[name]) / 3600
-        if silent_for > hours:
+        if silent_for > hours and _sends_webhooks(invocation.config.sources[name]):
             silent[name] = silent_for
     return silent
+
+
+def _sends_webhooks(source: Source) -> bool:
+    """Whether a source can be heard of at all. Only of a silent one: that loads its vendor's module."""
+    try:
+        return vendors.load(source.vendor).sends_webhooks
+    except vendors.UnknownVendor:
+        return True

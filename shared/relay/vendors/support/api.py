@@ -113,9 +113,10 @@ class VendorClient:
         anew: bool = False,
     ) -> None:
         credentials = {name: value.get_secret_value() for name, value in (secret.api or {}).items()}
-        self._base_url = (credentials.pop("baseUrl", "") or api.host).rstrip("/")
+        base_url = credentials.pop("baseUrl", "")
         self._credentials = credentials
         try:
+            self._base_url = (base_url or _host(api, credentials)).rstrip("/")
             self._headers = {"accept": "application/json", **api.headers(credentials)}
             self._oauth = None if "authorization" in self._headers else api.oauth
             self._form = self._oauth.form(credentials) if self._oauth else {}
@@ -259,3 +260,10 @@ class VendorClient:
             return read_json(answer.body)
         except Unparseable:
             raise VendorUnavailable("the vendor's API answered no JSON") from None
+
+
+def _host(api: Api, credentials: Mapping[str, str]) -> str:
+    try:
+        return api.host_for(credentials)
+    except ValueError as wrong:
+        raise VendorRefused(f"the source's secret: {wrong}") from None

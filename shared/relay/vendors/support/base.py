@@ -1,5 +1,6 @@
 """What a vendor's module declares."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -17,6 +18,8 @@ Confidence = Literal["high", "medium", "low"]
 """How sure the facts are that a module follows: official text and independent code agree, one good source
 says so, or only part of it is known. None has been confirmed on live traffic."""
 
+_FIELD_OF_HOST = re.compile(r"\{(\w+)\}")
+_LABEL = re.compile(r"[A-Za-z0-9-]{1,63}")
 
 COMMON_KEYS = frozenset({"vendor", "enabled", "silentAfterHours", "forwardMode", "reconcile"})
 FAMILY_KEYS: Mapping[Family, frozenset[str]] = {
@@ -76,7 +79,8 @@ class Api:
 
     With `oauth` each request carries its token as well, unless the headers authorize it already. `fields` and
     `optional` are all that the secret's `api` may hold, beside the `baseUrl` that every vendor's may.
-    `instead` are fields that may stand there in place of `fields`.
+    `instead` are fields that may stand there in place of `fields`. A field's name in braces in `host`, as in
+    `https://{company}.example.com`, stands for its value.
     """
 
     host: str
@@ -85,6 +89,17 @@ class Api:
     instead: tuple[str, ...] = ()
     headers: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}
     oauth: OAuth | None = None
+
+    def host_for(self, credentials: Mapping[str, str]) -> str:
+        """The host of whoever has these credentials.
+
+        Raises KeyError for a field that is missing, and ValueError for a value that would be more than one
+        part of the host's name: another host must not get the credentials.
+        """
+        for name in _FIELD_OF_HOST.findall(self.host):
+            if not _LABEL.fullmatch(credentials[name]):
+                raise ValueError(f"api.{name} is not one part of a host's name, without dots")
+        return self.host.format_map(credentials)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +176,9 @@ class Vendor:
 
     @property
     def schemes(self) -> tuple[Scheme, ...]:
-        """All ways to prove itself, each with a list of its own in the secret."""
+        """All ways to prove itself, each with a list of its own in the secret; none without webhooks."""
+        if not self.sends_webhooks:
+            return ()
         return (self.scheme, self.second_scheme) if self.second_scheme else (self.scheme,)
 
     @property

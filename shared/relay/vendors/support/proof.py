@@ -13,7 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 Credentials = Literal["signingSecrets", "tokens"]
 """The list of a source's secret that a scheme takes: keys to sign with, or tokens sent as they are."""
@@ -84,6 +84,25 @@ class Proof(ABC):
     @abstractmethod
     def _proven(self, request: SignedRequest, secret: str, now: float) -> bool:
         """Whether this secret, which is not empty, proves the request."""
+
+
+@dataclass(frozen=True)
+class NoProof:
+    """The scheme of a vendor that sends no webhooks: whoever posts one is somebody else."""
+
+    credentials: ClassVar[Credentials] = "signingSecrets"
+
+    def sign(self, body: bytes, secret: str, now: float) -> Signature:  # noqa: ARG002 - there is nothing to add
+        """Adds nothing."""
+        return Signature()
+
+    def verify(self, request: SignedRequest, secrets: Sequence[str], now: float) -> bool:  # noqa: ARG002 - likewise
+        """Nothing proves a request."""
+        return False
+
+    def failed_check(self, request: SignedRequest, now: float) -> str:  # noqa: ARG002 - likewise
+        """That there can be no proof."""
+        return "the vendor sends no webhooks"
 
 
 @dataclass(frozen=True)
