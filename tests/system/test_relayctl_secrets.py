@@ -15,6 +15,7 @@ from relay.config.file import RelayYaml
 from relay.config.model import Source
 from relay.config.versions import push
 from relay.vendors.support.base import Api
+from relay.vendors.support.proof import Credentials
 from relayctl import secret_store
 from relayctl.main import main
 from tests.rig import Rig
@@ -91,15 +92,32 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     delete(rig, f"{vendor.family}/{source}")
     fields = vendor.api.fields if vendor.api else ()
     optional = (*vendor.api.optional, "baseUrl") if vendor.api else ()
-    answers = [VALUE, *(f"{VALUE}-{field}" for field in fields), *("" for _ in optional)]
+    proofs = [VALUE] if vendor.sends_webhooks else []
+    answers = [*proofs, *(f"{VALUE}-{field}" for field in fields), *("" for _ in optional)]
     result = command("put", source, answers=answers)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{STACK}/{vendor.family}/{source} is stored")
     assert VALUE not in result.output
     api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if fields else {}
-    assert stored(rig, f"{vendor.family}/{source}") == {vendor.scheme.credentials: [VALUE], **api}
-    secret = SourceSecret.model_validate(stored(rig, f"{vendor.family}/{source}"))
-    assert secret.lists[vendor.scheme.credentials] == [VALUE]
+    lists: dict[Credentials, list[str]] = {}
+    if vendor.sends_webhooks:
+        lists[vendor.scheme.credentials] = proofs
+    kept = stored(rig, f"{vendor.family}/{source}")
+    assert kept == dict(lists) | api
+    assert SourceSecret.model_validate(kept).lists == lists
+
+
+def test_no_webhooks(rig: Rig, command: Command, tmp_path: Path) -> None:
+    """A vendor that sends no webhooks has nothing to sign with, and part of its API's host in the secret."""
+    for option in ("--add", "--generate", "--token"):
+        result = command("put", "bamboohr", option)
+        assert (result.exit_code, "sends no webhooks" in result.stderr) == (2, True)
+    file = tmp_path / "secret.json"
+    file.write_text(json.dumps({"signingSecrets": [VALUE], "api": {"company": "acme", "apiKey": VALUE}}))
+    result = command("put", "bamboohr", "--from-file", str(file))
+    assert (result.exit_code, "unknown: 'signingSecrets'" in result.stderr) == (1, True)
+    result = command("put", "bamboohr", answers=["acme.bamboohr.com", VALUE, ""])
+    assert (result.exit_code, "without dots" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_API if not vendors.load(name).needs_api])
