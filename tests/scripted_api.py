@@ -44,6 +44,14 @@ CREDENTIALS = {
     "doorflow": {"clientId": "client", "clientSecret": "s3cret"},
     "disruptive": {"projectId": "project-1", "keyId": "key", "keySecret": "s3cret"},
 }
+HRIS_CREDENTIALS = {
+    "bamboohr": {"company": "acme", "apiKey": "k3y"},
+    "keypay": {"apiKey": "k3y", "businessId": "41"},
+    "kombo": {"apiKey": "k3y", "integrationId": "personio:1"},
+    "merge": {"apiKey": "k3y", "accountToken": "acc0unt"},
+    "remote": {"token": "t0ken"},
+    "vacationtracker": {"apiKey": "k3y"},
+}
 
 
 def no_rotation() -> RotatingTokens:
@@ -57,7 +65,7 @@ def client(vendor: str, app: ASGIApp) -> Iterator[VendorClient]:
     api = vendors.load(vendor).api
     assert api is not None
     with Served(app) as url, http_of() as http:
-        credentials = {**CREDENTIALS[vendor], "baseUrl": url}
+        credentials = {**(CREDENTIALS | HRIS_CREDENTIALS)[vendor], "baseUrl": url}
         secret = SourceSecret(api={name: SecretStr(value) for name, value in credentials.items()})
         memory = VendorMemory(Table(SESSION.client("dynamodb"), "none"), time.time)
         apis = VendorApis(http, memory, no_rotation, time.time)
