@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from relay import settings
-from relay.aws.clients import Clients
+from relay.aws.clients import ClientMaker, Clients
 from relay.aws.queues import Queues
 from relay.aws.secrets import Secrets
 from relay.aws.table import Table
@@ -29,14 +29,22 @@ if TYPE_CHECKING:
 class Container:
     """The relay's parts, wired together. `clock` gives Unix seconds.
 
-    An `Invocation` uses them until its deadline.
+    An `Invocation` uses them until its deadline. `aws` and `http` are those of an operator's process, which
+    reaches AWS and vendors in its own way.
     """
 
-    def __init__(self, environment: Settings, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        environment: Settings,
+        clock: Clock = time.time,
+        *,
+        aws: ClientMaker | None = None,
+        http: Http | None = None,
+    ) -> None:
         self.settings = environment
         self.clock = clock
-        self._aws = Clients()
-        self.http = Http()
+        self._aws = aws or Clients()
+        self.http = http or Http()
         self.secrets = Secrets(self._aws.client("secretsmanager"), environment.stack_name, clock)
         self.calven = Calven(environment.calven_base_url, self.secrets, self.http, clock)
         self.table = Table(self._aws.client("dynamodb"), environment.table_name)

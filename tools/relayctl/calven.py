@@ -8,9 +8,9 @@ import click
 from relay.aws.secrets import Secrets
 from relay.calven import Calven, Misconfigured, Transient
 from relay.deadline import Deadline
-from relay.http import Http
 from relayctl.checks import Finding, report
-from relayctl.network import EnvironmentTransport, UnusableProxy, is_local
+from relayctl.in_process import http_of
+from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
 from relayctl.target import Target
 
@@ -46,15 +46,13 @@ def check(target: Target) -> Iterator[Finding]:
         todo = "deploy this version's template"
         yield _problem("the stack has no parameter CalvenBaseUrl", todo)
         return
-    try:
-        http = _http(target, url)
-    except UnusableProxy as error:
-        yield _problem(error.message, MEND_PROXY)
-        return
+    http = http_of(target, SECONDS)
     try:
         secrets = Secrets(target.client("secretsmanager"), target.stack)
         Calven(url, secrets, http).authenticate(Deadline(time.time() + SECONDS))
         yield Finding(check="calven", ok=True, detail=f"{url} gives a token")
+    except UnusableProxy as error:
+        yield _problem(error.message, MEND_PROXY)
     except Misconfigured as error:
         default = "relayctl secrets put calven" if error.status is None else NEXT[401]
         yield _problem(f"{url}: {error}", NEXT.get(error.status or 0, default))
@@ -62,15 +60,6 @@ def check(target: Target) -> Iterator[Finding]:
         yield _problem(f"{url}: {error}", RETRY)
     finally:
         http.close()
-
-
-def _http(target: Target, url: str) -> Http:
-    """The relay's client; from here a proxy may stand before Calven, but for the local relay none does.
-
-    Raises `UnusableProxy`.
-    """
-    direct = target.endpoint is not None or is_local(url)
-    return Http(None if direct else EnvironmentTransport(url, SECONDS))
 
 
 def _problem(detail: str, todo: str) -> Finding:

@@ -45,15 +45,24 @@ def client(url: str, seconds: float) -> httpx.Client:
 
 
 class EnvironmentTransport(httpx.BaseTransport):
-    """Such a client as the transport of a client that reads no environment, as the relay's own does not."""
+    """Such clients as the transport of a client that reads no environment, as the relay's own does not.
 
-    def __init__(self, url: str, seconds: float) -> None:
-        self._client = client(url, seconds)
+    Raises `UnusableProxy` for a request that would need one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._clients: dict[bool, httpx.Client] = {}
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; each step of it gets the request's own time-out."""
-        return self._client.send(request, stream=True)
+        url = str(request.url)
+        here = is_local(url)
+        if here not in self._clients:
+            self._clients[here] = client(url, self._seconds)
+        return self._clients[here].send(request, stream=True)
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for one in self._clients.values():
+            one.close()

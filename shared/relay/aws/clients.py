@@ -8,7 +8,7 @@ and an event that is stored twice is settled once.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import boto3
 from botocore.config import Config
@@ -35,8 +35,15 @@ _threads = ThreadPoolExecutor(max_workers=100, thread_name_prefix="aws")
 C = TypeVar("C")
 
 
+class ClientMaker(Protocol):
+    """Makes clients for AWS services."""
+
+    def client(self, service: Any) -> Any:
+        """A service's client."""
+
+
 class Clients:
-    """Makes clients for AWS services, from one session."""
+    """Makes those of a function, from one session."""
 
     def __init__(self) -> None:
         self._session = boto3.session.Session()
