@@ -15,6 +15,7 @@ from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
+from relay.reconciliation.rules import Difference
 from relay.reconciliation.runs import Runs
 from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.base import Api, VendorApi
@@ -305,6 +306,56 @@ def test_one_at_a_time(rig: Rig) -> None:
     assert reconcile(rig, truth.lists()).status == "busy"
     rig.clock.advance(181)
     assert reconcile(rig, truth.lists()).status == "complete"
+
+
+def test_run_that_is_stopped(rig: Rig) -> None:
+    """Whoever stops a run by hand may begin another at once."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+
+    def stop(_number: int) -> None:
+        raise KeyboardInterrupt
+
+    truth.happen = stop
+    with pytest.raises(KeyboardInterrupt):
+        reconcile(rig, truth.lists())
+    truth.happen = lambda _number: None
+    assert reconcile(rig, truth.lists()).status == "complete"
+
+
+def test_what_is_over(rig: Rig) -> None:
+    """Leave that was over before the days that are listed is news only where the ledger knows it."""
+    truth = Truth()
+    truth.put("kim-1", "2026-08-03", "2026-08-04")
+    truth.put("kim-2", "2026-11-19", "2026-11-19")
+    assert reconcile(rig, truth.lists()).queued == 1
+    truth.put("kim-2", "2026-08-05", "2026-08-05", version=NOON)
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists()).queued == 1
+    assert days(rig, "kim") == ["2026-08-05"]
+
+
+def test_differences_are_shown_first(rig: Rig) -> None:
+    """Whoever looks at differences sees them before anything is queued, those of a refused run as well."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    truth.put("lou-1", "2026-12-24", "2026-12-01")
+    shown: list[Difference] = []
+
+    def look(differences: Sequence[Difference]) -> None:
+        assert rig.waiting() == []
+        shown.extend(differences)
+
+    reconcile(rig, truth.lists(), replace(BY_HAND, look=look))
+    assert [(one.change.leave_id, one.refused) for one in shown] == [
+        ("kim-1", ""),
+        ("lou-1", "invalid_dates"),
+    ]
+    shown.clear()
+    truth.leaves.clear()
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists(), replace(BY_HAND, look=look)).status == "refused"
+    assert [(one.change.leave_id, one.listed) for one in shown] == [("kim-1", None)]
 
 
 def test_what_nothing_comes_of(rig: Rig) -> None:

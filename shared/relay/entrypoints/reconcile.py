@@ -9,14 +9,13 @@ from relay.aws.queues import QueueUnavailable
 from relay.aws.table import Conflict
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
-from relay.errors import NotNow, SecretUnreadable
+from relay.errors import NotNow
 from relay.invocation import Invocation
 from relay.observability import Telemetry, whereabouts
 from relay.reconciliation.runs import Runs, State
 from relay.reconciliation.schedule import interval_of, is_due
-from relay.reconciliation.source import reconcile
+from relay.reconciliation.source import hindrance, reconcile
 from relay.reconciliation.wishes import Wishes
-from relay.vendors.support.base import Vendor
 
 
 def handle(container: Container, event: Mapping[str, Any], seconds: float, request_id: str) -> dict[str, Any]:
@@ -94,18 +93,9 @@ def _ask_for_due(invocation: Invocation) -> list[str]:
 def _intervals(invocation: Invocation) -> Iterator[tuple[str, float]]:
     """The sources that are reconciled, and how often in seconds."""
     for name, source in invocation.config.sources.items():
-        vendor = vendors.load(source.vendor)
-        interval = interval_of(source, vendor)
-        if interval is not None and _may_be_asked(name, vendor, invocation):
+        interval = interval_of(source, vendors.load(source.vendor))
+        if interval is not None and not hindrance(invocation, name):
             yield name, interval
-
-
-def _may_be_asked(name: str, vendor: Vendor, invocation: Invocation) -> bool:
-    """Whether the source's secret has what the vendor's API is asked with."""
-    try:
-        return bool(invocation.secrets.source(vendor.family, name).api)
-    except SecretUnreadable:
-        return False
 
 
 def _note_age(name: str, state: State, invocation: Invocation) -> None:

@@ -13,11 +13,13 @@ from relay.invocation import Invocation
 from relay.reconciliation.queued import Queued
 from relay.reconciliation.rules import (
     Difference,
+    Versions,
     current_and_coming,
     differs,
     ends_too_many,
     first_day,
     inferred_ends,
+    is_over,
     last_day,
     missing,
 )
@@ -43,18 +45,35 @@ class Listed:
     thin: ThinEvent | None = None
 
 
-class LeaveReconciliation(SourceRun):
-    """One run of one source of leave. Raises `TableUnavailable` and `QueueUnavailable`."""
+class LeaveRun(SourceRun):
+    """One run over one source's list of leave; where its pages come from, a subclass says.
+
+    `lists_ends` says that a leave which a complete list lacks may have ended, `changes_while_read` that
+    reading the list once is not enough to be sure that it lacks one.
+
+    Raises `TableUnavailable` and `QueueUnavailable`.
+    """
 
     family = "hris"
     kind = "time_off"
+    lists_ends: bool
+    changes_while_read: bool
 
-    def __init__(
-        self, invocation: Invocation, name: str, vendor: Vendor, lists: LeaveList, wishes: Wishes
-    ) -> None:
+    def __init__(self, invocation: Invocation, name: str, vendor: Vendor, wishes: Wishes) -> None:
         super().__init__(invocation, name, vendor, wishes)
-        self._lists = lists
         self._queued = Queued(invocation.table, self.key, invocation.now)
+
+    def page(self) -> Page:
+        """The next page of the list."""
+        raise NotImplementedError
+
+    def versions(self, change: LeaveChange) -> Versions:
+        """What tells an older change of the leave from this one."""
+        raise NotImplementedError
+
+    def still_has(self, leave_id: str) -> bool:
+        """Whether there is a leave all the same, although a complete list lacked it."""
+        raise NotImplementedError
 
     def begun(self, run: Run, state: State) -> Run:
         """A run of the days around today, or of those that are wished."""
@@ -86,7 +105,7 @@ class LeaveReconciliation(SourceRun):
     def _read(self, known: Mapping[str, Leave]) -> None:
         """Read page after page, from where the run is, as long as there is time."""
         while self.may_read_on:
-            page = self._page()
+            page = self.page()
             listed = list(listed_changes(page.events, self.current.began))
             differences = self._differences(listed, known) if self.current.passes == 1 else []
             if not self.changes_nothing:
@@ -98,16 +117,6 @@ class LeaveReconciliation(SourceRun):
             ids = [one.change.leave_id for one in listed]
             self.note_page(ids, page.following, unreadable=unreadable, found=len(differences))
 
-    def _page(self) -> Page:
-        run = self.current
-        window = Window(first=run.first_day, last=run.last_day, began=run.began / 1000)
-        following = run.following or None
-
-        def ask(api: VendorApi) -> Page:
-            return self._lists.page(api, window, following)
-
-        return self.pages.page(ask, following)
-
     def _differences(self, listed: Sequence[Listed], known: Mapping[str, Leave]) -> list[Difference]:
         found: list[Difference] = []
         source = self.invocation.config.sources[self.name]
@@ -115,9 +124,14 @@ class LeaveReconciliation(SourceRun):
         for one in listed:
             arrival = arrival_of(one.change, self.key, source, today, order)
             before = known.get(one.change.leave_id)
-            if differs(arrival, before, self._lists.version):
+            if before is None and is_over(arrival.leave, self.current.first_day):
+                # The ledger forgets what is over: else an old leave would be news in each run.
+                continue
+            if differs(arrival, before, self.versions(one.change)):
                 employee = one.employee or (before.email if before else "")
-                found.append(Difference(one.thin or one.change, one.change, employee, before, arrival.leave))
+                event = one.thin or one.change
+                reason = arrival.refused.reason if arrival.refused else ""
+                found.append(Difference(event, one.change, employee, before, arrival.leave, reason))
         self._show(found)
         return found
 
@@ -125,6 +139,8 @@ class LeaveReconciliation(SourceRun):
         """Keep differences for whoever looks; the function only counts them, as there may be many."""
         if self.wishes.by_hand:
             self.report.differences += differences
+        if differences:
+            self.wishes.look(differences)
 
     def _queue(self, differences: Sequence[Difference]) -> None:
         """Queue differences; the schedule queues none a second time that nothing has come of."""
@@ -147,38 +163,70 @@ class LeaveReconciliation(SourceRun):
         lacking = self._lacking(known, seen)
         current = current_and_coming(known, self.invocation.utc_now().date())
         if ends_too_many(len(lacking), current, len(seen)) and not self.wishes.accept_ends:
-            self.report.ends = len(lacking)
-            self.finish(
-                "refused", f"the list lacks {len(lacking)} of {current} leaves, and holds {len(seen)}"
-            )
+            self._refuse(lacking, f"the list lacks {len(lacking)} of {current} leaves, and holds {len(seen)}")
             return
-        if lacking and self._lists.knows is None and run.passes == 1:
+        if lacking and self.changes_while_read and run.passes == 1:
             # A list that changes while it is read may pass over an entry: it is read once more.
             self.read_again()
             self.reconcile()
             return
-        ends = list(inferred_ends(self._confirmed(lacking), run.began))
+        gone = {leave_id: leave for leave_id, leave in lacking.items() if not self.still_has(leave_id)}
+        ends = list(inferred_ends(gone, run.began))
         self._show(ends)
         self.report.ends = len(ends)
         if not self.changes_nothing:
             self._queue(ends)
-        self.finish("complete", is_whole=self.wishes.first is None and self.wishes.last is None)
+        self.finish("complete", is_whole=self.is_whole)
         self.report.found += len(ends)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the list says of everything what the vendor holds."""
+        return self.wishes.first is None and self.wishes.last is None
+
+    def _refuse(self, lacking: Mapping[str, Leave], detail: str) -> None:
+        self.report.ends = len(lacking)
+        self.wishes.look(list(inferred_ends(lacking, self.current.began)))
+        self.finish("refused", detail)
 
     def _lacking(self, known: Mapping[str, Leave], seen: set[str]) -> dict[str, Leave]:
         run = self.current
-        if self._lists.lacks == "nothing" and self._lists.knows is None:
+        if not self.lists_ends:
             return {}
         if run.passes == 2:
             seen = seen | self.seen(replace(run, passes=1))
         return missing(known, seen, run.first_day, run.last_day, run.began)
 
-    def _confirmed(self, lacking: Mapping[str, Leave]) -> dict[str, Leave]:
-        """Those that the vendor does not know, where it can be asked for one leave."""
-        return {leave_id: leave for leave_id, leave in lacking.items() if not self._is_known(leave_id)}
 
-    def _is_known(self, leave_id: str) -> bool:
-        """Whether the vendor knows a leave; one that cannot be asked by id does not."""
+class LeaveReconciliation(LeaveRun):
+    """A run over what the vendor's API lists."""
+
+    def __init__(
+        self, invocation: Invocation, name: str, vendor: Vendor, lists: LeaveList, wishes: Wishes
+    ) -> None:
+        super().__init__(invocation, name, vendor, wishes)
+        self._lists = lists
+        self.lists_ends = lists.lacks == "ended" or lists.knows is not None
+        self.changes_while_read = lists.knows is None
+
+    def page(self) -> Page:
+        """The next page, from the vendor."""
+        run = self.current
+        window = Window(first=run.first_day, last=run.last_day, began=run.began / 1000)
+        following = run.following or None
+
+        def ask(api: VendorApi) -> Page:
+            return self._lists.page(api, window, following)
+
+        return self.pages.page(ask, following)
+
+    def versions(self, change: LeaveChange) -> Versions:
+        """What the vendor's list has, of all changes."""
+        del change
+        return self._lists.version
+
+    def still_has(self, leave_id: str) -> bool:
+        """Whether the vendor knows the leave; one that cannot be asked by id does not."""
         knows = self._lists.knows
         if knows is None:
             return False

@@ -29,7 +29,8 @@ class Difference:
     """A leave of which a list says something else than the ledger.
 
     `change` is what the list says, `event` what is queued for it: where only the vendor's API knows whose it
-    is, the thin event. `known` and `listed` are the leave in the ledger and in the list.
+    is, the thin event. `known` and `listed` are the leave in the ledger and in the list. `refused` is the
+    reason why Calven cannot be told of it, if there is one.
     """
 
     event: Event
@@ -37,6 +38,7 @@ class Difference:
     employee: str
     known: Leave | None
     listed: Leave | None
+    refused: str = ""
 
 
 def first_day(today: date) -> date:
@@ -69,6 +71,11 @@ def differs(arrival: Arrival, known: Leave | None, versions: Versions) -> bool:
         # It was refused before as well: the same words come to the same.
         return known.content != listed.content
     return known.state != "approved" or _is_read_otherwise(listed, known)
+
+
+def is_over(leave: Leave, first: date) -> bool:
+    """Whether a leave ended before this day."""
+    return leave.end is not None and leave.end < first
 
 
 def _is_newer_than_list(known: Leave, change: LeaveChange) -> bool:

@@ -54,6 +54,10 @@ class SourceRun:
         except Stop as error:
             # What the list did show is taken; what it did not show says nothing.
             self._break_off(error)
+        except (KeyboardInterrupt, SystemExit):
+            # Whoever stops a run by hand may want to begin another at once.
+            self._runs.let_go(self.key, self._state)
+            raise
         return self.report
 
     def begun(self, run: Run, state: State) -> Run:

@@ -1,12 +1,31 @@
 """Reconciles one source, whatever it is a source of."""
 
 from relay import vendors
+from relay.errors import SecretUnreadable
 from relay.invocation import Invocation
 from relay.reconciliation.events import EventReconciliation
 from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.listing import EventList, LeaveList
+
+
+def hindrance(invocation: Invocation, name: str) -> str:
+    """Why a configured source cannot be asked what happened; empty where it can.
+
+    Raises `TableUnavailable`.
+    """
+    source = invocation.config.sources[name]
+    vendor = vendors.load(source.vendor)
+    if not source.enabled:
+        return "it is not enabled"
+    if vendor.lists is None:
+        return f"{vendor.title} cannot be asked what happened"
+    try:
+        api = invocation.secrets.source(vendor.family, name).api
+    except SecretUnreadable as error:
+        return f"its secret cannot be used: {error}"
+    return "" if api else "its secret has no `api`"
 
 
 def reconcile(invocation: Invocation, name: str, wishes: Wishes) -> Report:
