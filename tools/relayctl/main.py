@@ -19,6 +19,7 @@ from relayctl.ledger import leave, occupancy
 from relayctl.network import AWS_ERRORS
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
+from relayctl.reconcile import reconcile_sources
 from relayctl.secrets import secrets
 from relayctl.send import Sent, send_event
 
@@ -137,5 +138,5 @@ def handshake(common: Common, source: str) -> None:
         raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 
-for command in (calven, config, dlq, doctor, leave, occupancy, secrets):
+for command in (calven, config, dlq, doctor, leave, occupancy, reconcile_sources, secrets):
     main.add_command(command)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 
@@ -53,6 +53,18 @@ def counting(what: str, quiet: bool = False) -> Iterator[Callable[[int, int], No
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what)
         yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
+@contextmanager
+def listing(what: str) -> Iterator[Callable[[int], None]]:
+    """The same for a list whose length nobody knows: the function takes how much of it has been read."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} listed"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done: progress.update(task, completed=done)
 
 
 @contextmanager
