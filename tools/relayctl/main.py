@@ -15,6 +15,7 @@ from relayctl.calven import calven
 from relayctl.configure import config
 from relayctl.dlq import dlq
 from relayctl.doctor import doctor
+from relayctl.import_leave import import_leave
 from relayctl.ledger import leave, occupancy
 from relayctl.network import AWS_ERRORS
 from relayctl.options import Common, common_options, pass_common
@@ -138,5 +139,5 @@ def handshake(common: Common, source: str) -> None:
         raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 
-for command in (calven, config, dlq, doctor, leave, occupancy, reconcile_sources, secrets):
+for command in (calven, config, dlq, doctor, import_leave, leave, occupancy, reconcile_sources, secrets):
     main.add_command(command)

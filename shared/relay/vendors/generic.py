@@ -106,7 +106,7 @@ class Leave(_Model):
     every_day_part: bool = Field(default=False, alias="everyDayPart")
     replaces: Id | None = Field(default=None, description="the leave that this one takes the place of")
 
-    def event(self) -> Event:
+    def event(self) -> LeaveChange:
         """As a domain event."""
         return LeaveChange(
             event_id=self.id,
