@@ -37,7 +37,7 @@ def reconcile_sources(
     dry: bool,
     accept_ends: bool,
 ) -> None:
-    """Ask each SOURCE what happened, or all that can be asked, and queue what the ledger does not have like that.
+    """Ask each SOURCE what happened, or all that can be asked, and queue what the ledger lacks.
 
     Exit code 1 where a source was not listed to its end, or where its list would end too many leaves.
     """
