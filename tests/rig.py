@@ -23,7 +23,7 @@ from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
 from relay import vendors
 from relay.container import Container
-from relay.entrypoints import queue, schedule, webhook
+from relay.entrypoints import queue, reconcile, schedule, webhook
 from relay.settings import Settings
 from relay.vendors.support.proof import Signature
 from relayctl import dead_letters, relay_yaml
@@ -116,7 +116,6 @@ class Rig:
         self.aws = sandboxes.aws
         self.resources = create(sandboxes.template, self.aws)
         sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
-        self.reconcile_queue_url = self.aws.sqs.create_queue(QueueName="reconcile")["QueueUrl"]
         self._relays: list[Container] = []
         self.relay = self.built()
 
@@ -127,7 +126,7 @@ class Rig:
             "TABLE_NAME": self.resources.table,
             "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
             "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
-            "RECONCILE_QUEUE_URL": self.reconcile_queue_url,
+            "RECONCILE_QUEUE_URL": self.resources.reconcile_queue_url,
             "CALVEN_BASE_URL": str(self.sandbox.base_url),
             "RETRY_BASE_SECONDS": "0.001",
             **settings,
@@ -279,6 +278,23 @@ class Rig:
     def reset(self, relay: Container | None = None) -> dict[str, int]:
         """Run the scheduled function."""
         return schedule.handle(relay or self.relay, 50, "request-3")
+
+    def reconcile(self, relay: Container | None = None, seconds: float = 800) -> list[str]:
+        """Run the reconcile function as its schedule does, then with each message that this made."""
+        relay = relay or self.relay
+        reconcile.handle(relay, {}, seconds, "request-4")
+        return self.reconcile_asked(relay, seconds)
+
+    def reconcile_asked(self, relay: Container | None = None, seconds: float = 800) -> list[str]:
+        """Run the reconcile function with each message that waits for it; the messages."""
+        url, bodies = self.resources.reconcile_queue_url, []
+        while found := self.aws.sqs.receive_message(QueueUrl=url).get("Messages", []):
+            for message in found:
+                bodies.append(message["Body"])
+                self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        for body in bodies:
+            reconcile.handle(relay or self.relay, {"Records": [{"body": body}]}, seconds, "request-5")
+        return bodies
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The envelopes in the dead-letter queue."""

@@ -194,7 +194,7 @@ def test_some_sample_is_forwarded(rig: Rig, vendor: Vendor) -> None:
     """
     _, answer = rig.post(vendor.name, first(vendor), **topic(vendor))
     if answer.get("reason") == ASK_NOW:
-        url = rig.reconcile_queue_url
+        url = rig.resources.reconcile_queue_url
         [message] = rig.aws.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
         assert json.loads(message["Body"]) == {"source": rig.source(vendor.name)}
         assert vendor.lists

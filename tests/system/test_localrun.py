@@ -90,10 +90,12 @@ def test_real_template() -> None:
         )
     }
     assert [(source.function.handler, source.batch_size) for source in template.event_sources] == [
-        ("functions.retry.app.handler", 100)
+        ("functions.retry.app.handler", 100),
+        ("functions.reconcile.app.handler", 1),
     ]
     assert [(each.function.handler, each.interval) for each in template.schedules] == [
-        ("functions.occupancy_reset.app.handler", 900)
+        ("functions.occupancy_reset.app.handler", 900),
+        ("functions.reconcile.app.handler", 900),
     ]
 
 
@@ -305,7 +307,9 @@ def test_functions_know_calven(base_url: str | None, expected: str) -> None:
     """The functions call the sandbox, or the Calven that was named."""
     chosen = settings.read({"CALVEN_BASE_URL": base_url or "", "RETRY_BASE_SECONDS": "1"})
     urls = Urls("http://aws", None if base_url else "http://sandbox", "http://vendors")
-    variables = environment.of_functions(chosen, urls, Resources("table", "http://aws/q", "http://aws/d"))
+    variables = environment.of_functions(
+        chosen, urls, Resources("table", "http://aws/q", "http://aws/d", "http://aws/r")
+    )
     assert variables["CALVEN_BASE_URL"] == expected
     assert variables["RETRY_BASE_SECONDS"] == "1"
     assert variables["AWS_ENDPOINT_URL"] == "http://aws"

@@ -21,6 +21,7 @@ FOLDERS = {
     "HrisFunction": "hris",
     "RetryFunction": "retry",
     "OccupancyResetFunction": "occupancy_reset",
+    "ReconcileFunction": "reconcile",
     "PreTrafficFunction": "pre_traffic",
 }
 RELAYING = [name for name in FOLDERS if name != "PreTrafficFunction"]
@@ -57,6 +58,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("LedgerTable", WRITE_LEDGER),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
+        ("ReconcileQueue", SEND),
     ],
     "RetryFunction": [
         ("CalvenSecret", READ),
@@ -75,6 +77,17 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
     ],
+    "ReconcileFunction": [
+        ("person-key-??????", READ),
+        ("access-control/*", READ),
+        ("hris/*", READ),
+        ("tokens/*", KEEP),
+        ("LedgerTable", LEDGER_CALLS | {"dynamodb:Query"}),
+        ("LedgerTable/index/leaves", {"dynamodb:Query"}),
+        ("ReconcileQueue", TAKE - {"sqs:ChangeMessageVisibility"}),
+        ("UnprocessedQueue", SEND),
+        ("ReconcileQueue", SEND),
+    ],
     "PreTrafficFunction": [
         ("${AccessControlFunction.Arn}:*", {"lambda:InvokeFunction"}),
         ("${HrisFunction.Arn}:*", {"lambda:InvokeFunction"}),
@@ -85,11 +98,12 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
 BY_SOURCE = {"early#*", "vendor#*"}
 # The partitions of the table that a webhook function may read and write: (read, written).
 PARTITIONS: dict[str, tuple[set[str], set[str]]] = {
-    name: ({"config", "config#*", *BY_SOURCE, *own}, {"heard", *BY_SOURCE, *own})
-    for name, own in {
-        "AccessControlFunction": {"day#*", "people#*", "readings#*"},
-        "HrisFunction": {"employee#*", "leave#*"},
-    }.items()
+    name: ({"config", "config#*", *BY_SOURCE, *own, *only_read}, {"heard", *BY_SOURCE, *own})
+    for name, own, only_read in (
+        ("AccessControlFunction", {"day#*", "people#*", "readings#*"}, set[str]()),
+        # Whether the ledger knows all leave of a source.
+        ("HrisFunction", {"employee#*", "leave#*"}, {"reconcile#*"}),
+    )
 }
 
 Json = dict[str, Any]

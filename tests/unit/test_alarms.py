@@ -72,6 +72,12 @@ CASES: Mapping[str, Case] = {
     "RejectedSignaturesAlarm": Case(
         fires={"SignatureRejected": steady(4)}, quiet={"SignatureRejected": steady(3)}
     ),
+    "ReconcileAgeAlarm": Case(
+        fires={"ReconcileAge": steady(93_600, every=900)}, quiet={"ReconcileAge": steady(93_599, every=900)}
+    ),
+    "ReconcileRefusedAlarm": Case(
+        fires={"ReconcileRefused": ago((800, 1))}, quiet={"ReconcileRefused": steady(0, every=900)}
+    ),
     "SilentSourcesAlarm": Case(
         fires={"SilentSources": ago((800, 1))}, quiet={"SilentSources": steady(0, every=900)}
     ),

@@ -15,6 +15,11 @@ from moto import mock_aws
 
 from localrun.template import STACK
 from relay.container import Container
+from relay.deadline import Deadline
+from relay.invocation import Invocation
+from relay.observability import Telemetry
+from relay.reconciliation.source import reconcile
+from relay.reconciliation.wishes import Wishes
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template import GRANTS, PARTITIONS
 
@@ -23,9 +28,12 @@ pytestmark = pytest.mark.slow
 Calls = set[tuple[str, str]]
 """What may be called on which resource of the template, as in `GRANTS`."""
 
-MAPPING = {
-    ("UnprocessedQueue", f"sqs:{call}") for call in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+TAKEN = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+MAPPINGS: Mapping[str, Calls] = {
+    "RetryFunction": {("UnprocessedQueue", f"sqs:{call}") for call in TAKEN},
+    "ReconcileFunction": {("ReconcileQueue", f"sqs:{call}") for call in TAKEN},
 }
+"""What Lambda itself calls with the role of a function that a queue feeds."""
 NEXT_MORNING = NOON + 13 * 3600
 """04:00 in Sydney, when the demo's day ends."""
 
@@ -72,6 +80,10 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
         ):
             queue = "DeadLetterQueue" if "dead-letter" in params["QueueUrl"] else "UnprocessedQueue"
             yield queue, f"sqs:{operation.removesuffix('Batch')}"
+        case "SendMessage":
+            yield "ReconcileQueue", "sqs:SendMessage"
+        case "Query" if "IndexName" in params:
+            yield f"LedgerTable/index/{params['IndexName']}", "dynamodb:Query"
         case _:
             yield "LedgerTable", f"dynamodb:{operation}"
 
@@ -113,6 +125,7 @@ def leave(rig: Rig, relay: Container) -> None:
     rig.fail("503")
     rig.post("deel", "rescheduled", relay=relay)
     rig.recover()
+    rig.post("kombo", "absences-changed", relay=relay)
 
 
 def tokens(rig: Rig, relay: Container, deliver: Callable[[Container], object]) -> None:
@@ -177,11 +190,22 @@ def schedule(rig: Rig, relay: Container) -> None:
     rig.reset(relay)
 
 
+def reconciled(rig: Rig, relay: Container) -> None:
+    """Every source that can be asked, of both families; after it was done by hand, what differs is queued."""
+    for source in ("kisi-sydney", "factorial", "doorflow"):
+        by_hand = Invocation(rig.relay, Deadline(float("inf"), rig.clock), Telemetry("by hand"))
+        reconcile(by_hand, source, Wishes(by_hand=True))
+    for _ in range(2):
+        rig.clock.advance(24 * 3600)
+        rig.reconcile(relay)
+
+
 WORK = {
     "AccessControlFunction": occupancy,
     "HrisFunction": leave,
     "RetryFunction": queue,
     "OccupancyResetFunction": schedule,
+    "ReconcileFunction": reconciled,
 }
 
 
@@ -196,8 +220,7 @@ def test_role_is_what_the_code_calls(
             patch.setattr(boto3.session, "Session", lambda: collected)
             relay = rig.built()
         WORK[function](rig, relay)
-    by_mapping = MAPPING if function == "RetryFunction" else set()
-    assert flat(GRANTS[function]) == collected.calls | by_mapping
+    assert flat(GRANTS[function]) == collected.calls | MAPPINGS.get(function, set())
     if function in PARTITIONS:
         for allowed, touched in zip(PARTITIONS[function], collected.partitions.values(), strict=True):
             assert not [key for key in touched if not any(fnmatchcase(key, pattern) for pattern in allowed)]

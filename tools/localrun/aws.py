@@ -8,7 +8,7 @@ import boto3
 from botocore.config import Config
 
 from localrun.aws_faults import OWN_AGENT
-from localrun.template import REGION, Template
+from localrun.template import REGION, EventSource, Template
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 ACCESS_KEY = "local"
+RECONCILE_QUEUE = "ReconcileQueue"
+"""The logical id of the queue of sources that are to be reconciled."""
 
 
 class Aws:
@@ -43,10 +45,15 @@ class Resources:
     table: str
     unprocessed_queue_url: str
     dead_letter_queue_url: str
+    reconcile_queue_url: str
+
+    def queue_url(self, source: EventSource) -> str:
+        """The queue that feeds a function."""
+        return self.reconcile_queue_url if source.queue == RECONCILE_QUEUE else self.unprocessed_queue_url
 
 
 def create(template: Template, aws: Aws) -> Resources:
-    """Makes the table and both queues as the template declares them."""
+    """Makes the table and the queues as the template declares them."""
     queues = template.of_type("AWS::SQS::Queue")
     source = queues[template.event_sources[0].queue]
     redrive = source["RedrivePolicy"]
@@ -57,7 +64,8 @@ def create(template: Template, aws: Aws) -> Resources:
         "maxReceiveCount": template.resolve(redrive["maxReceiveCount"]),
     }
     unprocessed_url = _queue(template, aws, source, RedrivePolicy=json.dumps(policy))
-    return Resources(_table(template, aws), unprocessed_url, dead_letter_url)
+    reconcile_url = _queue(template, aws, queues[RECONCILE_QUEUE])
+    return Resources(_table(template, aws), unprocessed_url, dead_letter_url, reconcile_url)
 
 
 def _queue(template: Template, aws: Aws, properties: dict[str, Any], **attributes: str) -> str:

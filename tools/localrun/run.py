@@ -108,7 +108,7 @@ def vendor_of(aws: Aws, resources: Resources) -> Callable[[str], str | None]:
 
 def background(template: Template, aws: Aws, resources: Resources) -> list[Background]:
     """What calls functions besides the HTTP API: the queues' pollers and the schedules' clocks."""
-    pollers = [Poller(source, aws.sqs, resources.unprocessed_queue_url) for source in template.event_sources]
+    pollers = [Poller(source, aws.sqs, resources.queue_url(source)) for source in template.event_sources]
     return [*pollers, *map(Clock, template.schedules)]
 
 
