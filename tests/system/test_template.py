@@ -725,7 +725,7 @@ def test_canary_sees_faults(name: str) -> None:
         assert (made["MetricNamespace"], made["MetricName"]) == (watched["Namespace"], watched["MetricName"])
 
 
-def test_readme_says_where_the_hook_does_not_run() -> None:
+def test_guide_says_when_the_hook_does_not_run() -> None:
     """CodeDeploy shifts an alias that is there: nothing tests the first version of a new stack.
 
     https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-attribute-updatepolicy.html
@@ -733,7 +733,8 @@ def test_readme_says_where_the_hook_does_not_run() -> None:
     alias = deployed()["Resources"]["HrisFunctionAliaslive"]
     assert "BeforeAllowTrafficHook" in alias["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     assert "CreationPolicy" not in alias
-    assert "The hook does not run when the stack is created" in (ROOT / "README.md").read_text("utf-8")
+    page = (ROOT / "docs" / "guides" / "deploy.md").read_text("utf-8")
+    assert "The hook does not run when the stack is created" in page
 
 
 @pytest.mark.parametrize("name", FOLDERS)
