@@ -1,7 +1,9 @@
 """The stand-ins for the vendors' APIs list what has happened."""
 
+import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,15 @@ import pytest
 
 from localrun import vendor_api, vendor_lists
 from localrun.serve import Served
+from relay import vendors
+from relay.aws.secrets import SourceSecret
+from relay.deadline import Deadline
+from relay.events import BadgeEvent, Event, LeaveChange, SensorReading, ThinEvent
+from relay.vendors.support.api import VendorClient
+from relay.vendors.support.base import Vendor
+from relay.vendors.support.listing import LeaveList, Page, Span, Window
 from relayctl import samples
-from tests.rig import sample
+from tests.rig import Rig, sample
 
 VENDOR_LIST = """
 calls:
@@ -134,3 +143,61 @@ def test_every_list_is_served() -> None:
                 path = call.path.replace("{", "").replace("}", "")
                 answer = client.request(call.method, path, headers=headers)
                 assert answer.status_code == 200, f"{vendor}: {call.method} {call.path}"
+
+
+LISTED = [name for name in vendors.NAMES if vendors.load(name).lists]
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_relay_reads_what_is_listed(rig: Rig, name: str) -> None:
+    """The relay finds what has just happened in the list, by the id that the webhook has."""
+    vendor, source = vendors.load(name), rig.source(name)
+    secret = rig.secrets[source]
+    now = time.time()
+    first = samples.names(name)[0]
+    body = samples.renewed(vendor, samples.body(name, first), datetime.now(UTC))
+    said = {"vendor": name, "sample": first, "payload": json.loads(body)}
+    with httpx.Client(base_url=secret["api"]["baseUrl"], trust_env=False) as stand_in:
+        assert stand_in.post("/_vendors/happened", json=said).status_code == 204
+        listed = everything(rig, vendor, SourceSecret.model_validate(secret), now)
+        stand_in.delete("/_vendors/happened")
+    happened = vendor_lists.Happened(vendor_lists.listings(vendor_api.EVENTS))
+    happened.take(vendor_lists.HappenedRequest.model_validate(said))
+    assert [thing(event) for event in listed] == list(happened.listed[name])
+
+
+def everything(rig: Rig, vendor: Vendor, secret: SourceSecret, now: float) -> list[Event]:
+    """All pages of a vendor's list: leave of 2026 to 2028, or events of the hour around now."""
+    assert vendor.api is not None
+    client = VendorClient(
+        rig.relay.vendor_apis, vendor.api, secret, Deadline(now + 20), rig.source(vendor.name)
+    )
+
+    def page(following: str | None) -> Page:
+        if isinstance(vendor.lists, LeaveList):
+            window = Window(first=date(2026, 1, 1), last=date(2028, 1, 1), began=now)
+            return vendor.lists.page(client, window, following)
+        assert vendor.lists is not None
+        return vendor.lists.page(client, Span(since=now - 1800, until=now + 1800), following)
+
+    events: list[Event] = []
+    following = None
+    for _ in range(9):
+        found = page(following)
+        events += found.events
+        following = found.following
+        if following is None:
+            return events
+    raise AssertionError("the list does not end")
+
+
+def thing(event: Event) -> str:
+    """What an event is about, by its id."""
+    match event:
+        case LeaveChange():
+            return event.leave_id
+        case ThinEvent():
+            return event.subject
+        case BadgeEvent() | SensorReading():
+            return event.event_id
+    raise AssertionError(event)

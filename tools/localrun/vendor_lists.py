@@ -103,7 +103,7 @@ class Happened:
 
     listings: Mapping[str, Listing]
     posted: deque[HappenedRequest] = field(default_factory=lambda: deque(maxlen=_MOST_SHOWN))
-    _listed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    listed: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def take(self, said: HappenedRequest) -> None:
         """Take what a sample says: it comes in the place of what was listed of the same thing.
@@ -120,7 +120,7 @@ class Happened:
         self.posted.append(said)
 
     def _list(self, vendor: str, things: Sequence[str], entries: Sequence[Any]) -> None:
-        listed = self._listed.setdefault(vendor, {})
+        listed = self.listed.setdefault(vendor, {})
         for thing in things:
             listed.pop(thing, None)
         for thing, entry in zip(things, entries, strict=False):
@@ -130,13 +130,13 @@ class Happened:
     def answer(self, vendor: str, call: ListCall, query: Mapping[str, str]) -> Any:
         """The answer to a call, with all that the vendor lists now."""
         is_first = call.paged_by is None or query.get(call.paged_by, "1") == "1"
-        listed = self._listed.get(vendor, {})
+        listed = self.listed.get(vendor, {})
         return _with_entries(call.answer, list(listed.values()) if is_first else [])
 
     def clear(self) -> None:
         """Forget all of it."""
         self.posted.clear()
-        self._listed.clear()
+        self.listed.clear()
 
 
 def _things(vendor: Vendor, said: HappenedRequest) -> list[str]:
