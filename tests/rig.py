@@ -114,6 +114,7 @@ class Rig:
         sandboxes.current = Sandbox(self.secrets["calven"], reader=reader, now=self.clock)
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
         self.aws = sandboxes.aws
+        self.vendor_api = sandboxes.vendor_api
         self.resources = create(sandboxes.template, self.aws)
         sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
         self._relays: list[Container] = []

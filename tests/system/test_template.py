@@ -83,7 +83,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("hris/*", READ),
         ("tokens/*", KEEP),
         ("LedgerTable", LEDGER_CALLS | {"dynamodb:Query"}),
-        ("LedgerTable/index/leaves", {"dynamodb:Query"}),
+        ("${LedgerTable.Arn}/index/leaves", {"dynamodb:Query"}),
         ("ReconcileQueue", TAKE - {"sqs:ChangeMessageVisibility"}),
         ("UnprocessedQueue", SEND),
         ("ReconcileQueue", SEND),
@@ -119,6 +119,13 @@ def resource(name: str) -> Json:
     """Return the deployed properties of a resource."""
     properties: Json = deployed()["Resources"][name]["Properties"]
     return properties
+
+
+def mapping_of(function: str) -> Json:
+    """Return what feeds a function from a queue."""
+    mappings = of_type("AWS::Lambda::EventSourceMapping").values()
+    (mapping,) = (each for each in mappings if named(each["FunctionName"]) == f"{function}Aliaslive")
+    return mapping
 
 
 def of_type(kind: str) -> dict[str, Json]:
@@ -379,7 +386,7 @@ def test_access_log_holds_no_credentials() -> None:
 
 def test_retry_takes_the_unprocessed_queue() -> None:
     """Batches fail message by message, and no more of them than Calven can take run at once."""
-    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = mapping_of("RetryFunction")
     assert named(mapping["EventSourceArn"]) == "UnprocessedQueue"
     assert named(mapping["FunctionName"]) == "RetryFunctionAliaslive"
     assert mapping["BatchSize"] == 100
@@ -429,7 +436,7 @@ def test_page_of_answers_shows_the_schedule() -> None:
 
 def test_visibility_outlasts_the_retry_function() -> None:
     """A message does not come back while the batch that holds it may still be tried, as AWS advises."""
-    (mapping,) = of_type("AWS::Lambda::EventSourceMapping").values()
+    mapping = mapping_of("RetryFunction")
     tries = 6 * (resource("RetryFunction")["Timeout"] + mapping["MaximumBatchingWindowInSeconds"])
     assert tries <= resource("UnprocessedQueue")["VisibilityTimeout"] <= 2 * tries
 
@@ -661,11 +668,22 @@ def test_template_carries_no_secret() -> None:
 
 def test_reset_runs_two_minutes_after_every_quarter() -> None:
     """Reset times lie on quarters; two minutes later the day's last events have settled."""
-    (rule,) = of_type("AWS::Events::Rule").values()
+    rule = of_type("AWS::Events::Rule")["OccupancyResetFunctionSchedule"]
     assert rule["ScheduleExpression"] == "cron(2/15 * * * ? *)"
     assert [named(target["Arn"]) for target in rule["Targets"]] == ["OccupancyResetFunctionAliaslive"]
-    (schedule,) = Template().schedules
-    assert schedule.interval == 15 * 60
+    assert {schedule.interval for schedule in Template().schedules} == {15 * 60}
+
+
+def test_reconcile_runs_one_source_a_message() -> None:
+    """Each quarter of an hour it asks what is due; two sources at most run at once, each by itself."""
+    rule = of_type("AWS::Events::Rule")["ReconcileFunctionSchedule"]
+    assert [named(target["Arn"]) for target in rule["Targets"]] == ["ReconcileFunctionAliaslive"]
+    mapping = mapping_of("ReconcileFunction")
+    assert named(mapping["EventSourceArn"]) == "ReconcileQueue"
+    assert (mapping["BatchSize"], mapping["ScalingConfig"]["MaximumConcurrency"]) == (1, 2)
+    function, queue = resource("ReconcileFunction"), resource("ReconcileQueue")
+    assert (function["Timeout"], function["MemorySize"]) == (900, 512)
+    assert queue["VisibilityTimeout"] == 6 * function["Timeout"] > queue["MessageRetentionPeriod"]
 
 
 def test_deploy_explains_itself_and_asks_for_nothing() -> None:

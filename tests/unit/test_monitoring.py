@@ -101,6 +101,9 @@ def said(rig: Rig, printed: Callable[[], str]) -> set[Figure]:
     rig.aws.secrets.put_secret_value(SecretId=name, SecretString=json.dumps(spent))
     rig.post("doorflow", "admitted")
     rig.reset()
+    rig.reconcile()
+    rig.clock.advance(24 * 3600)
+    rig.reconcile()
     return emitted(printed())
 
 

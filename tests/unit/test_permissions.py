@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
+import httpx
 import pytest
 from moto import mock_aws
 
@@ -83,7 +84,7 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
         case "SendMessage":
             yield "ReconcileQueue", "sqs:SendMessage"
         case "Query" if "IndexName" in params:
-            yield f"LedgerTable/index/{params['IndexName']}", "dynamodb:Query"
+            yield f"${{LedgerTable.Arn}}/index/{params['IndexName']}", "dynamodb:Query"
         case _:
             yield "LedgerTable", f"dynamodb:{operation}"
 
@@ -195,6 +196,12 @@ def reconciled(rig: Rig, relay: Container) -> None:
     for source in ("kisi-sydney", "factorial", "doorflow"):
         by_hand = Invocation(rig.relay, Deadline(float("inf"), rig.clock), Telemetry("by hand"))
         reconcile(by_hand, source, Wishes(by_hand=True))
+    badge = sample("kisi", "badge-in", created_at="2026-11-04T03:59:58Z")
+    happened = {"vendor": "kisi", "sample": "badge-in", "payload": badge}
+    httpx.post(f"{rig.vendor_api}/_vendors/happened", json=happened)
+    rig.clock.advance(900)
+    rig.reconcile(relay)
+    httpx.delete(f"{rig.vendor_api}/_vendors/happened")
     for _ in range(2):
         rig.clock.advance(24 * 3600)
         rig.reconcile(relay)

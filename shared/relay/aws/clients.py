@@ -8,6 +8,7 @@ and an event that is stored twice is settled once.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import TIMEOUT_MAX
 from typing import Any, Protocol, TypeVar, cast
 
 import boto3
@@ -74,7 +75,7 @@ class _Bounded:
             left = self._deadline.left() - self._reserve
             future = _threads.submit(operation, **parameters)
             try:
-                return future.result(max(left, LEAST_AWS_SECONDS))
+                return future.result(min(max(left, LEAST_AWS_SECONDS), TIMEOUT_MAX))
             except TimeoutError:
                 raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url) from None
 
