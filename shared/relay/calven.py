@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from relay.aws.secrets import CalvenSecret, Secrets
 from relay.deadline import Deadline
-from relay.errors import SecretUnreadable
+from relay.errors import SecretUnreadable, Unparseable
+from relay.events import read_json
 from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
 
 if TYPE_CHECKING:
@@ -139,13 +140,25 @@ class _Results(BaseModel):
 
 
 class Calven:
-    """One client a container. Threads may share it: they get one token between them."""
+    """One client a container. Threads may share it: they get one token between them.
 
-    def __init__(self, base_url: str, secrets: Secrets, http: Http, clock: "Clock" = time.time) -> None:
+    `key` names the secret with the API key.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        secrets: Secrets,
+        http: Http,
+        clock: "Clock" = time.time,
+        *,
+        key: str = "calven",
+    ) -> None:
         self._base_url = base_url.rstrip("/")
         self._secrets = secrets
         self._http = http
         self._clock = clock
+        self._key = key
         self._token = _Token()
         self._token_lock = threading.Lock()
 
@@ -179,6 +192,14 @@ class Calven:
         """Ask for a new token, to see whether Calven gives one. Raises `Transient` or `Misconfigured`."""
         self._new_token(_Call(deadline))
 
+    def read(self, path: str, deadline: Deadline) -> Any:
+        """The JSON at a path. Raises `Transient`, `Misconfigured` or `Refused`."""
+        answer = self._authorized("GET", path, None, _Call(deadline))
+        try:
+            return read_json(answer.body)
+        except Unparseable:
+            raise Transient("Calven's answer is unreadable") from None
+
     def _send_or_halve(self, batch: Sequence[CalvenEvent], call: _Call, results: dict[str, Result]) -> None:
         """Send a batch and enter its results. One that is refused is halved. Raises `Transient`."""
         try:
@@ -202,17 +223,17 @@ class Calven:
         # After a lease has run out somebody else may send what overtakes this request.
         lease_seconds = min(event.not_after for event in batch) - self._clock()
         request_call = call.within(call.request_seconds).within(lease_seconds)
-        answer = self._authorized(batch[0].endpoint, _body(batch), request_call)
+        answer = self._authorized("POST", batch[0].endpoint, _body(batch), request_call)
         found = {result.eventId: result for result in _results(answer)}
         return {event.event_id: _result(found.get(event.event_id)) for event in batch}
 
-    def _authorized(self, path: str, body: Mapping[str, Any], call: _Call) -> Answer:
+    def _authorized(self, method: str, path: str, body: Mapping[str, Any] | None, call: _Call) -> Answer:
         """The 2xx answer to a request with a token, which one 401 renews."""
         token = self._valid_token(call)
-        answer = self._post(path, body, call, token)
+        answer = self._request(method, path, body, call, token)
         if answer.status == 401:
             token = self._valid_token(call, refused=token)
-            answer = self._post(path, body, call, token)
+            answer = self._request(method, path, body, call, token)
         self._raise_for_status(answer, "")
         return answer
 
@@ -249,9 +270,9 @@ class Calven:
 
     def _token_answer(self, path: str, body: Mapping[str, Any], call: _Call) -> Answer:
         """The 2xx answer to a request for a token. Raises `Transient` or `Misconfigured`."""
-        answer = self._post(path, body, call)
+        answer = self._request("POST", path, body, call)
         if answer.status in (400, 401):
-            self._secrets.forget("calven")
+            self._secrets.forget(self._key)
             detail = f"Calven refuses the API key: {path} answered {answer.status}"
             raise Misconfigured(detail, status=answer.status)
         try:
@@ -262,7 +283,7 @@ class Calven:
 
     def _secret(self, call: _Call) -> CalvenSecret:
         try:
-            return self._secrets.until(call.deadline).calven()
+            return self._secrets.until(call.deadline).calven(self._key)
         except SecretUnreadable as error:
             raise Misconfigured(str(error)) from None
 
@@ -274,8 +295,14 @@ class Calven:
         signed = hmac.new(key.encode(), f"{secret.api_key}{timestamp}".encode(), hashlib.sha256)
         return "/v1/auth", {"apiKey": secret.api_key, "timestamp": timestamp, "hash": signed.hexdigest()}
 
-    def _post(self, path: str, body: Mapping[str, Any], call: _Call, token: str = "") -> Answer:
-        headers: dict[str, str] = {"x-calven-region": self._secret(call).region}
+    def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None, call: _Call, token: str = ""
+    ) -> Answer:
+        # Calven asks for the content type of every request, also of one without content.
+        headers: dict[str, str] = {
+            "x-calven-region": self._secret(call).region,
+            "content-type": "application/json",
+        }
         if token:
             headers["authorization"] = f"Bearer {token}"
         if call.correlation_id:
@@ -283,7 +310,7 @@ class Calven:
         status = 0
         began = time.monotonic()
         try:
-            answer = self._http.request("POST", self._base_url + path, headers, call.deadline, json=body)
+            answer = self._http.request(method, self._base_url + path, headers, call.deadline, json=body)
             status = answer.status
             return answer
         except NoAnswer as error:

@@ -209,9 +209,12 @@ def _errors_of_httpx() -> Iterator[None]:
 
 
 class Http:
-    """A client that follows no redirect, keeps no cookie, reads no proxy settings and at most 1 MiB."""
+    """A client that follows no redirect, keeps no cookie, reads no proxy settings and `most_bytes`."""
 
-    def __init__(self, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, transport: httpx.BaseTransport | None = None, most_bytes: int = MAX_ANSWER_BYTES
+    ) -> None:
+        self._most_bytes = most_bytes
         self._client = httpx.Client(
             transport=transport or _Transport(),
             follow_redirects=False,
@@ -252,13 +255,13 @@ class Http:
     def _read(self, request: httpx.Request, deadline: Deadline) -> Answer:
         response = self._client.send(request, stream=True)
         try:
-            body = b""
+            body = bytearray()
             for chunk in response.iter_bytes():
                 body += chunk
-                if len(body) > MAX_ANSWER_BYTES:
+                if len(body) > self._most_bytes:
                     raise NoAnswer("answer too large", sent=True)
                 if deadline.left() <= 0:
                     raise NoAnswer("ReadTimeout", sent=True)
         finally:
             response.close()
-        return Answer(response.status_code, response.headers, body)
+        return Answer(response.status_code, response.headers, bytes(body))

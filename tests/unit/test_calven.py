@@ -14,7 +14,7 @@ from moto import mock_aws
 from localrun.sandbox import Sandbox
 from localrun.serve import bind
 from relay.aws.secrets import Secrets
-from relay.calven import Calven, CalvenEvent, Result
+from relay.calven import Calven, CalvenEvent, Misconfigured, Refused, Result, Transient
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
@@ -308,6 +308,49 @@ def test_renewal_on_401(wired: Calven, sandbox: httpx.Client) -> None:
     sandbox.post("/_sandbox/expire-tokens")
     assert statuses(wired.submit([occupancy("e2")], in_time())) == {"e2": ACCEPTED}
     assert seen(sandbox)[2:] == [("occupancy", 401), ("auth", 200), ("occupancy", 200)]
+
+
+def test_read(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
+    """A question is asked with a token, which one 401 renews, and answered with JSON."""
+    path = "/v1/analytics/users"
+    fake.reply(path, 401, httpx.Response(200, json=[{"userId": "1"}]))
+    assert calven.read(f"{path}?a=b", Deadline(clock() + 5, clock)) == [{"userId": "1"}]
+    assert fake.paths() == ["auth", "analytics/users"] * 2
+    asked = fake.requests[-1]
+    assert (asked.method, asked.url.query, asked.content) == ("GET", b"a=b", b"")
+    assert asked.headers["authorization"] == "Bearer t"
+    assert asked.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (503, Transient),
+        (httpx.Response(200, text="hello"), Transient),
+        (httpx.ConnectError("hush"), Transient),
+        (403, Misconfigured),
+        (422, Refused),
+    ],
+)
+def test_read_without_answer(
+    calven: Calven, fake: FakeCalven, clock: Clock, reply: Reply | int, error: type[Exception]
+) -> None:
+    """A question without an answer says why."""
+    fake.reply("/v1/analytics/users", reply)
+    with pytest.raises(error) as failed:
+        calven.read("/v1/analytics/users", Deadline(clock() + 5, clock))
+    assert type(failed.value) is error
+
+
+def test_other_key(fake: FakeCalven, secrets: Secrets, clock: Clock) -> None:
+    """Another key is that of another secret."""
+    text = json.dumps(CREDENTIALS | {"apiKey": "reader"})
+    aws_client("secretsmanager").create_secret(Name="stack/calven-reader", SecretString=text)
+    fake.reply("/v1/analytics/users", httpx.Response(200, json=[]))
+    with http_of(fake) as http:
+        reader = Calven("https://calven.test", secrets, http, clock, key="calven-reader")
+        assert reader.read("/v1/analytics/users", Deadline(clock() + 5, clock)) == []
+    assert json.loads(fake.requests[0].content)["apiKey"] == "reader"
 
 
 def test_401_again(wired: Calven, sandbox: httpx.Client) -> None:

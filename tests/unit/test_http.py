@@ -420,6 +420,14 @@ def test_largest_answer(encode: Callable[[bytes], bytes]) -> None:
     assert failed.value.sent
 
 
+def test_larger_answer() -> None:
+    """A client that is to read more does so."""
+    large = b"x" * (MAX_ANSWER_BYTES + 1)
+    http = Http(httpx.MockTransport(lambda _: httpx.Response(200, content=large)), len(large))
+    assert http.request("GET", "http://v/", {}, Deadline(NOON + 5, Clock())).body == large
+    http.close()
+
+
 def test_plain_client(monkeypatch: pytest.MonkeyPatch) -> None:
     """No redirect is followed and no proxy used; status, headers and body come back as they are."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

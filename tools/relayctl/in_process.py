@@ -9,7 +9,7 @@ import click
 
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
-from relay.http import Http
+from relay.http import MAX_ANSWER_BYTES, Http
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.settings import Settings
@@ -26,9 +26,9 @@ def patient() -> Deadline:
     return Deadline(time.time() + PATIENCE_SECONDS)
 
 
-def http_of(target: Target, seconds: float = REQUEST_SECONDS) -> Http:
+def http_of(target: Target, seconds: float = REQUEST_SECONDS, most_bytes: int = MAX_ANSWER_BYTES) -> Http:
     """The relay's client for a target: by the environment's proxies, which the local relay never takes."""
-    return Http(None if target.endpoint else EnvironmentTransport(seconds))
+    return Http(None if target.endpoint else EnvironmentTransport(seconds), most_bytes)
 
 
 def calven_url(target: Target) -> str:

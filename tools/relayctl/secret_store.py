@@ -26,8 +26,8 @@ from relay.vendors.support.signatures import StandardWebhooks
 from relayctl.checks import Finding
 from relayctl.target import Target
 
-CALVEN = "calven"
-"""The name of the secret with Calven's API key."""
+CALVEN, CALVEN_READER = "calven", "calven-reader"
+"""The secrets with Calven's API keys: the relay's own, and one that may read, which is optional."""
 ABSENT = "there is none"
 CALVEN_KEYS = ("apiKey", "apiSecret", "region", "auth")
 LEAST_CHARACTERS = 8
@@ -92,7 +92,7 @@ def without_blanks(content: Any) -> Any:
 
 
 def checked_calven(content: Content) -> Content:
-    """The `calven` secret, if it is one; raises `BadSecret`."""
+    """A secret with a key for Calven, if it is one; raises `BadSecret`."""
     _check_keys(content, CALVEN_KEYS)
     try:
         CalvenSecret.model_validate(content)
@@ -271,15 +271,19 @@ def put(target: Target, name: str, content: Content) -> str:
 
 
 def check(target: Target, only: str | None = None) -> Iterator[Finding]:
-    """A finding for Calven's secret and for each configured source's, or for the one of that name alone.
+    """A finding for Calven's secrets and for each configured source's, or for the one of that name alone.
 
     Raises `BadSecret` where there is none of that name.
     """
     config = ConfigStore(target.ledger()).current()
-    if only not in (None, CALVEN, *config.sources):
+    if only not in (None, CALVEN, CALVEN_READER, *config.sources):
         raise BadSecret(_unknown(config, only or ""))
-    if only in (None, CALVEN):
-        yield _finding(CALVEN, CALVEN, _problem(target, CALVEN, checked_calven))
+    for name in (CALVEN, CALVEN_READER):
+        if only in (None, name):
+            problem = _problem(target, name, checked_calven)
+            # Without a key that reads, all works but the audit.
+            if name in (only, CALVEN) or problem != ABSENT:
+                yield _finding(name, name, problem)
     for source, configured in config.sources.items():
         if only in (None, source):
             yield from _check_source(target, source, configured.vendor)

@@ -14,7 +14,7 @@ from relayctl import secret_store
 from relayctl.checks import report
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json
-from relayctl.secret_store import BASE_URL, CALVEN, BadSecret, Content
+from relayctl.secret_store import BASE_URL, CALVEN, CALVEN_READER, BadSecret, Content
 from relayctl.target import Target
 
 
@@ -44,7 +44,7 @@ def put_secret(
     generate: bool,
     file: str | None,
 ) -> None:
-    """Ask for the secret of SOURCE, or of `calven`, check it and store it.
+    """Ask for the secret of SOURCE, of `calven` or of `calven-reader`, check it and store it.
 
     A vendor with two proofs has two lists, of which this puts one and keeps the other; --from-file puts the
     whole secret.
@@ -53,11 +53,11 @@ def put_secret(
         raise click.UsageError("--from-file excludes --generate and --token")
     target, made = common.target(), None
     try:
-        if source == CALVEN and family is None:
+        if source in (CALVEN, CALVEN_READER) and family is None:
             if add or generate or token:
-                raise click.UsageError("the secret of calven has one key: no --add, --generate or --token")
+                raise click.UsageError(f"the secret of {source} has one key: no --add, --generate or --token")
             content = secret_store.checked_calven(_from_file(file) if file else _asked_calven())
-            names = [secret_store.put(target, CALVEN, content)]
+            names = [secret_store.put(target, source, content)]
         else:
             vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
             if (add or generate or token) and not vendor.sends_webhooks:

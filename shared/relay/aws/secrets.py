@@ -101,9 +101,9 @@ class Secrets:
         """The secrets, with what is known of them; each call ends by that deadline."""
         return Secrets(until(self._client, deadline), self._stack, self._clock, self._known)
 
-    def calven(self) -> CalvenSecret:
-        """The credentials for Calven's API."""
-        return self._parsed("calven", CalvenSecret)
+    def calven(self, name: str = "calven") -> CalvenSecret:
+        """The credentials for Calven's API: the relay's own, or those of another secret."""
+        return self._parsed(name, CalvenSecret)
 
     def source(self, family: str, name: str) -> SourceSecret:
         """The secret of one source."""

@@ -162,6 +162,32 @@ class Leaves:
         item = self._table.get([key]).get(key)
         return employee_from(item, email) if item else None
 
+    def lease(self, email: str, seconds: float, deadline: Deadline) -> Employee | None:
+        """Take an employee's lease for so long, to submit what is no change; None where another has it."""
+        key = employee_key(email)
+
+        def attempt() -> Employee | None:
+            employee = employee_from(self._table.get([key]).get(key), email)
+            term = self._term(seconds)
+            if employee.is_leased(term.begins_at):
+                return None
+            leased = replace(employee, lease=term.lease)
+            self._table.write([employee_update(leased, term.today)])
+            return leased
+
+        return until_written(attempt, deadline)
+
+    def release(self, employee: Employee, deadline: Deadline) -> None:
+        """Let go of a lease, unless it has run out and is another's. What came meanwhile is in the queue."""
+        key = employee_key(employee.email)
+
+        def attempt() -> None:
+            now = employee_from(self._table.get([key]).get(key), employee.email)
+            if now.holder == employee.holder:
+                self._table.write([employee_update(replace(now, lease=None), self._today())])
+
+        until_written(attempt, deadline)
+
     def finish(
         self, submission: Submission, results: Results, deadline: Deadline, *, uncertain: bool
     ) -> Submission | None:
