@@ -9,9 +9,17 @@ from tests.rig import Rig
 
 
 def deploy(
-    rig: Rig, name: str = STACK, api_url: str = "https://api.example.com", *, calven: bool = True
+    rig: Rig,
+    name: str = STACK,
+    api_url: str = "https://api.example.com",
+    *,
+    calven: bool = True,
+    calven_url: str = "",
 ) -> None:
-    """A stack with the outputs and the parameter that the template's has; an older one's has none."""
+    """A stack with the outputs and the parameter that the template's has; an older one's has none.
+
+    Its Calven is the rig's sandbox, unless `calven_url` is another.
+    """
     resources = rig.resources
     outputs = {
         "ApiUrl": api_url,
@@ -24,7 +32,8 @@ def deploy(
         "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
         "Outputs": {name: {"Value": value} for name, value in outputs.items()},
     }
-    parameter = {"ParameterKey": "CalvenBaseUrl", "ParameterValue": str(rig.sandbox.base_url)}
+    url = calven_url or str(rig.sandbox.base_url)
+    parameter = {"ParameterKey": "CalvenBaseUrl", "ParameterValue": url}
     parameters = [parameter] if calven else []
     cloudformation = boto3.client("cloudformation")
     cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=parameters)

@@ -11,6 +11,7 @@ import click
 from relay.errors import TableUnavailable, TooLarge
 from relay.vendors.support.memory import VendorMemory
 from relayctl import vendors
+from relayctl.audit import audit_calven
 from relayctl.calven import calven
 from relayctl.configure import config
 from relayctl.dlq import dlq
@@ -139,5 +140,6 @@ def handshake(common: Common, source: str) -> None:
         raise click.ClickException(f"nothing was handed over for {source!r} within a day")
 
 
+calven.add_command(audit_calven)
 for command in (calven, config, dlq, doctor, import_leave, leave, occupancy, reconcile_sources, secrets):
     main.add_command(command)
