@@ -76,6 +76,8 @@ def create(events: Path = EVENTS) -> Starlette:
         for listed in listing.calls:
             endpoint = _list_endpoint(vendor, listed, happened)
             routes.append(Route(listed.path, endpoint, methods=[listed.method]))
+    # One vendor's `/v1/timeoff/{id}` must not answer for another's `/v1/timeoff/whosout`.
+    routes.sort(key=lambda route: route.path.count("{"))
     return Starlette(routes=routes)
 
 
