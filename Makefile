@@ -42,7 +42,7 @@ e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check 
 bench: build $(E2E_READY) ## Measure what it costs, next to a floor in the same run (BENCH="--only cold")
 	@exec $(BIN)/python -m bench $(BENCH)
 
-docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema
+docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema, cost
 	$(BIN)/python tools/build/docs.py
 
 lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the template, as written and as it will be deployed

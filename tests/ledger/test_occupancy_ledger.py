@@ -1,15 +1,17 @@
 """The ledger of people and counts, on DynamoDB as moto has it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from build import usage
 from relay.aws.table import Table
 from relay.config.model import Config
 from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
@@ -161,6 +163,25 @@ def test_requests(ledger: Counts, passage: Badge, made: list[str]) -> None:
     reports = counted[len(made) :]
     assert counted[: len(made)] == made
     assert len(reports) == (1 if "TransactWriteItems" in made else 0)
+
+
+def test_units(ledger: Counts) -> None:
+    """The units that docs/explanations/cost.md is computed from: one badge, and three together."""
+    used: Counter[str] = Counter()
+
+    def count(params: Mapping[str, Any], **_: object) -> None:
+        for of_table in params.get("RequestItems", {}).values():
+            used["reads"] += len(of_table["Keys"])
+        used["writes"] += 2 * len(params.get("TransactItems", ()))
+
+    ledger.badge(IN)
+    ledger.client.meta.events.register("provide-client-params.dynamodb", count)
+    for number in (1, 3):
+        people = [f"{number} {n}" for n in range(number)]
+        ledger.badges([badge(f"e {person}", person, "in", "l1", NOON_MS + number) for person in people])
+        counted = usage.badge_settlement(number)
+        assert used == {"reads": counted.reads, "writes": counted.writes}
+        used.clear()
 
 
 def test_requests_of_a_late_badge(ledger: Counts) -> None:

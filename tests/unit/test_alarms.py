@@ -8,7 +8,7 @@ import pytest
 
 from tests import alarms
 from tests.alarms import Measured
-from tests.system.test_template import FOLDERS, ROOT, chosen, deployed, of_type, resource
+from tests.system.test_template import FOLDERS, chosen, deployed, of_type, resource
 
 NOW = 1_795_651_200.0
 """A day's beginning, UTC, and so the beginning of a window of any length."""
@@ -230,19 +230,6 @@ def test_page() -> None:
 def named(rule: str) -> dict[str, None]:
     """The alarms that a rule names, in order."""
     return dict.fromkeys(part.partition("}")[0] for part in rule.split("${")[1:])
-
-
-def test_cost() -> None:
-    """docs/explanations/cost.md counts the alarms as AWS bills them: by the metrics that they look at."""
-    found = of_type("AWS::CloudWatch::Alarm").values()
-    metrics = 0
-    for alarm in found:
-        expressions = [each for each in alarm.get("Metrics", []) if "Expression" in each]
-        metrics += len(alarm["Metrics"]) - len(expressions) if expressions else 1
-    dollars = metrics * 0.10 + 0.50
-    what = f"| alarms | {len(found)} of {metrics} metrics, and a composite one |"
-    row = f"{what} $0.10 a metric, composite $0.50 | ${dollars:.2f} |"
-    assert row in (ROOT / "docs" / "explanations" / "cost.md").read_text("utf-8")
 
 
 def test_budget() -> None:

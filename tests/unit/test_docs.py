@@ -60,7 +60,7 @@ def leads_somewhere(link: str, folder: Path) -> bool:
 
 
 def test_made_from_the_code() -> None:
-    """The table of vendors, the generic format's schema and the demo are what `make docs` writes."""
+    """Tables of vendors and cost, the generic format's schema and the demo are what `make docs` writes."""
     command = [sys.executable, str(ROOT / "tools" / "build" / "docs.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from build import cost
 from localrun.template import STACK
 from localrun.vendor_api import SPENT
 from tests.rig import Rig, sample
@@ -115,6 +116,15 @@ def test_everything_watched_is_emitted(said: set[Figure]) -> None:
 def test_everything_emitted_is_watched(said: set[Figure]) -> None:
     """A metric that nobody looks at costs money."""
     assert {name for name, _ in said | filtered()} == {name for name, _ in watched()}
+
+
+def test_figures_are_those_that_cost_counts(said: set[Figure]) -> None:
+    """docs/explanations/cost.md counts each figure over all sources, and most of them for each source."""
+    of_all = {name for name, dimensions in said if not dimensions}
+    of_source = {name for name, dimensions in said if "Source" in dimensions}
+    assert of_all == set(cost.OF_ALL)
+    # It comes up only where a vendor refuses a token.
+    assert of_source == {*cost.OF_SOURCE, "TokenRefusedSeconds"}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""`make docs`: writes what is made from the vendors' modules and pages.
+"""`make docs`: writes what is made from the vendors' modules and pages, and what the stack costs.
 
-That is, in docs/reference, the table of vendors and the generic format's JSON Schema; and the demo of
-`make run`.
+That is, in docs/reference, the table of vendors and the generic format's JSON Schema; the tables of
+docs/explanations/cost.md; and the demo of `make run`.
 
 `--check` only says whether they are as they should be (exit code 1 where not).
 """
@@ -9,7 +9,7 @@ That is, in docs/reference, the table of vendors and the generic format's JSON S
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,13 @@ from relay.vendors.generic import BODY
 from relayctl import vendors
 
 ROOT = Path(__file__).parents[2]
+# This folder is not installed, other than its neighbours.
+sys.path.insert(0, str(ROOT / "tools"))
+from build import cost  # noqa: E402
+
 REFERENCE = ROOT / "docs" / "reference"
 VENDORS, SCHEMA = REFERENCE / "vendors" / "README.md", REFERENCE / "schema" / "generic.json"
-BETWEEN = re.compile(r"(<!-- vendors -->\n).*(<!-- /vendors -->)", re.DOTALL)
+COST = ROOT / "docs" / "explanations" / "cost.md"
 
 
 def schema() -> dict[str, Any]:
@@ -34,10 +38,25 @@ def schema() -> dict[str, Any]:
     }
 
 
+def with_table(text: str, name: str, rows: Iterable[str]) -> str:
+    """A page with a table between the comments of that name."""
+    between = re.compile(rf"(<!-- {name} -->\n).*(<!-- /{name} -->)", re.DOTALL)
+    table = "\n".join(rows)
+    return between.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
+
+
+def cost_page() -> str:
+    """The page of what the stack costs, with its tables as they are now."""
+    text = COST.read_text("utf-8")
+    for name, rows in cost.tables().items():
+        text = with_table(text, name, rows)
+    return text
+
+
 def made() -> Iterator[tuple[Path, str]]:
     """Each file with what it should hold."""
-    rows = "\n".join(vendors.table())
-    yield VENDORS, BETWEEN.sub(lambda found: f"{found[1]}{rows}\n{found[2]}", VENDORS.read_text("utf-8"))
+    yield VENDORS, with_table(VENDORS.read_text("utf-8"), "vendors", vendors.table())
+    yield COST, cost_page()
     yield SCHEMA, json.dumps(schema(), indent=2) + "\n"
     yield DEMO / "relay.yaml", demo_files.config()
     yield DEMO / "secrets.json", demo_files.secrets()

@@ -1,0 +1,70 @@
+"""What the stack costs: the sums of docs/explanations/cost.md, and what they are computed from."""
+
+from collections.abc import Callable
+
+import pytest
+
+from build import cost, usage
+from localrun.template import Template
+from relay.observability import Telemetry
+from tests.unit.test_monitoring import emitted
+
+
+@pytest.fixture(scope="module")
+def stack() -> cost.Stack:
+    """The template's own."""
+    return cost.Stack(Template())
+
+
+def test_alarm_on_math_is_billed_by_its_metrics() -> None:
+    """An expression is none itself, and an alarm without one looks at one metric."""
+    metric = {"Id": "m", "MetricStat": {}}
+    assert cost.billed_metrics({"MetricName": "Errors"}) == 1
+    assert cost.billed_metrics({"Metrics": [{"Id": "e", "Expression": "m + n"}, metric, metric]}) == 2
+
+
+def test_memory_is_the_template_s(stack: cost.Stack) -> None:
+    """What is read from the template, in GB and seconds."""
+    assert (stack.badge_memory, stack.retry_memory, stack.interval) == (1, 0.5, 900)
+    assert stack.watching > sum(stack.alarms) * cost.ALARM_METRIC
+
+
+def test_use_adds_up() -> None:
+    """Twice a use is the use with itself."""
+    use = usage.Use(reads=3, log_bytes=100)
+    assert usage.together([use, use]) == use.times(2)
+
+
+def test_price_of_a_million() -> None:
+    """A million of a unit costs what AWS's list says."""
+    million = usage.Use(api=1, runs=1, reads=1, writes=1, sqs=1).times(cost.MILLION)
+    assert cost.dollars(million) == pytest.approx(1.00 + 0.20 + 0.125 + 0.625 + 0.40)
+
+
+def test_batches_are_cheaper() -> None:
+    """The more badges in a batch, the less each costs; alone in it, more than a direct one."""
+    alone, together = (cost.dollars(usage.queued_badge(number, 1, 0.5)) for number in (1, 100))
+    assert together < cost.dollars(usage.direct_badge(1)) < alone
+
+
+def test_sums(stack: cost.Stack) -> None:
+    """Figures by source are all that `metricsBySource: false` leaves out."""
+    company = usage.Company(employees=100, sites=1, access_sources=1, processes=1)
+    bill = cost.bill(company, stack, queued=False)
+    assert bill.without_sources == pytest.approx(sum(bill.rows.values()))
+    assert bill.with_sources - bill.without_sources == pytest.approx(2 * 11 * 0.30)
+
+
+def test_figures_of_reconciliation(printed: Callable[[], str]) -> None:
+    """They are those that a run emits."""
+    telemetry = Telemetry("request-1")
+    telemetry.reconciled(source="deel", vendor="deel", status="complete", differences=0)
+    telemetry.reconcile_age(60, source="deel", vendor="deel")
+    telemetry.flush()
+    assert {name for name, _ in emitted(printed())} == set(cost.OF_RECONCILIATION)
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0, "$0.00"), (0.001, "under $0.01"), (1234.5, "$1,234.50")])
+def test_amount(value: float, shown: str) -> None:
+    """Something is never shown as nothing."""
+    assert cost.amount(value) == shown
