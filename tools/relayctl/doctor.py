@@ -13,7 +13,7 @@ from relay import vendors
 from relay.config.store import POINTER, ConfigStore
 from relay.config.versions import UnknownVersion, pull
 from relay.vendors.support.memory import VendorMemory
-from relayctl import calven, dead_letters, network, relay_yaml, secret_store, token_checks
+from relayctl import calven, dead_letters, network, reconcile_checks, relay_yaml, secret_store, token_checks
 from relayctl.checks import Finding, guarded, report
 from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
@@ -201,4 +201,5 @@ CHECKS: tuple[tuple[str, Callable[[Target], Iterator[Finding]]], ...] = (
     ("front door", _front_door),
     ("handshakes", _handshakes),
     ("tokens", _tokens),
+    ("reconciliation", reconcile_checks.check),
 )
