@@ -23,7 +23,13 @@ from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
 from relay import vendors
 from relay.container import Container
+from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
+from relay.invocation import Invocation
+from relay.observability import Telemetry
+from relay.reconciliation.report import Report
+from relay.reconciliation.source import reconcile as reconcile_source
+from relay.reconciliation.wishes import Wishes
 from relay.settings import Settings
 from relay.vendors.support.proof import Signature
 from relayctl import dead_letters, relay_yaml
@@ -113,8 +119,8 @@ class Rig:
         reader = self.secrets["calven-reader"]
         sandboxes.current = Sandbox(self.secrets["calven"], reader=reader, now=self.clock)
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
+        self.vendors = httpx.Client(base_url=sandboxes.vendor_api, trust_env=False)
         self.aws = sandboxes.aws
-        self.vendor_api = sandboxes.vendor_api
         self.resources = create(sandboxes.template, self.aws)
         sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
         self._relays: list[Container] = []
@@ -152,6 +158,8 @@ class Rig:
         """Close the connections."""
         self.sandbox.delete("/_sandbox/fail")
         self.sandbox.close()
+        self.vendors.delete("/_vendors/happened")
+        self.vendors.close()
         for relay in self._relays:
             relay.http.close()
 
@@ -280,22 +288,36 @@ class Rig:
         """Run the scheduled function."""
         return schedule.handle(relay or self.relay, 50, "request-3")
 
+    def happen(self, vendor: str, name: str, **changes: Any) -> None:
+        """Have happen at a vendor what a sample says, with some fields changed, and no webhook tell of it."""
+        said = {"vendor": vendor, "sample": name, "payload": sample(vendor, name, **changes)}
+        self.vendors.post("/_vendors/happened", json=said).raise_for_status()
+
+    def reconcile_by_hand(self, source: str) -> Report:
+        """Reconcile a source as an operator does."""
+        deadline = Deadline(self.clock() + 600, self.clock)
+        invocation = Invocation(self.relay, deadline, Telemetry("by hand"), BATCH)
+        return reconcile_source(invocation, source, Wishes(by_hand=True))
+
     def reconcile(self, relay: Container | None = None, seconds: float = 800) -> list[str]:
         """Run the reconcile function as its schedule does, then with each message that this made."""
         relay = relay or self.relay
         reconcile.handle(relay, {}, seconds, "request-4")
         return self.reconcile_asked(relay, seconds)
 
-    def reconcile_asked(self, relay: Container | None = None, seconds: float = 800) -> list[str]:
-        """Run the reconcile function with each message that waits for it; the messages."""
-        url, bodies = self.resources.reconcile_queue_url, []
+    def reconcile_asked(
+        self, relay: Container | None = None, seconds: float = 800, age: float = 0
+    ) -> list[str]:
+        """Run the reconcile function with each message that waits for it, of that age; the messages."""
+        url, messages = self.resources.reconcile_queue_url, []
         while found := self.aws.sqs.receive_message(QueueUrl=url).get("Messages", []):
             for message in found:
-                bodies.append(message["Body"])
+                messages.append(message)
                 self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-        for body in bodies:
-            reconcile.handle(relay or self.relay, {"Records": [{"body": body}]}, seconds, "request-5")
-        return bodies
+        for message in messages:
+            record = _record(message, 1, self.clock() - age)
+            reconcile.handle(relay or self.relay, {"Records": [record]}, seconds, "request-5")
+        return [message["Body"] for message in messages]
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """The envelopes in the dead-letter queue."""

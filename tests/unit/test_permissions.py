@@ -10,17 +10,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import boto3
-import httpx
 import pytest
 from moto import mock_aws
 
 from localrun.template import STACK
 from relay.container import Container
-from relay.deadline import Deadline
-from relay.invocation import Invocation
-from relay.observability import Telemetry
-from relay.reconciliation.source import reconcile
-from relay.reconciliation.wishes import Wishes
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template import GRANTS, PARTITIONS
 
@@ -194,14 +188,10 @@ def schedule(rig: Rig, relay: Container) -> None:
 def reconciled(rig: Rig, relay: Container) -> None:
     """Every source that can be asked, of both families; after it was done by hand, what differs is queued."""
     for source in ("kisi-sydney", "factorial", "doorflow"):
-        by_hand = Invocation(rig.relay, Deadline(float("inf"), rig.clock), Telemetry("by hand"))
-        reconcile(by_hand, source, Wishes(by_hand=True))
-    badge = sample("kisi", "badge-in", created_at="2026-11-04T03:59:58Z")
-    happened = {"vendor": "kisi", "sample": "badge-in", "payload": badge}
-    httpx.post(f"{rig.vendor_api}/_vendors/happened", json=happened)
+        rig.reconcile_by_hand(source)
+    rig.happen("kisi", "badge-in", created_at="2026-11-04T03:59:58Z")
     rig.clock.advance(900)
     rig.reconcile(relay)
-    httpx.delete(f"{rig.vendor_api}/_vendors/happened")
     for _ in range(2):
         rig.clock.advance(24 * 3600)
         rig.reconcile(relay)
