@@ -89,6 +89,7 @@ class Stage:
                 "TABLE_NAME": self.resources.table,
                 "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
                 "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
+                "RECONCILE_QUEUE_URL": self.resources.reconcile_queue_url,
                 "CALVEN_BASE_URL": self._sandbox,
                 "POWERTOOLS_METRICS_NAMESPACE": f"CalvenRelay/{STACK}",
                 "POWERTOOLS_LOG_LEVEL": "INFO",

@@ -24,6 +24,7 @@ FUNCTIONS: Mapping[str, str] = {
     "hris": _WEBHOOK,
     "retry": _WEBHOOK,
     "occupancy_reset": _WEBHOOK,
+    "reconcile": _WEBHOOK,
     "pre_traffic": "",
 }
 """Each function, and what it loads at its start beside Powertools and boto3: libraries, AWS clients."""
@@ -72,7 +73,7 @@ def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> 
 
 def check(name: str, answer: Any) -> None:
     """Raise `Failed` for any answer but that the event's work is done."""
-    done = "facts" in answer or answer.get("batchItemFailures") == []
+    done = "facts" in answer or "sources" in answer or answer.get("batchItemFailures") == []
     if not done and json.loads(answer.get("body", "{}")).get("status") != "forwarded":
         raise Failed(f"{name} answered {answer}")
 

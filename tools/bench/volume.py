@@ -71,13 +71,14 @@ def queued(stage: Stage, events: Events, direct: float) -> list[Figure]:
 def memory(stage: Stage, events: Events, package: Path) -> list[Figure]:
     """The most memory of each function after one event, and after ten thousand in deliveries of a hundred.
 
-    The schedule has no events: it runs a hundred times.
+    The schedules have no events: each runs a hundred times.
     """
     deliveries: Mapping[str, Callable[[], dict[str, Any]]] = {
         "access_control": partial(events.badges_together, BATCH),
         "hris": partial(events.leaves_together, BATCH),
         "retry": partial(events.messages, BATCH),
         "occupancy_reset": partial(startup.first_event, "occupancy_reset", events),
+        "reconcile": partial(startup.first_event, "reconcile", events),
     }
     path = [package, artifacts.runtime()]
 

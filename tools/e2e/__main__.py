@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
 
 from e2e.checks import Failed, Skipped
-from e2e.deploy import STACK, add_routes, deploy, enable_queue
+from e2e.deploy import STACK, add_routes, deploy, enable_queues
 from e2e.emulator import ROOT, Emulator
 from e2e.relay import Calven, Relay
 from e2e.steps import STEPS
@@ -165,7 +165,7 @@ def _demo_config(folder: Path) -> Path:
 
 def _complete(emulator_url: str) -> str:
     """Do what the emulator left out of the deployment; the API's URL."""
-    enable_queue()
+    enable_queues()
     url = add_routes(STACK, emulator_url)
     os.environ["RELAY_API_URL"] = url
     return url

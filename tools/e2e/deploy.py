@@ -106,16 +106,17 @@ def add_routes(stack: str, emulator_url: str) -> str:
     return f"{emulator_url}/_aws/execute-api/{api_id}/$default"
 
 
-def enable_queue() -> None:
-    """Have the emulator poll the Unprocessed queue.
+def enable_queues() -> None:
+    """Have the emulator poll the queues.
 
-    It takes the mapping's greatest concurrency as the text that every parameter is, and compares numbers.
+    It takes a mapping's greatest concurrency as the text that every parameter is, and compares numbers.
     """
     functions = boto3.client("lambda")
-    [source] = Template().event_sources
+    # Each may have the smallest of them: the emulator's queues are short.
+    concurrency = min(source.concurrency for source in Template().event_sources)
     for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
         functions.update_event_source_mapping(
-            UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": source.concurrency}
+            UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
 
 
