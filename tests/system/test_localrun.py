@@ -78,7 +78,7 @@ def test_template_environment(template: Template) -> None:
 
 
 def test_real_template() -> None:
-    """The project's own template has the routes, the queue and the schedule that the local run serves."""
+    """The project's own template has the routes, the queues and the schedules that the local run serves."""
     template = Template()
     assert {(route.method, route.path) for route in template.routes} == {
         (method, path)
@@ -313,6 +313,7 @@ def test_functions_know_calven(base_url: str | None, expected: str) -> None:
     assert variables["CALVEN_BASE_URL"] == expected
     assert variables["RETRY_BASE_SECONDS"] == "1"
     assert variables["AWS_ENDPOINT_URL"] == "http://aws"
+    assert variables["RECONCILE_QUEUE_URL"] == "http://aws/r"
 
 
 def run(**variables: str) -> subprocess.CompletedProcess[str]:

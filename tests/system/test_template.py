@@ -289,6 +289,7 @@ def test_environment_names_every_setting(name: str) -> None:
     assert chosen(variables["TABLE_NAME"]) == {"Ref": "LedgerTable"}
     assert variables["UNPROCESSED_QUEUE_URL"] == {"Ref": "UnprocessedQueue"}
     assert variables["DEAD_LETTER_QUEUE_URL"] == {"Ref": "DeadLetterQueue"}
+    assert variables["RECONCILE_QUEUE_URL"] == {"Ref": "ReconcileQueue"}
 
 
 def test_routes() -> None:
@@ -461,7 +462,7 @@ def test_dead_letter_queue_takes_from_one_queue_only() -> None:
     assert arn["Fn::Sub"] == f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
 
 
-@pytest.mark.parametrize("name", ["UnprocessedQueue", "DeadLetterQueue"])
+@pytest.mark.parametrize("name", ["UnprocessedQueue", "DeadLetterQueue", "ReconcileQueue"])
 def test_queue_is_encrypted_at_rest_and_on_the_way(name: str) -> None:
     """Events wait encrypted, and plain HTTP is refused."""
     assert resource(name)["SqsManagedSseEnabled"] is True
@@ -683,7 +684,18 @@ def test_reconcile_runs_one_source_a_message() -> None:
     assert (mapping["BatchSize"], mapping["ScalingConfig"]["MaximumConcurrency"]) == (1, 2)
     function, queue = resource("ReconcileFunction"), resource("ReconcileQueue")
     assert (function["Timeout"], function["MemorySize"]) == (900, 512)
+    # What fails is not given out again, as the schedule asks again: hidden for longer than it is kept.
     assert queue["VisibilityTimeout"] == 6 * function["Timeout"] > queue["MessageRetentionPeriod"]
+    assert "RedrivePolicy" not in queue
+    assert "FunctionResponseTypes" not in mapping
+
+
+def test_reconcile_finds_leave_of_a_table_that_is_taken_over() -> None:
+    """The role reads the index of whichever table the stack has."""
+    allowed = {each["Sid"]: each for each in statements("ReconcileFunction", ExistingTable="old")}
+    assert allowed["FindLeave"]["Resource"]["Fn::Sub"].endswith(":table/${ExistingTable}/index/leaves")
+    [index] = resource("LedgerTable")["GlobalSecondaryIndexes"]
+    assert index["IndexName"] == "leaves"
 
 
 def test_deploy_explains_itself_and_asks_for_nothing() -> None:

@@ -73,10 +73,12 @@ CASES: Mapping[str, Case] = {
         fires={"SignatureRejected": steady(4)}, quiet={"SignatureRejected": steady(3)}
     ),
     "ReconcileAgeAlarm": Case(
-        fires={"ReconcileAge": steady(93_600, every=900)}, quiet={"ReconcileAge": steady(93_599, every=900)}
+        fires={"ReconcileAge": ago((1700, 26 * HOUR), (1700, 60))},
+        quiet={"ReconcileAge": steady(26 * HOUR - 1, every=900)},
     ),
     "ReconcileRefusedAlarm": Case(
-        fires={"ReconcileRefused": ago((800, 1))}, quiet={"ReconcileRefused": steady(0, every=900)}
+        fires={"ReconcileRefused": ago((3500, 1), (30, 0))},
+        quiet={"ReconcileRefused": [*steady(0), *ago((2 * HOUR, 1))]},
     ),
     "SilentSourcesAlarm": Case(
         fires={"SilentSources": ago((800, 1))}, quiet={"SilentSources": steady(0, every=900)}

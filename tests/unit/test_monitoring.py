@@ -122,9 +122,9 @@ def test_figures_are_those_that_cost_counts(said: set[Figure]) -> None:
     """docs/explanations/cost.md counts each figure over all sources, and most of them for each source."""
     of_all = {name for name, dimensions in said if not dimensions}
     of_source = {name for name, dimensions in said if "Source" in dimensions}
-    assert of_all == set(cost.OF_ALL)
+    assert of_all == {*cost.OF_ALL, *cost.OF_RECONCILIATION}
     # It comes up only where a vendor refuses a token.
-    assert of_source == {*cost.OF_SOURCE, "TokenRefusedSeconds"}
+    assert of_source == {*cost.OF_SOURCE, *cost.OF_RECONCILIATION, "TokenRefusedSeconds"}
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,15 @@ def test_queries_use_fields_of_the_log(rig: Rig, printed: Callable[[], str]) -> 
     rig.post("kisi", "badge-in")
     rig.post("kisi", "unmapped-door")
     rig.post("kisi", "badge-in", headers={})
+    rig.reconcile_by_hand("bamboohr")
+    rig.happen("bamboohr", "approved")
+    for _ in range(2):
+        rig.clock.advance(3600)
+        rig.reconcile()
+        rig.retry()
+        rig.vendors.delete("/_vendors/happened")
+    rig.aws.dynamodb.delete_table(TableName=rig.resources.table)
+    rig.reconcile()
     lines = [json.loads(line) for line in printed().splitlines() if '"message"' in line]
     fields = {name for line in lines for name in line} | {"attempts", "letters", "last", "events", "rejected"}
     for query in of_type("AWS::Logs::QueryDefinition").values():
