@@ -247,6 +247,47 @@ def test_lost_on_purpose(run: Run) -> None:
     assert len(set(posted)) == 3
 
 
+def away(run: Run) -> set[str]:
+    """Whom Calven holds as away on some day."""
+    return {
+        email.lower() for email, days in run.sandbox.get("/_sandbox/state").json()["away"].items() if days
+    }
+
+
+def until_away(run: Run, email: str) -> None:
+    """Wait until Calven holds somebody as away."""
+    end = time.monotonic() + 30
+    while email not in away(run):
+        assert time.monotonic() < end, "".join(run.output)
+        time.sleep(0.1)
+
+
+def test_lost_webhook_is_made_good() -> None:
+    """What a lost webhook did not tell, a reconciliation tells; nothing else has to be done."""
+    with Run() as run:
+        run.sandbox.post("/_sandbox/lose", json={"vendor": "deel"}).raise_for_status()
+        assert run.send("deel")["answer"] == {"message": "lost on purpose"}
+        assert away(run) == set()
+        dry = run.command("--local", "reconcile", "deel", "--dry-run")
+        assert (dry.returncode, away(run)) == (1, set())
+        done = run.command("--local", "reconcile", "deel")
+        assert done.returncode == 0, done.stderr
+        until_away(run, "sam@example.com")
+        again = run.command("--local", "reconcile", "deel", "--dry-run")
+        assert again.returncode == 0, again.stdout
+
+
+def test_webhook_that_only_says_ask() -> None:
+    """The function that reconciles takes its queue's messages: the leave that Kombo lists reaches Calven."""
+    with Run() as run:
+        assert run.command("--local", "reconcile", "kombo").returncode == 0
+        assert run.send("kombo")["answer"] == {"status": "ignored", "reason": "ask_now"}
+        run.until("forwarded", 1)
+        assert len(away(run)) == 1
+        [line] = [line for line in run.log() if line["message"] == "reconciled"]
+        assert (line["source"], line["status"], line["queued"]) == ("kombo", "complete", 1)
+
+
 def test_calven_is_read_back(run: Run) -> None:
     """The demo's second key reads the days away that the relay has told Calven of."""
     read = json.loads((DEMO / "secrets.json").read_bytes())["calven-reader"]

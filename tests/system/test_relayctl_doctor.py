@@ -275,6 +275,48 @@ def test_tokens(rig: Rig) -> None:
     assert "is not renewed" in token_findings()["tokens gusto"]
 
 
+def reconciliation_findings() -> dict[str, dict[str, Any]]:
+    """What is said of the reconciliation of each source."""
+    found = json.loads(command("doctor", "--json").stdout)
+    return {one["check"]: one for one in found if one["check"].startswith("reconciliation")}
+
+
+@pytest.mark.usefixtures("front_door")
+def test_reconciliations(rig: Rig) -> None:
+    """A source that is reconciled is fine; a refused list, a long silence and a lost `api` are problems."""
+    now(rig)
+    found = reconciliation_findings()
+    assert "reconciliation envoy" not in found
+    assert all(one["ok"] for one in found.values())
+    assert found["reconciliation deel"]["detail"].endswith("relayctl reconcile deel")
+    rig.reconcile_by_hand("deel")
+    rig.reconcile_by_hand("bamboohr")
+    rig.happen("bamboohr", "approved")
+    rig.reconcile_by_hand("bamboohr")
+    rig.retry()
+    assert reconciliation_findings()["reconciliation deel"]["detail"].endswith(
+        "0 listed, 0 differed, 0 ended"
+    )
+    rig.vendors.delete("/_vendors/happened")
+    rig.reconcile_by_hand("bamboohr")
+    refused = reconciliation_findings()["reconciliation bamboohr"]
+    assert (refused["ok"], refused["detail"][:8]) == (False, "refused:")
+    assert "--accept-ends" in refused["next"]
+    rig.clock.now = time.time() - 3 * 86_400
+    rig.reconcile_by_hand("hibob")
+    assert not reconciliation_findings()["reconciliation hibob"]["ok"]
+    put(rig, "hris/deel", {"signingSecrets": ["demo-deel-secret-not-a-real-one"]})
+    lost = reconciliation_findings()["reconciliation deel"]
+    assert (lost["ok"], lost["detail"]) == (False, "its secret has no `api` any more")
+
+
+@pytest.mark.usefixtures("front_door")
+def test_no_reconciliation(rig: Rig) -> None:
+    """Without a source that can be asked there is nothing to find."""
+    push(rig.aws.dynamodb, rig.resources.table, RelayYaml(sources={"envoy": Source(vendor="envoy")}))
+    assert found("reconciliation")["detail"] == "no source's vendor can be asked"
+
+
 def put(rig: Rig, name: str, secret: Any) -> None:
     """Store a secret."""
     rig.aws.secrets.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=json.dumps(secret))

@@ -24,12 +24,26 @@ def check(target: Target) -> Iterator[Finding]:
             continue
         vendor = vendors.load(source.vendor)
         interval = interval_of(source, vendor)
-        if interval is None or not secret_store.api(target, vendor.family, name):
+        if interval is None:
+            continue
+        state = runs.state(config.key(name))
+        if secret_store.api(target, vendor.family, name):
+            yield finding(name, state, interval, now)
+        elif state.since:
+            yield _lost(name)
+        else:
             continue
         asked += 1
-        yield finding(name, runs.state(config.key(name)), interval, now)
     if not asked:
         yield Finding(check="reconciliation", ok=True, detail="no source's vendor can be asked")
+
+
+def _lost(name: str) -> Finding:
+    """What to say of a source that has been reconciled, and cannot be asked any more."""
+    todo = f"relayctl secrets put {name}, or set `reconcile: off` at the source and push"
+    return Finding(
+        check=f"reconciliation {name}", ok=False, detail="its secret has no `api` any more", next=todo
+    )
 
 
 def finding(name: str, state: State, interval: float, now: float) -> Finding:
