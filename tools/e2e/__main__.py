@@ -148,6 +148,7 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
         calven=Calven(calven_url),
         config=config,
         secrets=with_vendor_api(secrets, vendors_url),
+        vendor_api=vendors_url,
     )
 
 

@@ -48,7 +48,8 @@ class Relay:
     """A deployed stack; `calven` is None where it is the real one.
 
     `config` is the file that may be pushed, and `secrets` are those to be put, None for whatever the stack
-    has. `folder` takes files. `letter` is the id of the dead letter that a step has made.
+    has. `vendor_api` is where the vendors' stand-ins answer, if there are any. `folder` takes files. `letter`
+    is the id of the dead letter that a step has made.
     """
 
     stack: str
@@ -56,6 +57,7 @@ class Relay:
     calven: Calven | None = None
     config: Path | None = None
     secrets: Secrets | None = None
+    vendor_api: str | None = None
     letter: str | None = None
 
     @cached_property
@@ -91,10 +93,16 @@ class Relay:
         return json.loads(done.stdout)
 
     def send(self, vendor: str, event: str | None = None, source: str | None = None) -> tuple[int, str]:
-        """Post a signed sample as `relayctl send` does; the status, and what the relay says it did."""
+        """Post a signed sample as `relayctl send` does; the status, and what the relay says it did.
+
+        Of what it ignored that is the reason.
+        """
         sent = send_event(self.target, vendor, event, source=source, url=None, as_is=False)
         answer = sent.as_dict()["answer"]
-        return sent.status, str(answer["status"] if isinstance(answer, dict) else answer)
+        if not isinstance(answer, dict):
+            return sent.status, str(answer)
+        is_ignored = answer["status"] == "ignored"
+        return sent.status, str(answer["reason" if is_ignored else "status"])
 
     def put_secret(self, source: str, value: dict[str, Any]) -> None:
         """Store the secret of a source of the configuration, or `calven`, as an operator would."""
