@@ -170,6 +170,16 @@ def test_sources_that_cannot_be_asked(stack: Rig) -> None:
     assert reports("deel")[0]["detail"].startswith("its secret cannot be used")
 
 
+def test_every_vendor(rig: Rig) -> None:
+    """Locally every vendor that can be asked is asked, and its list read to its end."""
+    deploy(rig)
+    found = reports("--dry-run")
+    assert {report["vendor"] for report in found} == {
+        name for name in vendors.NAMES if vendors.load(name).lists is not None
+    }
+    assert [(report["source"], report["detail"]) for report in found if report["status"] != "complete"] == []
+
+
 def test_vendor_that_refuses(stack: Rig) -> None:
     """A list that cannot be read to its end is incomplete: exit code 1, and others are asked all the same."""
     with listed_by(stack, "factorial", [leave(1, 10)]) as factorial, Served(Starlette()) as nothing:
