@@ -162,6 +162,7 @@ def run() -> Iterator[tuple[Run, Proxy]]:
 
 
 LOCAL: Sequence[tuple[str, ...]] = (
+    ("calven", "audit"),
     ("calven", "check"),
     ("config", "diff", str(DEMO / "relay.yaml")),
     ("config", "history"),
@@ -174,6 +175,7 @@ LOCAL: Sequence[tuple[str, ...]] = (
     ("dlq", "redrive", "--wait", "0"),
     ("doctor",),
     ("occupancy",),
+    ("reconcile",),
     ("secrets", "check"),
     ("secrets", "put", "genea", "--add", "--generate"),
     ("send", "kisi"),

@@ -1,11 +1,13 @@
 """`relayctl import`: leave from a file, every faulty line named, and nothing sent that is known already."""
 
 import json
+import re
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,6 +18,8 @@ from relayctl.main import main
 from tests.rig import Rig, sample
 from tests.stack import deploy
 
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "a-system-that-cannot-be-asked.md"
+AS_IAM_KNOWS_IT = {"SendMessageBatch": "SendMessage", "TransactWriteItems": "UpdateItem"}
 HEADER = "email,start,end"
 READ_AT = "2026-11-26T09:00:00.000Z"
 
@@ -242,6 +246,29 @@ def test_missing_file(stack: Rig) -> None:
     result = command("nowhere.csv")
     assert result.exit_code == 1
     assert "nowhere.csv: No such file" in result.stderr
+
+
+def test_policy(stack: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's policy allows the calls that an import makes, and no others."""
+    [policy] = re.findall(r"^```json\n(.*?)^```$", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    allowed: set[str] = set()
+    for statement in json.loads(policy)["Statement"]:
+        actions = statement["Action"]
+        allowed.update([actions] if isinstance(actions, str) else actions)
+    called: set[str] = set()
+
+    def note(model: Any, **_: Any) -> None:
+        called.add(f"{model.service_model.service_name}:{AS_IAM_KNOWS_IT.get(model.name, model.name)}")
+
+    session = boto3.session.Session()
+    session.events.register("before-call", note)
+    monkeypatch.setattr(boto3.session, "Session", lambda *_arguments, **_names: session)
+    rows = [row("kim", number) for number in range(10, 14)]
+    assert command(write(*rows), "--snapshot").exit_code == 0
+    stack.clock.now = time.time()
+    stack.retry()
+    assert command(write(*rows[1:]), "--snapshot").exit_code == 0
+    assert called | {"cloudformation:DescribeStacks"} == allowed
 
 
 def test_columns() -> None:
