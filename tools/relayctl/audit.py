@@ -18,6 +18,7 @@ from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, working
 from relayctl.reconcile import DAY, as_days, check_source
 from relayctl.resubmit import Missing, Resubmitted, resubmit
+from relayctl.target import Target
 
 WORDS: Mapping[str, str] = {"o": "office", "r": "remote", "": "nothing"}
 """What Calven's plans mean."""
@@ -99,14 +100,7 @@ def audit_calven(
         if asked_last is not None and asked_last < today:
             raise click.UsageError("--to is before today: of days past Calven's plans say nothing")
         begin = max(asked_first or today, today)
-        with working("reading the ledger"):
-            ours = _ours(invocation, source, begin, asked_last or date.max)
-        end = _last_day(ours, begin, asked_last, extra=extra)
-        with analytics_of(target) as analytics:
-            analytics.read_people()
-            plans = analytics.read_plans(begin, end)
-        told = _told(invocation, ours, plans, source) if extra else None
-        audit = _audit(ours, plans, begin, end, told)
+        audit = _compared(target, invocation, source, begin, asked_last, extra=extra)
         sent = resubmit(audit.missing, invocation) if again and audit.missing else None
     if common.as_json:
         print_json(_as_dict(audit, sent, extra=extra))
@@ -115,6 +109,19 @@ def audit_calven(
     is_mended = not audit.missing or (sent is not None and sent.is_well)
     if audit.unknown or not is_mended:
         raise SystemExit(1)
+
+
+def _compared(
+    target: Target, invocation: Invocation, source: str | None, first: date, last: date | None, *, extra: bool
+) -> Audit:
+    with working("reading the ledger"):
+        ours = _ours(invocation, source, first, last or date.max)
+    end = _last_day(ours, first, last, extra=extra)
+    with analytics_of(target) as analytics:
+        analytics.read_people()
+        plans = analytics.read_plans(first, end)
+    told = _told(invocation, ours, plans, source) if extra else None
+    return _audit(ours, plans, first, end, told)
 
 
 def _ours(invocation: Invocation, source: str | None, first: date, last: date) -> dict[str, _Ours]:
