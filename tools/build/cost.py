@@ -61,6 +61,9 @@ OF_SOURCE = (
     "SignatureRejected",
     "AckLatency",
     "EndToEndLatency",
+    "ReconcileDifferences",
+    "ReconcileRefused",
+    "ReconcileAge",
 )
 OF_ALL = (
     *OF_SOURCE,
@@ -71,7 +74,6 @@ OF_ALL = (
     "OldestWaitSeconds",
     "TokenRefusedSeconds",
 )
-OF_RECONCILIATION = ("ReconcileDifferences", "ReconcileRefused", "ReconcileAge")
 
 DAYS_KEPT = 16
 BADGE_ITEM, LEAVE_ITEMS = 350, 1_400
@@ -151,12 +153,13 @@ class Stack:
         self.leave_memory = memory["HrisFunction"]
         self.retry_memory = memory["RetryFunction"]
         self.schedule_memory = memory["OccupancyResetFunction"]
-        [self.interval] = [
-            each.interval
-            for each in template.schedules
-            if each.function.logical_id == "OccupancyResetFunction"
-        ]
+        self.reconcile_memory = memory["ReconcileFunction"]
+        self.intervals = {each.function.logical_id: each.interval for each in template.schedules}
         self.fed_functions = len(template.event_sources)
+
+    def runs(self, function: str) -> float:
+        """How often its schedule starts a function, a month."""
+        return HOURS_A_MONTH * 3600 / self.intervals[function]
 
     @cached_property
     def alarms(self) -> Sequence[int]:
@@ -196,29 +199,27 @@ def traffic(company: Company, stack: Stack, *, queued: bool) -> Use:
 
 def bill(company: Company, stack: Stack, *, queued: bool) -> Bill:
     """What a company pays a month."""
-    runs = HOURS_A_MONTH * 3600 / stack.interval
+    reconciled = reconciliation(company, stack.runs("ReconcileFunction"), stack.reconcile_memory)
     calls = SECRETS_HELD * READS_AN_HOUR * OPEN_HOURS * company.processes
     used = together(
         [
             traffic(company, stack, queued=queued),
-            schedule_run(company, stack.schedule_memory).times(runs),
+            schedule_run(company, stack.schedule_memory).times(stack.runs("OccupancyResetFunction")),
             Use(sqs=POLLS * stack.fed_functions, secret_calls=calls),
         ]
     )
-    of_all = len(OF_ALL) + len(OF_RECONCILIATION)
-    of_each_source = len(OF_SOURCE) + len(OF_RECONCILIATION)
     rows = {
         **by_service(used),
         "Secrets Manager: secrets": (2 + company.sources) * SECRET,
         "DynamoDB: storage and backups": gigabytes(company) * TABLE_GB,
-        "reconciliation": dollars(reconciliation(company)),
+        "reconciliation": dollars(reconciled),
         stack.alarms_in_words: stack.watching,
-        f"{of_all} figures over all sources": of_all * FIGURE,
+        f"{len(OF_ALL)} figures over all sources": len(OF_ALL) * FIGURE,
     }
     return Bill(
         rows=rows,
-        figures_by_source=company.sources * of_each_source * FIGURE,
-        traces=used.runs * TRACE,
+        figures_by_source=company.sources * len(OF_SOURCE) * FIGURE,
+        traces=(used.runs + reconciled.runs) * TRACE,
         backfill=dollars(backfill(company, stack.retry_memory)),
     )
 

@@ -28,7 +28,8 @@ COLD_SHARE = 0.01
 # What is written to the log, in bytes, measured in the demo; CloudWatch adds 26 for each line.
 EVENT_LINE = 300
 SOURCE_FIGURES_LINE, CALVEN_FIGURES_LINE, REASON_FIGURES_LINE = 454, 326, 220
-SCHEDULE_LINE, RECONCILED_LINES = 191, 900
+SCHEDULE_LINE = 191
+RECONCILED_LINE, RECONCILED_FIGURES_LINE, AGE_LINE = 201, 332, 250
 START_AND_REPORT = 450
 ACCESS_LINE = 450
 OF_EACH_LINE = 26
@@ -37,9 +38,8 @@ OF_EACH_LINE = 26
 CONFLICTS = 0.1
 """So many direct badges are settled once more, because another changed the same count meanwhile."""
 
-# Of reconciliation: badges every 15 minutes, HR once a day.
-RECONCILE_RUNS = HOURS_A_MONTH * 4
-RECONCILE_GB = 0.5
+# Of reconciliation: how long a run takes that lists one page, and each further page of HR.
+RECONCILED_SECONDS = 1
 PAGE, PAGE_SECONDS = 100, 0.5
 LISTED_READS, LISTED_WRITES = 2_600 / 50_000, 2_000 / 50_000
 BACKFILL_READS, BACKFILL_WRITES = 200_000 / 50_000, 360_000 / 50_000
@@ -204,19 +204,31 @@ def schedule_run(company: Company, memory: float) -> Use:
     return together([run(seconds, memory, SCHEDULE_LINE), Use(reads=reads)])
 
 
-def reconciliation(company: Company) -> Use:
-    """A month of asking the vendors: badges every 15 minutes, each of them seen twice, and HR once a day."""
-    asked = Use(reads=2, writes=3, sqs=3)
-    of_access = together([run(1, RECONCILE_GB, RECONCILED_LINES), asked]).times(RECONCILE_RUNS)
+def reconciliation(company: Company, runs: float, memory: float) -> Use:
+    """A month of asking the vendors: badges with each run of the schedule, and HR once a day.
+
+    The schedule looks at each source and says how old its last run is; a message then starts the source's
+    own run. Both read its secret anew. A badge is seen twice.
+    """
+    asks = together(
+        [
+            run(0.1 + ROUND_TRIP * company.sources, memory),
+            Use(reads=1 + company.sources, secret_calls=company.sources),
+            Use(log_bytes=company.sources * lines(AGE_LINE)),
+        ]
+    )
+    asked = Use(reads=2, writes=4, sqs=3, secret_calls=1)
+    of_access = together([run(RECONCILED_SECONDS, memory, RECONCILED_LINE, RECONCILED_FIGURES_LINE), asked])
     leaves = company.employees
     listed = Use(reads=LISTED_READS * leaves, writes=LISTED_WRITES * leaves)
-    of_hr = together([run(PAGE_SECONDS * leaves / PAGE, RECONCILE_GB, RECONCILED_LINES), asked, listed])
+    hr_seconds = RECONCILED_SECONDS + PAGE_SECONDS * leaves / PAGE
+    of_hr = together([run(hr_seconds, memory, RECONCILED_LINE, RECONCILED_FIGURES_LINE), asked, listed])
     return together(
         [
-            of_access.times(company.access_sources),
+            asks.times(runs),
+            of_access.times(runs * company.access_sources),
             Use(reads=2 * company.badges),
             of_hr.times(DAYS_A_MONTH * company.hr_sources),
-            run(0.1, RECONCILE_GB, SCHEDULE_LINE).times(RECONCILE_RUNS),
         ]
     )
 
