@@ -122,9 +122,9 @@ def test_figures_are_those_that_cost_counts(said: set[Figure]) -> None:
     """docs/explanations/cost.md counts each figure over all sources, and most of them for each source."""
     of_all = {name for name, dimensions in said if not dimensions}
     of_source = {name for name, dimensions in said if "Source" in dimensions}
-    assert of_all == {*cost.OF_ALL, *cost.OF_RECONCILIATION}
+    assert of_all == {*cost.OF_ALL}
     # It comes up only where a vendor refuses a token.
-    assert of_source == {*cost.OF_SOURCE, *cost.OF_RECONCILIATION, "TokenRefusedSeconds"}
+    assert of_source == {*cost.OF_SOURCE, "TokenRefusedSeconds"}
 
 
 @pytest.mark.parametrize(

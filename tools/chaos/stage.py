@@ -86,7 +86,9 @@ class Stage:
             api_url=self.url,
             region="us-east-1",
             endpoint=self.urls.aws,
-            **asdict(self.resources),
+            table=self.resources.table,
+            unprocessed_queue_url=self.resources.unprocessed_queue_url,
+            dead_letter_queue_url=self.resources.dead_letter_queue_url,
         )
 
     @property
