@@ -247,7 +247,7 @@ def test_garbage_is_refused_without_an_error(scheme: Scheme, data: st.DataObject
     texts = anything | st.from_regex(r"(t=|sha\d+=|v1,|Basic |Bearer )?[\w=|.,+/-]*", fullmatch=True)
     headers = {name: data.draw(texts) for name in request.headers}
     query = {name: data.draw(anything) for name in request.query}
-    assert not scheme.verify(Request(body, headers, query), [KEY, "é", "\ud800"], NOW)
+    assert not scheme.verify(Request(body, headers, query), [KEY, "é" * 40, "\ud800" * 40], NOW)
     for name, garbage in headers.items():
         damaged = {**request.headers, name: garbage}
         assert not scheme.verify(replace(request, headers=damaged), [OTHER_KEY], NOW)
