@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
 
 from e2e.checks import Failed, Skipped
-from e2e.deploy import STACK, add_routes, deploy, enable_queues
+from e2e.deploy import STACK, Deployment, add_routes, enable_queues, make_token_secrets
 from e2e.emulator import ROOT, Emulator
 from e2e.relay import Calven, Relay
 from e2e.steps import STEPS
@@ -33,7 +33,7 @@ from localrun import vendor_api
 from localrun.sandbox import Sandbox
 from localrun.seed import with_vendor_api
 from localrun.serve import Served
-from localrun.settings import DEMO, StartError, read_secrets
+from localrun.settings import DEMO, Secrets, StartError, read_secrets
 from relayctl import relay_yaml
 from relayctl.relay_yaml import InvalidConfig
 
@@ -140,8 +140,11 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
     emulator = Emulator(folder, LOGS / "emulator.log")
     report.step("emulator", lambda: cleanup.enter_context(emulator), lambda started: started.url)
     _only_here(emulator)
-    report.step("deploy", lambda: deploy(calven_url, folder, LOGS / "sam-deploy.log"), lambda _: STACK)
-    report.step("routes", lambda: _complete(emulator.url), str)
+    log = LOGS / "sam-deploy.log"
+    log.unlink(missing_ok=True)
+    deployment = Deployment(calven_url, folder, log)
+    report.step("deploy", deployment.deploy, lambda _: STACK)
+    report.step("routes", lambda: _complete(emulator.url, secrets), str)
     return Relay(
         stack=STACK,
         folder=folder,
@@ -149,6 +152,7 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
         config=config,
         secrets=with_vendor_api(secrets, vendors_url),
         vendor_api=vendors_url,
+        deployment=deployment,
     )
 
 
@@ -164,9 +168,10 @@ def _demo_config(folder: Path) -> Path:
     return path
 
 
-def _complete(emulator_url: str) -> str:
+def _complete(emulator_url: str, secrets: Secrets) -> str:
     """Do what the emulator left out of the deployment; the API's URL."""
     enable_queues()
+    make_token_secrets(STACK, secrets)
     url = add_routes(STACK, emulator_url)
     os.environ["RELAY_API_URL"] = url
     return url

@@ -1,9 +1,12 @@
-"""`sam deploy` of the built template to the emulator, and what the emulator needs besides."""
+"""The built template on the emulator, deployed as by `make deploy`, and what the emulator needs besides."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,74 +16,113 @@ from ruamel.yaml import YAML
 from e2e import package
 from e2e.checks import Failed
 from e2e.emulator import ROOT
+from localrun.settings import Secrets
 from localrun.template import Template
 
 STACK = "calven-relay-e2e"
 BUCKET = "calven-relay-e2e"
+STAGE = "e2e"
 _HTTP_TOO = "https?://[^/?#]+"
 _LEFT_OUT = (
-    "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::CompositeAlarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::Logs::MetricFilter",
     "AWS::Budgets::Budget",
     "AWS::Logs::QueryDefinition",
 )
-"""What watches the relay: the emulator has some of these types not at all, and alarms without arithmetic."""
+"""What watches the relay, of types that the emulator has not at all or not as the template uses them."""
 _DEPLOY_SECONDS = 180.0
 
 
-def deploy(calven_url: str, folder: Path, log: Path) -> None:
-    """Deploy a copy of what `make build` has made; raises `Failed`."""
-    template = _copy(folder)
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
-    sam = ROOT / ".venv-sam" / "bin" / "sam"
-    where = ("--template-file", template, "--stack-name", STACK, "--s3-bucket", BUCKET)
-    how = ("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar")
-    parameters = ("--parameter-overrides", f"CalvenBaseUrl={calven_url}")
-    environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "TMPDIR": str(folder)}
-    _run([sam, "deploy", *where, *how, *parameters], environment, log)
+class Deployment:
+    """The stack, deployed from one commit as often as steps need; `folder` takes files, `log` what SAM says.
+
+    It keeps its parameters as `samconfig.toml` does: what a deploy does not change stays.
+    """
+
+    def __init__(self, calven_url: str, folder: Path, log: Path) -> None:
+        self._folder, self._log = folder, log
+        self._parameters = {"CalvenBaseUrl": calven_url}
+        self._deploys = 0
+
+    def deploy(self, **changed: str) -> None:
+        """Deploy a copy of what `make build` has made, with parameters changed; raises `Failed`."""
+        if not self._deploys:
+            package.copy(self._folder / "build" / "package")
+            boto3.client("s3").create_bucket(Bucket=BUCKET)
+        self._deploys += 1
+        self._parameters |= changed
+        template = _copy(self._folder, f"{self._deploys:010}")
+        config = self._folder / "samconfig.toml"
+        config.write_text(_samconfig(self._parameters), "utf-8")
+        where = ("--config-file", config, "--template-file", template, "--s3-bucket", BUCKET)
+        how = ("--stack-name", STACK, "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset")
+        sam = ROOT / ".venv-sam" / "bin" / "sam"
+        # The very script of `make deploy`, which names each deploy's revision.
+        command = [sys.executable, ROOT / "tools" / "build" / "deploy.py", sam, STAGE, *where, *how]
+        environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "TMPDIR": str(self._folder)}
+        _run([*map(str, command), "--no-progressbar"], environment, self._log)
 
 
-def _copy(folder: Path) -> Path:
-    """The built template and package as they are, but for what this machine cannot do.
+def _samconfig(parameters: Mapping[str, str]) -> str:
+    """A `samconfig.toml` with one stage, which has these parameters."""
+    overrides = [f"{name}={value}" for name, value in parameters.items()]
+    return f"version = 0.1\n[{STAGE}.deploy.parameters]\nparameter_overrides = {json.dumps(overrides)}\n"
 
-    Calven's sandbox speaks no TLS, hence plain http passes as its URL. The emulator has neither CodeDeploy,
-    so that new versions get all traffic at once, nor all of what watches the relay, which is left out.
+
+def _copy(folder: Path, revision: str) -> Path:
+    """The built template as it is, but for what this machine cannot do.
+
+    Calven's sandbox speaks no TLS, hence plain http passes as its URL. The emulator has no CodeDeploy, so
+    new versions get all traffic at once. Of what watches the relay it has alarms without arithmetic.
+    SAM's transform, which names versions, sees no parameters there but their defaults: so the default
+    revision is another one with each deploy, as the real one is.
     """
     built = ROOT / ".aws-sam" / "build" / "template.yaml"
     yaml, template = YAML(), folder / built.relative_to(ROOT)
     document = yaml.load(built)
     document["Parameters"]["CalvenBaseUrl"]["AllowedPattern"] = _HTTP_TOO
+    document["Parameters"]["Revision"]["Default"] = revision
     resources = document["Resources"]
-    for name in [name for name, each in resources.items() if each["Type"] in _LEFT_OUT]:
+    for name in [name for name, each in resources.items() if _left_out(each)]:
         del resources[name]
     for resource in resources.values():
         resource.get("Properties", {}).pop("DeploymentPreference", None)
-    template.parent.mkdir(parents=True)
+    template.parent.mkdir(parents=True, exist_ok=True)
     yaml.dump(document, template)
-    package.copy(folder / "build" / "package")
     return template
 
 
-def _run(command: Sequence[str | Path], environment: Mapping[str, str], log: Path) -> None:
-    """Run a command; raises `Failed`, after the end of what it said."""
-    with log.open("wb") as output:
+def _left_out(resource: Mapping[str, Any]) -> bool:
+    with_arithmetic = resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
+    return with_arithmetic or resource["Type"] in _LEFT_OUT
+
+
+def _run(command: list[str], environment: Mapping[str, str], log: Path) -> None:
+    """Run a command and add what it says to a log; raises `Failed`, after the end of that."""
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # A group of its own, to end SAM with the script that started it.
+            start_new_session=True,
+        ) as process,
+    ):
         try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_DEPLOY_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Failed(f"sam deploy took over {_DEPLOY_SECONDS:g} s: see {log}") from None
-    if done.returncode:
+            code = process.wait(_DEPLOY_SECONDS)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise Failed(f"the deploy took over {_DEPLOY_SECONDS:g} s: see {log}") from None
+            raise
+    if code:
         print(log.read_text("utf-8", "replace")[-2000:], file=sys.stderr)
-        raise Failed(f"sam deploy failed: see {log}")
+        raise Failed(f"the deploy failed: see {log}")
 
 
 def add_routes(stack: str, emulator_url: str) -> str:
@@ -118,6 +160,24 @@ def enable_queues() -> None:
         functions.update_event_source_mapping(
             UUID=mapping["UUID"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
+
+
+def make_token_secrets(stack: str, secrets: Secrets) -> None:
+    """Make the secrets in which the relay keeps tokens that change with each use.
+
+    It would make them itself, under a version's id that the emulator forgets when it makes a secret.
+    """
+    client = boto3.client("secretsmanager")
+    for source, content in secrets.items():
+        if "refreshToken" in content.get("api", {}):
+            client.create_secret(Name=f"{stack}/tokens/{source}", SecretString="{}")
+
+
+def mapping_of(functions: Any, name: str) -> str:
+    """The id of the mapping that feeds a function from its queue."""
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    [found] = [each["UUID"] for each in mappings if f":function:{name}" in each["FunctionArn"]]
+    return str(found)
 
 
 def _invoked(functions: Any, name: str) -> str:

@@ -12,9 +12,11 @@ from typing import Any
 import httpx
 
 from e2e.checks import Failed
+from e2e.deploy import Deployment
 from localrun.settings import Secrets
 from relay.config.file import RelayYaml
-from relayctl import relay_yaml, target
+from relay.config.store import ConfigStore
+from relayctl import relay_yaml, secret_store, target
 from relayctl.send import send_event
 from relayctl.target import Target
 
@@ -49,7 +51,8 @@ class Relay:
 
     `config` is the file that may be pushed, and `secrets` are those to be put, None for whatever the stack
     has. `vendor_api` is where the vendors' stand-ins answer, if there are any. `folder` takes files. `letter`
-    is the id of the dead letter that a step has made.
+    is the id of the dead letter that a step has made. `deployment` deploys the stack again, and is None for a
+    stack that was there before.
     """
 
     stack: str
@@ -59,11 +62,20 @@ class Relay:
     secrets: Secrets | None = None
     vendor_api: str | None = None
     letter: str | None = None
+    deployment: Deployment | None = None
 
     @cached_property
     def target(self) -> Target:
         """The stack as `relayctl` finds it."""
         return target.deployed(self.stack)
+
+    def deploy(self, **changed: str) -> None:
+        """Deploy the same commit again, with parameters changed; raises `Failed`."""
+        if self.deployment is None:
+            raise Failed("this stack is not to be deployed here")
+        self.deployment.deploy(**changed)
+        # Another table may be the stack's now.
+        self.__dict__.pop("target", None)
 
     @cached_property
     def settings(self) -> RelayYaml:
@@ -107,6 +119,16 @@ class Relay:
     def put_secret(self, source: str, value: dict[str, Any]) -> None:
         """Store the secret of a source of the configuration, or `calven`, as an operator would."""
         self.command("secrets", "put", source, "--from-file", "-", content=json.dumps(value))
+
+    def store_secret(self, source: str, value: dict[str, Any]) -> None:
+        """Check and store the secret of a source as the command does, in this process."""
+        vendor = secret_store.source_vendor(ConfigStore(self.target.ledger()).current(), source)
+        try:
+            content = secret_store.checked_source(vendor, value)
+        except secret_store.BadSecret as error:
+            raise Failed(f"the secret of {source}: {error}") from None
+        for family in vendor.families:
+            secret_store.put(self.target, secret_store.source_name(family, source), content)
 
     def waiting(self, queue_url: str) -> int:
         """How many messages a queue holds, in whatever state."""
