@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 from ruamel.yaml import YAML
 
+from e2e import operations
 from e2e.checks import Failed, Skipped, equal, until
 from e2e.deploy import resources
 from e2e.relay import Calven, Relay
@@ -228,6 +229,10 @@ STEPS = (
     Step("every source", send_every_source),
     Step("reconcile", reconcile),
     Step("schedules", run_schedules),
+    Step("parameter", operations.change_parameter),
+    Step("rollback", operations.roll_back),
+    Step("restore", operations.restore_ledger),
+    Step("alarms", operations.hear_alarms),
     Step("queues", find_nothing_left),
 )
 
