@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +113,12 @@ def _run(command: list[str], environment: Mapping[str, str], log: Path) -> None:
     ):
         try:
             code = process.wait(_DEPLOY_SECONDS)
-        except BaseException as error:
-            with suppress(ProcessLookupError):
+        except subprocess.TimeoutExpired:
+            raise Failed(f"the deploy took over {_DEPLOY_SECONDS:g} s: see {log}") from None
+        finally:
+            # However this ends, by Ctrl-C too, no deploy goes on behind it.
+            if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise Failed(f"the deploy took over {_DEPLOY_SECONDS:g} s: see {log}") from None
-            raise
     if code:
         print(log.read_text("utf-8", "replace")[-2000:], file=sys.stderr)
         raise Failed(f"the deploy failed: see {log}")

@@ -4,6 +4,7 @@ What is queued takes the way of a webhook's event. A run that goes on after a cr
 page held, and the ledger takes that as a repeat.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,17 +64,17 @@ class LeaveRun(SourceRun):
         super().__init__(invocation, name, vendor, wishes)
         self._queued = Queued(invocation.table, self.key, invocation.now)
 
+    @abstractmethod
     def page(self) -> Page:
         """The next page of the list."""
-        raise NotImplementedError
 
+    @abstractmethod
     def versions(self, change: LeaveChange) -> Versions:
         """What tells an older change of the leave from this one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def still_has(self, leave_id: str) -> bool:
         """Whether there is a leave all the same, although a complete list lacked it."""
-        raise NotImplementedError
 
     def begun(self, run: Run, state: State) -> Run:
         """A run of the days around today, or of those that are wished."""

@@ -1,5 +1,6 @@
 """What every run of a source does, whatever is listed: take the lease, note each page, write the results."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ PAGE_RESERVE_SECONDS = 30.0
 OUT_OF_TIME = "out of time: the next run goes on"
 
 
-class SourceRun:
+class SourceRun(ABC):
     """One run of one source; what is listed, and how, a subclass says in `reconcile`.
 
     Raises `TableUnavailable` and `QueueUnavailable`.
@@ -60,13 +61,13 @@ class SourceRun:
             raise
         return self.report
 
+    @abstractmethod
     def begun(self, run: Run, state: State) -> Run:
         """A run that begins, with what it is to list."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reconcile(self) -> None:
         """Read the list from where the run is, and `finish`."""
-        raise NotImplementedError
 
     @property
     def current(self) -> Run:
