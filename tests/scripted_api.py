@@ -1,10 +1,12 @@
-"""Vendors' APIs that answer what a test has them answer, on a server of their own."""
+"""Vendors' APIs that answer what a test has them answer."""
 
+import atexit
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from pydantic import SecretStr
@@ -12,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localrun.serve import Served
 from relay import vendors
@@ -59,12 +61,34 @@ def no_rotation() -> RotatingTokens:
     raise AssertionError
 
 
+class Current:
+    """The application that a test has a server answer with."""
+
+    app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as it does."""
+        assert self.app is not None
+        await self.app(scope, receive, send)
+
+
+@cache
+def server() -> tuple[str, Current]:
+    """One server for all tests of a process: to start and stop one takes longer than most of them."""
+    current = Current()
+    served = Served(current)
+    atexit.register(served.stop)
+    return served.start(), current
+
+
 @contextmanager
 def client(vendor: str, app: ASGIApp) -> Iterator[VendorClient]:
-    """A client of a vendor's API that is this application, on a server of its own."""
+    """A client of a vendor's API that is this application."""
     api = vendors.load(vendor).api
     assert api is not None
-    with Served(app) as url, http_of() as http:
+    url, current = server()
+    current.app = app
+    with http_of() as http:
         credentials = {**(CREDENTIALS | HRIS_CREDENTIALS)[vendor], "baseUrl": url}
         secret = SourceSecret(api={name: SecretStr(value) for name, value in credentials.items()})
         memory = VendorMemory(Table(SESSION.client("dynamodb"), "none"), time.time)

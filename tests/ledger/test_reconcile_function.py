@@ -16,7 +16,7 @@ from relay.config.model import Source
 from relay.config.versions import push
 from relay.entrypoints import reconcile
 from relay.events import iso
-from relay.reconciliation.runs import Runs
+from relay.reconciliation.runs import LEASE_SECONDS, Runs
 from tests.rig import NOON, Rig
 from tests.scripted_api import Scripted
 
@@ -225,7 +225,7 @@ def test_run_that_died(rig: Rig) -> None:
     runs = Runs(rig.relay.table, rig.clock)
     assert runs.begin("deel", lambda run, _state: run) is not None
     assert "deel" not in asked(rig)
-    rig.clock.advance(181)
+    rig.clock.advance(LEASE_SECONDS + 1)
     assert "deel" in asked(rig)
 
 
@@ -319,7 +319,7 @@ def test_differences_that_cannot_be_queued(rig: Rig, printed: Printed) -> None:
     rig.reconcile_asked(relay)
     [line] = lines(printed(), "not reconciled")
     assert (line["source"], line["error"]) == ("deel", "QueueUnavailable")
-    rig.clock.advance(181)
+    rig.clock.advance(1)
     assert '{"source": "deel"}' in rig.reconcile()
     rig.retry()
     assert [event["eventType"] for event in rig.calven()] == ["scheduled"]

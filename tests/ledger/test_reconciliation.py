@@ -16,7 +16,7 @@ from relay.observability import Telemetry
 from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.rules import Difference
-from relay.reconciliation.runs import Runs
+from relay.reconciliation.runs import LEASE_SECONDS, Runs
 from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -279,6 +279,54 @@ def test_unreadable_entry(rig: Rig) -> None:
     assert len(days(rig, "kim")) == 6
 
 
+def test_unreadable_entry_of_a_list_that_ends_nothing(rig: Rig) -> None:
+    """Where nothing ends by what a list lacks, an odd entry does no harm: the source is reconciled."""
+    truth = Truth(per_page=10)
+    truth.put("kim-0", "2026-11-10", "2026-11-10")
+    truth.extra = [MalformedEvent(body="{}", detail="status: unknown")]
+    lists = truth.lists(lacks="nothing")
+    assert (reconcile(rig, lists).status, Runs(rig.relay.table, rig.clock).state("deel").by_hand > 0) == (
+        "complete",
+        True,
+    )
+    truth.put("kim-1", "2026-11-11", "2026-11-11")
+    rig.clock.advance(60)
+    assert reconcile(rig, lists, SCHEDULED).queued == 1
+
+
+def test_unreadable_entry_read_by_hand(rig: Rig) -> None:
+    """Where an odd entry holds the ends back, what somebody has looked through goes on by the schedule."""
+    truth = Truth(per_page=10)
+    truth.extra = [MalformedEvent(body="{}", detail="status: unknown")]
+    assert reconcile(rig, truth.lists()).status == "incomplete"
+    truth.put("kim-1", "2026-11-11", "2026-11-11")
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists(), SCHEDULED).queued == 1
+
+
+def test_entry_without_a_time(rig: Rig) -> None:
+    """An entry that has no time of change is as of when it was asked for: the same words are no news."""
+    truth = Truth()
+    for _ in range(2):
+        truth.put("kim-1", "2026-11-09", "2026-11-10", version=rig.clock())
+        report = reconcile(rig, truth.lists())
+        rig.clock.advance(3600)
+    assert (report.status, report.queued) == ("complete", 0)
+
+
+def test_list_without_end(rig: Rig) -> None:
+    """A list whose pages name each other is given up, and ends nothing."""
+
+    def page(api: VendorApi, window: Window, following: str | None) -> Page:
+        return Page([], "b" if following == "a" else "a")
+
+    report = reconcile(rig, Truth().lists(page=page), DRY)
+    assert (report.status, report.detail) == (
+        "incomplete",
+        "unparseable: the vendor's list has more than 10000 pages",
+    )
+
+
 def test_out_of_time(rig: Rig) -> None:
     """A run that is out of time goes on where it was, in the next one."""
     truth = Truth(per_page=1)
@@ -304,7 +352,7 @@ def test_one_at_a_time(rig: Rig) -> None:
     runs = Runs(rig.relay.table, rig.clock)
     assert runs.begin("deel", lambda run, _state: run) is not None
     assert reconcile(rig, truth.lists()).status == "busy"
-    rig.clock.advance(181)
+    rig.clock.advance(LEASE_SECONDS + 1)
     assert reconcile(rig, truth.lists()).status == "complete"
 
 

@@ -82,6 +82,24 @@ def test_versions() -> None:
     assert not listed("asked", KNOWN, version=iso(NOON))
 
 
+def test_what_a_webhook_says_more() -> None:
+    """A webhook may name the days, and the list only their range: the same change is no difference."""
+    exact = replace(KNOWN, content="of the webhook", start=date(2026, 11, 10))
+    assert not listed("own", exact)
+    assert listed("asked", exact)
+    ranges = {"versions": "asked", "only_ranges": True}
+    for changes, expected in (
+        ({}, False),
+        ({"start": "2026-11-08"}, False),
+        ({"end": "2026-11-09", "start": "2026-11-09"}, True),
+        ({"start": "2026-11-11", "end": "2026-11-12"}, True),
+        ({"state": "ended"}, True),
+    ):
+        change = LeaveChange.model_validate({**CHANGE.model_dump(), **changes})
+        arrival = arrival_of(change, "deel", Source(vendor="deel"), TODAY, 1)
+        assert differs(arrival, exact, **ranges) is expected, changes  # type: ignore[arg-type]
+
+
 def test_refused_leave() -> None:
     """Leave that Calven cannot be told differs once, not each time that it is listed."""
     change = LeaveChange.model_validate({**CHANGE.model_dump(), "end": "2026-11-01"})

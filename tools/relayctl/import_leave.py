@@ -45,8 +45,8 @@ def import_leave(
 ) -> None:
     """Compare the leave in FILE (- for standard input) with that of SOURCE, and queue what differs.
 
-    FILE is CSV with a header, or JSON lines of the generic format. Exit code 1 where a line is faulty, and
-    where a snapshot would end too many leaves.
+    FILE is CSV with a header, or JSON lines of the generic format. Exit code 1 where a line is faulty and
+    not to be skipped, and where a snapshot would end too many leaves.
     """
     content = _content(file)
     with invocation_of(common.target()) as invocation:

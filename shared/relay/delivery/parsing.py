@@ -110,14 +110,18 @@ class Parser:
         self._invocation.deadline.check()
         if envelope.source in self._silent:
             raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
+        return [_as_listed(found, event) for found in self._ask(vendor, vendor.api, event, envelope)]
+
+    def _ask(self, vendor: Vendor, api: Api, event: ThinEvent, envelope: Envelope) -> Sequence[Event]:
+        """Ask the vendor's API, once more with the credentials as they are now where it refuses them."""
         family = FAMILIES[envelope.kind]
         secret = self._invocation.secrets.source(family, envelope.source)
         try:
-            return vendor.ask(event, self._client(vendor.api, secret, envelope))
+            return vendor.ask(event, self._client(api, secret, envelope))
         except (VendorRefused, TokenRefused) as refusal:
             renewed = self._invocation.secrets.refetch_source(family, envelope.source)
             if renewed is not None and renewed != secret:
-                return vendor.ask(event, self._client(vendor.api, renewed, envelope))
+                return vendor.ask(event, self._client(api, renewed, envelope))
             if isinstance(refusal, TokenRefused):
                 self._silent.add(envelope.source)
             raise
@@ -151,6 +155,14 @@ class Parser:
         if isinstance(event, BadgeEvent) and event.person is not None:
             event = anonymous(event, envelope.source, self._invocation.secrets.person_key())
         return envelope.model_copy(update={"event": event, "request": None})
+
+
+def _as_listed(found: Event, thin: ThinEvent) -> Event:
+    """What became of a thin event, which a list has said where a list has said that."""
+    listed_at = thin.change.listed_at if thin.change else None
+    if listed_at is None or not isinstance(found, LeaveChange):
+        return found
+    return found.model_copy(update={"listed_at": listed_at})
 
 
 def _vendor(envelope: Envelope) -> Vendor:

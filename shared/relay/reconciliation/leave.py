@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from relay.events import Event, LeaveChange, MalformedEvent, ThinEvent, not_ahead
+from relay.events import Event, LeaveChange, MalformedEvent, ThinEvent, iso, not_ahead
 from relay.invocation import Invocation
 from relay.reconciliation.queued import Queued
 from relay.reconciliation.rules import (
@@ -50,7 +50,8 @@ class LeaveRun(SourceRun):
     """One run over one source's list of leave; where its pages come from, a subclass says.
 
     `lists_ends` says that a leave which a complete list lacks may have ended, `changes_while_read` that
-    reading the list once is not enough to be sure that it lacks one.
+    reading the list once is not enough to be sure that it lacks one, `has_only_ranges` that the list has only
+    the first and the last day of a leave.
 
     Raises `TableUnavailable` and `QueueUnavailable`.
     """
@@ -59,6 +60,7 @@ class LeaveRun(SourceRun):
     kind = "time_off"
     lists_ends: bool
     changes_while_read: bool
+    has_only_ranges: bool = False
 
     def __init__(self, invocation: Invocation, name: str, vendor: Vendor, wishes: Wishes) -> None:
         super().__init__(invocation, name, vendor, wishes)
@@ -128,7 +130,7 @@ class LeaveRun(SourceRun):
             if before is None and is_over(arrival.leave, self.current.first_day):
                 # The ledger forgets what is over: else an old leave would be news in each run.
                 continue
-            if differs(arrival, before, self.versions(one.change)):
+            if differs(arrival, before, self.versions(one.change), only_ranges=self.has_only_ranges):
                 employee = one.employee or (before.email if before else "")
                 event = one.thin or one.change
                 reason = arrival.refused.reason if arrival.refused else ""
@@ -156,9 +158,10 @@ class LeaveRun(SourceRun):
     def _end_what_is_missing(self, known: Mapping[str, Leave]) -> None:
         """End what a complete list lacks, where that means something, and the list is to be trusted."""
         run = self.current
-        if run.unreadable:
+        if run.unreadable and self.lists_ends:
             # Any of them may be the leave that seems to be missing.
-            self.finish("incomplete", f"{run.unreadable} entries of the list cannot be read")
+            detail = f"{run.unreadable} entries of the list cannot be read"
+            self.finish("incomplete", detail, is_whole=self.is_whole)
             return
         seen = self.seen(run)
         lacking = self._lacking(known, seen)
@@ -209,6 +212,7 @@ class LeaveReconciliation(LeaveRun):
         self._lists = lists
         self.lists_ends = lists.lacks == "ended" or lists.knows is not None
         self.changes_while_read = lists.knows is None
+        self.has_only_ranges = lists.days == "range"
 
     def page(self) -> Page:
         """The next page, from the vendor."""
@@ -222,15 +226,17 @@ class LeaveReconciliation(LeaveRun):
         return self.pages.page(ask, following)
 
     def versions(self, change: LeaveChange) -> Versions:
-        """What the vendor's list has, of all changes."""
-        del change
-        return self._lists.version
+        """What the vendor's list has; an entry without a time of its own is as of when it was asked for."""
+        has_own_time = change.version != iso(self.current.began / 1000)
+        return self._lists.version if has_own_time else "asked"
 
     def still_has(self, leave_id: str) -> bool:
         """Whether the vendor knows the leave; one that cannot be asked by id does not."""
         knows = self._lists.knows
         if knows is None:
             return False
+        # There may be many to be asked about, and each may take as long as a page.
+        self.renew()
         return self.pages.ask(lambda api: knows(api, leave_id))
 
 

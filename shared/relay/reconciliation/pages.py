@@ -12,9 +12,9 @@ from relay.vendors.support.api import VendorClient
 from relay.vendors.support.base import Family, Vendor, VendorApi
 from relay.vendors.support.listing import Page
 
-PAGE_SECONDS = 60.0
-"""What one page gets."""
-TRIES = 4
+PAGE_SECONDS = 120.0
+"""What one page gets, for which some vendors are asked several times."""
+TRIES = 3
 """How often a page is asked for that does not come."""
 PAUSE_SECONDS = 2.0
 """How long is waited for a page that did not come, where the vendor does not say; doubled each time."""

@@ -51,26 +51,42 @@ def last_day(today: date) -> date:
     return today + timedelta(days=COMING_DAYS)
 
 
-def differs(arrival: Arrival, known: Leave | None, versions: Versions) -> bool:
-    """Whether the ledger has to hear of a listed leave: whether it does not have it like that."""
+def differs(arrival: Arrival, known: Leave | None, versions: Versions, *, only_ranges: bool = False) -> bool:
+    """Whether the ledger has to hear of a listed leave: whether it does not have it like that.
+
+    `only_ranges` says that the list has only the first and the last day of a leave.
+    """
     listed = arrival.leave
     if known is None:
         # What is not approved, and was never seen, is at no time at Calven.
         return listed.state == "approved" and (listed.start is not None or arrival.refused is not None)
     if known.version == REPLACED or _is_newer_than_list(known, arrival.change):
         return False
-    if versions == "own":
-        if listed.version != known.version:
-            return listed.version > known.version
-        if known.state == "ended" and not known.inferred:
-            # At one time of change an ending wins, in a list as in a webhook.
-            return False
+    by_time = _differs_by_time(listed, known) if versions == "own" else None
+    if by_time is not None:
+        return by_time
     if listed.state != "approved":
         return known.state == "approved"
     if arrival.refused is not None:
         # It was refused before as well: the same words come to the same.
         return known.content != listed.content
-    return known.state != "approved" or _is_read_otherwise(listed, known)
+    if known.state != "approved":
+        return True
+    if only_ranges:
+        return _reaches_beyond(known, arrival.change)
+    return _is_read_otherwise(listed, known)
+
+
+def _differs_by_time(listed: Leave, known: Leave) -> bool | None:
+    """Whether a leave differs by the vendor's own time of its change; None where that does not decide."""
+    if listed.version != known.version:
+        return listed.version > known.version
+    if known.inferred:
+        return None
+    if known.state == "ended" or listed.content != known.content:
+        # At one time of change an ending wins; and a webhook may say more of a change than a list does.
+        return False
+    return None
 
 
 def is_over(leave: Leave, first: date) -> bool:
@@ -90,6 +106,13 @@ def _is_read_otherwise(listed: Leave, known: Leave) -> bool:
         return True
     days = (listed.start, listed.end, listed.gaps, listed.type)
     return days != (known.start, known.end, known.gaps, known.type)
+
+
+def _reaches_beyond(known: Leave, change: LeaveChange) -> bool:
+    """Whether a leave has days outside of the range that a list has for it."""
+    if known.start is None or known.end is None:
+        return False
+    return known.start.isoformat() < (change.start or "") or known.end.isoformat() > (change.end or "9")
 
 
 def missing(

@@ -4,9 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
+from relay.aws.queues import QueueUnavailable
 from relay.aws.table import Conflict
 from relay.envelope import Envelope, Kind
-from relay.errors import NotNow, Stop
+from relay.errors import NotNow, Stop, Unparseable
 from relay.events import Event
 from relay.invocation import Invocation
 from relay.reconciliation.pages import Pages
@@ -17,6 +18,8 @@ from relay.vendors.support.base import Family, Vendor
 
 PAGE_RESERVE_SECONDS = 30.0
 """With less than this left, another page is not begun: the next process goes on."""
+MOST_PAGES = 10_000
+"""A list of more pages names some of them again and again."""
 OUT_OF_TIME = "out of time: the next run goes on"
 
 
@@ -55,8 +58,8 @@ class SourceRun(ABC):
         except Stop as error:
             # What the list did show is taken; what it did not show says nothing.
             self._break_off(error)
-        except (KeyboardInterrupt, SystemExit):
-            # Whoever stops a run by hand may want to begin another at once.
+        except (QueueUnavailable, KeyboardInterrupt, SystemExit):
+            # Another one may go on at once: nothing of this one is under way.
             self._runs.let_go(self.key, self._state)
             raise
         return self.report
@@ -98,6 +101,8 @@ class SourceRun(ABC):
     def note_page(self, ids: Sequence[str], following: str | None, *, unreadable: int, found: int) -> None:
         """Note what a page held; raises `Conflict` where another process has the run now."""
         run = self.current
+        if run.page == MOST_PAGES:
+            raise Unparseable(f"the vendor's list has more than {MOST_PAGES} pages")
         after = replace(
             run,
             page=run.page + 1,
@@ -106,6 +111,10 @@ class SourceRun(ABC):
             found=run.found + found,
         )
         self._state = self._runs.note_page(self.key, self._state, ids, after)
+
+    def renew(self) -> None:
+        """Keep the lease for longer; raises `Conflict` where another process has the run now."""
+        self._state = self._runs.go_on(self.key, self._state, self.current)
 
     def read_again(self) -> None:
         """Have the list read once more from its first page."""
@@ -146,7 +155,7 @@ class SourceRun(ABC):
             run=None,
             status="complete" if status == "complete" else "refused" if status == "refused" else "incomplete",
             detail=detail[:500],
-            by_hand=began if is_complete and self.wishes.by_hand else self._state.by_hand,
+            by_hand=began if self._is_looked_through(status, is_whole=is_whole) else self._state.by_hand,
             complete=began if is_complete else self._state.complete,
             listed=self.report.listed,
             differences=self.report.found,
@@ -154,10 +163,14 @@ class SourceRun(ABC):
         )
         self._runs.finish(self.key, state, all_seen=is_complete and not self.changes_nothing)
 
+    def _is_looked_through(self, status: Status, *, is_whole: bool) -> bool:
+        """Whether somebody has seen all that the vendor lists, and it was to be trusted."""
+        return self.wishes.by_hand and is_whole and self.current.is_read and status != "refused"
+
     def _break_off(self, error: Stop) -> None:
         detail = f"{error.reason}: {error}"
         if not isinstance(error, NotNow):
-            self.finish("incomplete", detail)
+            self.finish("incomplete", detail, is_whole=False)
             return
         # It may answer soon: then the run goes on where it was.
         self._fill("incomplete", detail)

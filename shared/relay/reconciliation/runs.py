@@ -18,8 +18,8 @@ from relay.time_off.items import complete_key
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-LEASE_SECONDS = 180.0
-"""Longer than a page takes: each page renews it."""
+LEASE_SECONDS = 660.0
+"""Longer than a page may take with all its tries: each page renews it."""
 SEEN_SECONDS = 2 * 24 * 3600
 RESUMED_SECONDS = 6 * 3600.0
 """A run that began longer ago begins anew: its first pages say nothing about now."""
@@ -144,7 +144,8 @@ class Runs:
 
     def go_on(self, source: str, state: State, run: Run) -> State:
         """Note where a run goes on without a page; raises `Conflict` where the lease was lost."""
-        written = self._write(source, replace(state, run=run))
+        until = self._now() + round(LEASE_SECONDS * 1000)
+        written = self._write(source, replace(state, run=run, until=until))
         if written is None:
             raise Conflict
         return written

@@ -25,7 +25,11 @@ def hindrance(invocation: Invocation, name: str) -> str:
         api = invocation.secrets.source(vendor.family, name).api
     except SecretUnreadable as error:
         return f"its secret cannot be used: {error}"
-    return "" if api else "its secret has no `api`"
+    if not api:
+        return "its secret has no `api`"
+    needed = vendor.lists.needs if isinstance(vendor.lists, LeaveList) else ()
+    missing = [field for field in needed if field not in api]
+    return f"its secret has no api.{missing[0]}" if missing else ""
 
 
 def reconcile(invocation: Invocation, name: str, wishes: Wishes) -> Report:

@@ -13,13 +13,13 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-from relay.events import DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
+from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day, day_off, known
+from relay.vendors.support.fields import UNITS, PathId, day, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import all_entries, each_listed, query
@@ -40,6 +40,11 @@ DAYS_A_PAGE = 31
 """BambooHR answers all at once: a year of a large company would be more than an answer may be."""
 
 
+def _as_mapping(dates: Any) -> Any:
+    """Days by date; PHP writes an empty mapping as an empty list."""
+    return dates or {}
+
+
 class _Status(BaseModel):
     status: str
 
@@ -48,8 +53,9 @@ class _Type(BaseModel):
     name: str | None = None
 
 
-class _Amount(BaseModel):
+class _Taken(BaseModel):
     unit: str | None = None
+    amount: float | None = None
 
 
 class _Request(BaseModel):
@@ -59,8 +65,14 @@ class _Request(BaseModel):
     start: str
     end: str
     type: _Type | None = None
-    amount: _Amount | None = None
-    dates: dict[str, float] = {}
+    amount: _Taken | None = None
+    dates: Annotated[dict[str, float], BeforeValidator(_as_mapping)] = {}
+
+    def total(self) -> Amount | None:
+        """How much is taken in all, where its days are not named."""
+        if self.dates or self.amount is None or self.amount.amount is None:
+            return None
+        return Amount(value=self.amount.amount, unit=known(UNITS, self.amount.unit, "amount.unit"))
 
     def days_off(self) -> tuple[DayOff, ...]:
         """Its days one by one, each with how much of it is taken."""
@@ -105,6 +117,7 @@ def _read(entry: Any, asked_at: float) -> Event:
         end=day(request.end),
         type_name=request.type.name if request.type else None,
         days=request.days_off(),
+        total=request.total(),
     )
     return listed(change, request.employee)
 

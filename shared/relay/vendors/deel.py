@@ -276,6 +276,6 @@ VENDOR = Vendor(
     # Only listing needs the token: webhooks have all that they need.
     api=Api(host="https://api.letsdeel.com", fields=(), optional=("apiToken",), headers=_headers),
     fetch=fetch,
-    lists=LeaveList(page=page, version="asked", lacks="nothing"),
+    lists=LeaveList(page=page, version="asked", lacks="nothing", needs=("apiToken",)),
     fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},
 )

@@ -196,6 +196,6 @@ VENDOR = Vendor(
         oauth=OAuth(path="/oauth/token", form=_form),
     ),
     fetch=fetch,
-    lists=LeaveList(page=page, version="asked", lacks="nothing", knows=knows),
+    lists=LeaveList(page=page, version="asked", lacks="nothing", knows=knows, needs=("companyUuid",)),
     fresh={"uuid": "id", "timestamp": "seconds"},
 )

@@ -76,6 +76,9 @@ class LeaveList:
     `version` says what tells an older entry from a newer one: the vendor's own time of change (`own`), where
     its webhooks carry that too, else the time when the listing began (`asked`), which `Window.began` holds.
 
+    `days` are a `range` where a list has only the first and the last day of a leave, while webhooks say which
+    days between them are taken. `needs` are optional fields of the secret's `api` that the list needs.
+
     `lacks` says what it means that a complete list lacks a leave of its window: that the leave has `ended`,
     where the list is proven to go by overlap; or `nothing`. With `knows`, the vendor is asked for the leave
     by its id before, and it has ended only where the vendor does not know it.
@@ -85,6 +88,8 @@ class LeaveList:
     version: Literal["own", "asked"]
     lacks: Literal["ended", "nothing"]
     knows: Callable[[VendorApi, str], bool] | None = None
+    days: Literal["exact", "range"] = "exact"
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
