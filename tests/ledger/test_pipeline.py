@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
-from relay.envelope import SCHEDULE
+from relay.envelope import SCHEDULE, Envelope
+from relay.events import LeaveChange, ThinEvent
 from relay.occupancy.relocation import TAKEN_UP_SECONDS
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
-from tests.rig import Rig, sample
+from tests.rig import NOON, Rig, sample
 
 GOOD = sample("deel", "approved")["data"]["resource"]
 BAD = {**GOOD, "id": "other", "status": "ODD"}
@@ -30,6 +32,7 @@ class BobApi:
         self.token, self.hangs = "old", False
         self.email: str | None = "kim@example.com"
         self.kind = "days"
+        self.status = "approved"
         self.calls = 0
 
     def answer(self, request: Request) -> Response:
@@ -42,7 +45,7 @@ class BobApi:
             return JSONResponse({}, 401)
         if "people" in request.url.path:
             return JSONResponse({"email": self.email})
-        found = {"status": "approved", "startDate": "2027-04-05", "endDate": "2027-04-09"}
+        found = {"status": self.status, "startDate": "2027-04-05", "endDate": "2027-04-09"}
         return JSONResponse({**found, "type": self.kind})
 
 
@@ -98,6 +101,29 @@ def test_rotated_token(rig: Rig, bob: BobApi) -> None:
     put(rig, serviceUserToken="new")
     assert rig.post("hibob", "cancelled")[0] == 200
     assert rig.dead_letters() == rig.waiting() == []
+
+
+def test_listed_leave_that_ended_meanwhile(rig: Rig, bob: BobApi) -> None:
+    """What a list has said, and the API then says has ended, was never at Calven: no day is given back."""
+    change = LeaveChange(
+        event_id="list:1",
+        leave_id="32832853",
+        state="approved",
+        version="2026-11-04T04:00:00.000Z",
+        listed_at=datetime.fromtimestamp(NOON, UTC),
+    )
+    thin = ThinEvent(event_id="list:1", subject="32832853", employee="3373576791477190995", change=change)
+    envelope = Envelope(
+        source="hibob",
+        vendor="hibob",
+        kind="time_off",
+        received_at=datetime.fromtimestamp(NOON, UTC),
+        event=thin,
+    )
+    rig.aws.sqs.send_message(QueueUrl=rig.resources.unprocessed_queue_url, MessageBody=envelope.body())
+    bob.status = "canceled"
+    assert rig.retry() == {"batchItemFailures": []}
+    assert (rig.calven(), rig.dead_letters()) == ([], [])
 
 
 def outage(rig: Rig) -> Any:

@@ -157,6 +157,17 @@ def test_source_that_never_had_an_api(rig: Rig, printed: Printed) -> None:
     assert "hibob" in ages
 
 
+def test_api_that_lists_nothing(rig: Rig, printed: Printed) -> None:
+    """What webhooks are asked about with may not be enough to list: then the source is not asked, nor red."""
+    api = {name: value for name, value in rig.secrets["gusto"]["api"].items() if name != "companyUuid"}
+    put_secret(rig, "hris", "gusto", api)
+    assert "gusto" not in asked(rig)
+    ask_for(rig, "gusto")
+    rig.reconcile_asked()
+    [line] = lines(printed(), "not reconciled")
+    assert (line["source"], line["detail"]) == ("gusto", "its secret has no api.companyUuid")
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "detail", "again"),
     [

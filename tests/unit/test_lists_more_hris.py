@@ -9,20 +9,25 @@ from datetime import date, datetime
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import SecretStr
 from starlette.responses import JSONResponse
 
 from relay import vendors
 from relay.aws.secrets import SourceSecret
 from relay.aws.table import Table
+from relay.config.model import Source
 from relay.deadline import Deadline
 from relay.errors import Unparseable, VendorRefused
 from relay.events import Event, LeaveChange, ThinEvent, iso, unparseable_if_invalid
+from relay.reconciliation.rules import differs
+from relay.time_off.decision import arrival_of
 from relay.vendors.support.api import VendorApis, VendorClient
 from relay.vendors.support.base import VendorApi
 from relay.vendors.support.listing import LeaveList, Window
 from relay.vendors.support.memory import VendorMemory
-from tests.listing import entries, pages
+from relayctl import samples as relayctl_samples
+from tests.listing import EVENTS, entries, pages
 from tests.moto_table import SESSION
 from tests.recorded import Api, asked, events
 from tests.scripted_api import Scripted, client, no_rotation
@@ -34,7 +39,10 @@ MAY = Window(first=date(2027, 5, 1), last=date(2027, 5, 20), began=BEGAN)
 """Few days: all on one page, where a page is some days."""
 DAYS = {"first": "2026-10-28", "last": "2027-12-09"}
 VENDORS = ["bamboohr", "keypay", "kombo", "merge", "remote", "vacationtracker"]
+COARSE = ("vacationtracker", "part-of-days")
+"""Of this leave the list says less than the webhook."""
 SAMPLES = [(vendor, name) for vendor in VENDORS for name in entries(vendor) if vendor != "kombo"]
+SAMPLES.remove(COARSE)
 SAID = {"leave_id", "state", "email", "start", "end", "open_ended", "type_name"}
 SAID |= {"first_day_part", "last_day_part", "days", "each_day", "total"}
 HOW_OFTEN = {"bamboohr": 14, "vacationtracker": 6}
@@ -103,6 +111,48 @@ def change_of(event: Event) -> LeaveChange:
     change = event.change if isinstance(event, ThinEvent) else event
     assert isinstance(change, LeaveChange)
     return change
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_every_sample(vendor: str) -> None:
+    """Each sample is in the list, or stands there as one that is not."""
+    content = yaml.safe_load((EVENTS / vendor / "list.yaml").read_text("utf-8"))
+    assert sorted(content["entries"]) == relayctl_samples.names(vendor)
+
+
+def test_list_that_says_less() -> None:
+    """What a webhook says of each day of a leave is not lost to a list that has its range only."""
+    vendor, name = COARSE
+    with client(vendor, pages(vendor, [entries(vendor)[name]])) as api:
+        in_list, *_ = listed(vendor, api)
+    [in_webhook] = events(vendor, name)
+    assert isinstance(in_webhook, LeaveChange)
+    today = date(2026, 11, 4)
+    known, found = (
+        arrival_of(change, vendor, Source(vendor=vendor), today)
+        for change in (in_webhook, change_of(in_list))
+    )
+    assert (known.leave.start, found.leave.start) == (date(2027, 3, 23), None)
+    assert listing(vendor).days == "range"
+    assert not differs(found, known.leave, listing(vendor).version, only_ranges=True)
+
+
+@pytest.mark.parametrize(
+    ("dates", "amount", "whole"),
+    [
+        ([], {"unit": "hours", "amount": "2"}, []),
+        (None, {"unit": "hours", "amount": "8"}, [date(2027, 5, 7)]),
+        (None, {"unit": "days", "amount": "0.5"}, []),
+        ({}, {"unit": "days", "amount": "1"}, [date(2027, 5, 7)]),
+        (None, None, [date(2027, 5, 7)]),
+    ],
+)
+def test_bamboohr_without_dates(dates: Any, amount: Any, whole: list[date]) -> None:
+    """Where the days of a request are not named, how much is taken in all says whether its day is whole."""
+    odd = entry("bamboohr", start="2027-05-07", end="2027-05-07", dates=dates, amount=amount)
+    [event] = _once("bamboohr", {name: value for name, value in odd.items() if value is not None})
+    arrival = arrival_of(change_of(event), "bamboohr", Source(vendor="bamboohr"), date(2026, 11, 4))
+    assert list(arrival.leave.days()) == whole
 
 
 @pytest.mark.parametrize(("vendor", "name"), SAMPLES)
