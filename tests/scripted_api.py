@@ -2,7 +2,7 @@
 
 import atexit
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,7 +24,7 @@ from relay.deadline import Deadline
 from relay.events import Event
 from relay.vendors.support.api import VendorApis, VendorClient
 from relay.vendors.support.base import VendorApi
-from relay.vendors.support.listing import EventList, Span
+from relay.vendors.support.listing import EventList, Page, Span
 from relay.vendors.support.memory import VendorMemory
 from relay.vendors.support.tokens import RotatingTokens
 from tests.moto_table import SESSION
@@ -96,6 +96,19 @@ def client(vendor: str, app: ASGIApp) -> Iterator[VendorClient]:
         yield VendorClient(apis, api, secret, Deadline(time.time() + 20), vendor)
 
 
+def all_pages(page: Callable[[str | None], Page], most: int) -> list[Event]:
+    """The events of all pages, of which there are so many at most."""
+    found: list[Event] = []
+    following = None
+    for _ in range(most):
+        one = page(following)
+        found += one.events
+        following = one.following
+        if following is None:
+            return found
+    raise AssertionError(f"a list of more than {most} pages")
+
+
 def listing(vendor: str) -> EventList:
     """What a vendor's record says of its list."""
     found = vendors.load(vendor).lists
@@ -104,16 +117,8 @@ def listing(vendor: str) -> EventList:
 
 
 def listed(vendor: str, api: VendorApi, span: Span = SPAN, most: int = 10) -> list[Event]:
-    """The events of all pages, of which there are so many at most."""
-    found: list[Event] = []
-    following = None
-    for _ in range(most):
-        page = listing(vendor).page(api, span, following)
-        found += page.events
-        following = page.following
-        if following is None:
-            return found
-    raise AssertionError(f"a list of more than {most} pages")
+    """The events of all pages."""
+    return all_pages(lambda following: listing(vendor).page(api, span, following), most)
 
 
 @dataclass

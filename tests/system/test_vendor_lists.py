@@ -21,6 +21,7 @@ from relay.vendors.support.base import Vendor
 from relay.vendors.support.listing import LeaveList, Page, Span, Window
 from relayctl import samples
 from tests.rig import Rig, sample
+from tests.scripted_api import all_pages
 
 VENDOR_LIST = """
 calls:
@@ -186,15 +187,7 @@ def everything(rig: Rig, vendor: Vendor, secret: SourceSecret, now: float) -> li
         assert vendor.lists is not None
         return vendor.lists.page(client, Span(since=now - 1800, until=now + 1800), following)
 
-    events: list[Event] = []
-    following = None
-    for _ in range(60):
-        found = page(following)
-        events += found.events
-        following = found.following
-        if following is None:
-            return events
-    raise AssertionError("the list does not end")
+    return all_pages(page, most=60)
 
 
 def thing(event: Event) -> str:

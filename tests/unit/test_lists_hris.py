@@ -28,12 +28,12 @@ from relay.time_off.decision import arrival_of
 from relay.vendors.support.api import VendorApis, VendorClient
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.memory import VendorMemory
-from relay.vendors.support.tokens import RotatingTokens
 from relayctl import samples as relayctl_samples
 from tests import listing
 from tests.memory import Memory
 from tests.recorded import Api, events
 from tests.rig import NOON
+from tests.scripted_api import all_pages, no_rotation
 from tests.servers import http_of
 
 CREDENTIALS: Mapping[str, Mapping[str, str]] = {
@@ -89,7 +89,7 @@ class Vendors:
         given = {**CREDENTIALS[vendor], **credentials, "baseUrl": self._url()}
         secret = SourceSecret(api={name: SecretStr(value) for name, value in given.items() if value})
         memory = VendorMemory(Memory(), lambda: NOON)
-        apis = VendorApis(self._http, memory, _no_rotation, lambda: NOON)
+        apis = VendorApis(self._http, memory, no_rotation, lambda: NOON)
         return VendorClient(apis, api, secret, Deadline(time.time() + 20), vendor)
 
     def page(self, vendor: str, following: str | None = None, window: Window = WINDOW) -> Page:
@@ -98,18 +98,7 @@ class Vendors:
 
     def listed(self, vendor: str, window: Window = WINDOW) -> list[Event]:
         """All that a vendor's list has, page by page."""
-        found, following = list[Event](), None
-        for _ in range(9):
-            page = self.page(vendor, following, window)
-            found += page.events
-            following = page.following
-            if following is None:
-                return found
-        raise AssertionError("the list does not end")
-
-
-def _no_rotation() -> RotatingTokens:
-    raise AssertionError
+        return all_pages(lambda following: self.page(vendor, following, window), most=9)
 
 
 @pytest.fixture(scope="module")

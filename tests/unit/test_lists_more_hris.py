@@ -30,7 +30,7 @@ from relayctl import samples as relayctl_samples
 from tests.listing import EVENTS, entries, pages
 from tests.moto_table import SESSION
 from tests.recorded import Api, asked, events
-from tests.scripted_api import Scripted, client, no_rotation
+from tests.scripted_api import Scripted, all_pages, client, no_rotation
 from tests.servers import http_of
 
 BEGAN = datetime.fromisoformat("2026-11-04T04:00:00Z").timestamp()
@@ -57,16 +57,8 @@ def listing(vendor: str) -> LeaveList:
 
 
 def listed(vendor: str, api: VendorApi, window: Window = WINDOW, most: int = 20) -> list[Event]:
-    """The events of all pages, of which there are so many at most."""
-    found: list[Event] = []
-    following = None
-    for _ in range(most):
-        page = listing(vendor).page(api, window, following)
-        found += page.events
-        following = page.following
-        if following is None:
-            return found
-    raise AssertionError(f"a list of more than {most} pages")
+    """The events of all pages."""
+    return all_pages(lambda following: listing(vendor).page(api, window, following), most)
 
 
 def paths(script: Scripted) -> list[str]:

@@ -95,7 +95,7 @@ def _endpoint(call: Call, events: Path) -> Callable[[Request], Awaitable[Respons
     used = {SPENT}
 
     async def answer(request: Request) -> Response:
-        if call.auth and not _authenticated(request, call.auth):
+        if call.auth and not authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
         file = call.file(events, request.path_params)
         if file is None:
@@ -121,7 +121,7 @@ def _list_endpoint(
     vendor: str, call: ListCall, happened: Happened
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
-        if call.auth and not _authenticated(request, call.auth):
+        if call.auth and not authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
         return JSONResponse(happened.answer(vendor, call, request.query_params))
 
@@ -144,7 +144,7 @@ def _telling(happened: Happened) -> Callable[[Request], Awaitable[Response]]:
     return take
 
 
-def _authenticated(request: Request, auth: str) -> bool:
+def authenticated(request: Request, auth: str) -> bool:
     """Whether a request carries something in that header, after that scheme."""
     header, _, scheme = auth.partition(":")
     given, wanted = request.headers.get(header, ""), f"{scheme} ".lstrip()

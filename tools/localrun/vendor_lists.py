@@ -43,6 +43,11 @@ class ListCall(BaseModel):
     auth: str = ""
     paged_by: str | None = None
 
+    def answered(self, entries: list[Any], query: Mapping[str, str]) -> Any:
+        """The answer where these are all entries. Behind the last page there is nothing."""
+        is_first = self.paged_by is None or query.get(self.paged_by, "1") == "1"
+        return _with_entries(self.answer, entries if is_first else [])
+
 
 class Listing(BaseModel):
     """How a vendor lists what its samples say; an entry is None where the thing is in the list no more.
@@ -129,9 +134,7 @@ class Happened:
 
     def answer(self, vendor: str, call: ListCall, query: Mapping[str, str]) -> Any:
         """The answer to a call, with all that the vendor lists now."""
-        is_first = call.paged_by is None or query.get(call.paged_by, "1") == "1"
-        listed = self.listed.get(vendor, {})
-        return _with_entries(call.answer, list(listed.values()) if is_first else [])
+        return call.answered(list(self.listed.get(vendor, {}).values()), query)
 
     def clear(self) -> None:
         """Forget all of it."""

@@ -120,14 +120,14 @@ class Analytics:
     def _answer(self, path: str) -> Any:
         """The answer to a call, which is made again while Calven does not answer or says to wait."""
         pause = PAUSE_SECONDS
-        for is_last in (*[False] * (TRIES - 1), True):
+        for number in range(1, TRIES + 1):
             try:
                 return self._calven.read(path, Deadline(time.time() + CALL_SECONDS))
             except Misconfigured as error:
                 raise click.ClickException(f"{error}: {NEXT.get(error.status or 0, PUT)}") from None
             except Transient as error:
                 wait = pause if error.retry_after is None else error.retry_after
-                if is_last or wait > LONGEST_WAIT_SECONDS:
+                if number == TRIES or wait > LONGEST_WAIT_SECONDS:
                     raise click.ClickException(str(error)) from None
                 time.sleep(wait)
                 pause *= 2

@@ -36,7 +36,7 @@ class Pages:
     def ask(self, question: Callable[[VendorApi], T]) -> T:
         """What the vendor's API answers; asked again while it does not answer or says to wait."""
         pause = PAUSE_SECONDS
-        for last in (*[False] * (TRIES - 1), True):
+        for number in range(1, TRIES + 1):
             try:
                 with unparseable_if_invalid():
                     return self._ask_once(question)
@@ -44,7 +44,8 @@ class Pages:
                 raise
             except VendorUnavailable as error:
                 wait = pause if error.retry_after is None else error.retry_after
-                if last or wait > LONGEST_WAIT_SECONDS or wait > self._invocation.deadline.left_for_work():
+                longest = min(LONGEST_WAIT_SECONDS, self._invocation.deadline.left_for_work())
+                if number == TRIES or wait > longest:
                     raise
                 time.sleep(wait)
                 pause *= 2

@@ -9,7 +9,6 @@ Not confirmed on live traffic: whether a request can vanish from the list withou
 A sample is an entry of that list.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
@@ -18,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field
 
 from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
-from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.base import Api, Vendor, VendorApi, basic
 from relay.vendors.support.fields import UNITS, PathId, day, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -128,8 +127,7 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
-    pair = base64.b64encode(f"{credentials['apiKey']}:x".encode()).decode()
-    return {"authorization": f"Basic {pair}"}
+    return basic(credentials["apiKey"], "x")
 
 
 VENDOR = Vendor(

@@ -7,7 +7,6 @@ on live traffic: any header of the POST, and whether a page of the list begins a
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Event, Ignored, Webhook, iso, read_json
-from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
+from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi, basic
 from relay.vendors.support.fields import Instant, Text, instant
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 from relay.vendors.support.listing import EventList, Page, Span
@@ -126,9 +125,8 @@ def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
 
 def _token_headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
     """How the application proves itself where tokens are given."""
-    pair = f"{credentials['clientId']}:{credentials['clientSecret']}"
-    basic = b64encode(pair.encode()).decode()
-    return {"authorization": f"Basic {basic}", "api-key": credentials["apiKey"]}
+    application = basic(credentials["clientId"], credentials["clientSecret"])
+    return {**application, "api-key": credentials["apiKey"]}
 
 
 def _token_host(url: str) -> str:

@@ -5,7 +5,6 @@ https://developer.disruptive-technologies.com/api. Not confirmed on live traffic
 `checksum_sha256`, and the states of `contact` and `objectPresent`.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, iso, read_json, unparseable_if_invalid
-from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.base import Api, Vendor, VendorApi, basic
 from relay.vendors.support.fields import PathId, Text, instant
 from relay.vendors.support.listing import EventList, Page, Span
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
@@ -136,8 +135,7 @@ def _devices(api: VendorApi, token: str | None) -> _Place:
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
     """A service account's key, as its name and its secret."""
-    pair = f"{credentials['keyId']}:{credentials['keySecret']}"
-    return {"authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+    return basic(credentials["keyId"], credentials["keySecret"])
 
 
 VENDOR = Vendor(

@@ -10,7 +10,6 @@ https://apidocs.hibob.com/reference/get_timeoff-whosout. Not confirmed on live t
 signed, the fields of `durations`, and what the two lists say of requests in hours.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from typing import Any
@@ -19,7 +18,7 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, utc
-from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.base import Api, Vendor, VendorApi, basic
 from relay.vendors.support.fields import PART_OF_A_DAY, PathId, day, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -328,8 +327,7 @@ def _address(employee: str, api: VendorApi) -> str | None:
 
 
 def _authorization(credentials: Mapping[str, str]) -> Mapping[str, str]:
-    pair = f"{credentials['serviceUserId']}:{credentials['serviceUserToken']}"
-    return {"authorization": "Basic " + base64.b64encode(pair.encode()).decode()}
+    return basic(credentials["serviceUserId"], credentials["serviceUserToken"])
 
 
 VENDOR = Vendor(

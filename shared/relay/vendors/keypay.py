@@ -10,7 +10,6 @@ begin with a small letter in the API's examples. Not confirmed on live traffic: 
 request the list goes by.
 """
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import count
@@ -20,7 +19,7 @@ from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
-from relay.vendors.support.base import Api, Vendor, VendorApi
+from relay.vendors.support.base import Api, Vendor, VendorApi, basic
 from relay.vendors.support.fields import PathId, Text, day, hours, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -139,8 +138,7 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
-    pair = base64.b64encode(f"{credentials['apiKey']}:".encode()).decode()
-    return {"authorization": f"Basic {pair}"}
+    return basic(credentials["apiKey"], "")
 
 
 VENDOR = Vendor(

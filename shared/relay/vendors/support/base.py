@@ -1,5 +1,6 @@
 """What a vendor's module declares."""
 
+import base64
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,12 @@ class Api:
             if not _LABEL.fullmatch(credentials[name]):
                 raise ValueError(f"api.{name} is not one part of a host's name, without dots")
         return self.host.format_map(credentials)
+
+
+def basic(name: str, password: str) -> Mapping[str, str]:
+    """The header of Basic authentication, RFC 7617."""
+    pair = base64.b64encode(f"{name}:{password}".encode()).decode()
+    return {"authorization": f"Basic {pair}"}
 
 
 @dataclass(frozen=True, kw_only=True)
