@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,7 @@ from relay import vendors
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
+from relay.envelope import KINDS, Envelope, StoredRequest
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.reconciliation.report import Report
@@ -283,6 +285,18 @@ class Rig:
                 url = self.resources.unprocessed_queue_url
                 self.aws.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return answer
+
+    def redrive(self, vendor: str, event: str) -> None:
+        """Put a request into the Unprocessed queue, as a dead letter that was read wrongly before."""
+        body = base64.b64encode(json.dumps(sample(vendor, event)).encode()).decode()
+        envelope = Envelope(
+            source=self.source(vendor),
+            vendor=vendor,
+            kind=KINDS[vendors.load(vendor).family],
+            received_at=datetime.fromtimestamp(self.clock(), UTC),
+            request=StoredRequest(body=body),
+        )
+        self.relay.queues.retry_later([(envelope, 0)])
 
     def reset(self, relay: Container | None = None) -> dict[str, int]:
         """Run the scheduled function."""

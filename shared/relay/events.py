@@ -191,6 +191,10 @@ def _loggable(value: object) -> str:
 LoggedId = Annotated[str, BeforeValidator(_loggable)]
 
 
+ASK_NOW = "ask_now"
+"""Why a webhook is ignored that says only that there is news: the source is reconciled instead."""
+
+
 class Ignored(_Event):
     """Something that a vendor announces and Calven has no use for. `reason` goes into the answer."""
 

@@ -43,7 +43,7 @@ class Invocation:
         """The same, with another deadline. What was read of the configuration is kept."""
         other = Invocation(self._container, deadline, self.telemetry, self.pace)
         if "configuration" in vars(self):
-            other.configuration = self.configuration
+            other.configuration = self.configuration.until(deadline)
         return other
 
     def now(self) -> float:

@@ -16,9 +16,8 @@ from localrun.template import STACK
 from relay import vendors
 from relay.entrypoints.request import RawRequest, verify
 from relay.errors import Unparseable
-from relay.events import Event, MalformedEvent, ThinEvent
+from relay.events import ASK_NOW, Event, MalformedEvent, ThinEvent
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.listing import ASK_NOW
 from relay.vendors.support.proof import Credentials
 from relayctl import samples
 from tests.recorded import Api, asked, every, webhook

@@ -250,6 +250,32 @@ def test_webhook_asks(rig: Rig) -> None:
     assert [event["eventType"] for event in rig.calven()] == ["scheduled"]
 
 
+def test_news_that_was_not_asked_for(rig: Rig) -> None:
+    """News is asked for by the schedule, where the run that was to do it came to nothing."""
+    rig.reconcile_by_hand("kombo")
+    rig.clock.advance(MINUTE)
+    rig.happen("kombo", "absences-changed")
+    relay = rig.built(RECONCILE_QUEUE_URL=f"{rig.resources.reconcile_queue_url}-gone")
+    answer = rig.post("kombo", "absences-changed", relay=relay)
+    assert answer == (200, {"status": "ignored", "reason": "ask_now"})
+    assert rig.reconcile_asked() == []
+    rig.clock.advance(MINUTE)
+    assert '{"source": "kombo"}' in rig.reconcile()
+    rig.retry()
+    assert [event["eventType"] for event in rig.calven()] == ["scheduled"]
+    rig.clock.advance(MINUTE)
+    assert "kombo" not in asked(rig)
+
+
+def test_news_in_the_queue(rig: Rig) -> None:
+    """News that could not be read at first is asked for once it is redriven."""
+    rig.reconcile_by_hand("kombo")
+    rig.clock.advance(MINUTE)
+    rig.redrive("kombo", "absences-changed")
+    rig.retry()
+    assert rig.reconcile_asked() == ['{"source": "kombo"}']
+
+
 def test_webhooks_in_a_row(rig: Rig, printed: Printed) -> None:
     """What was asked for before a complete run began is not run once more: that has seen the same."""
     for _ in range(3):

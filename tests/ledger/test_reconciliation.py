@@ -80,14 +80,19 @@ class Truth:
 
 def reconcile(rig: Rig, lists: LeaveList, wishes: Wishes = BY_HAND, seconds: float = 600) -> Report:
     """Reconcile Deel's source, and let the retry function do what was queued."""
+    report = run(rig, lists, wishes, seconds)
+    rig.retry()
+    rig.retry()
+    return report
+
+
+def run(rig: Rig, lists: LeaveList, wishes: Wishes = BY_HAND, seconds: float = 600) -> Report:
+    """Reconcile Deel's source; what is queued waits."""
     deadline = Deadline(rig.clock() + seconds, rig.clock)
     invocation = Invocation(rig.relay, deadline, Telemetry("run"), BATCH)
     # The list is this test's: no API is asked.
     vendor = replace(vendors.load("deel"), api=Api(host="https://deel.example.com", fields=()))
-    report = LeaveReconciliation(invocation, "deel", vendor, lists, wishes).run()
-    rig.retry()
-    rig.retry()
-    return report
+    return LeaveReconciliation(invocation, "deel", vendor, lists, wishes).run()
 
 
 def days(rig: Rig, who: str) -> list[str]:
@@ -345,6 +350,59 @@ def test_out_of_time(rig: Rig) -> None:
     assert len(days(rig, "kim")) == 3
 
 
+def test_out_of_time_for_questions(rig: Rig) -> None:
+    """Each answer about a leave that is missing counts: the next process asks about the others only."""
+    truth = Truth(per_page=20)
+    for number in range(8):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    asked: list[str] = []
+
+    def knows(_api: VendorApi, leave_id: str) -> bool:
+        asked.append(leave_id)
+        rig.clock.advance(50)
+        return leave_id == "kim-2"
+
+    lists = truth.lists(lacks="nothing", knows=knows)
+    reconcile(rig, lists)
+    for number in (1, 2, 3):
+        del truth.leaves[f"kim-{number}"]
+    rig.clock.advance(60)
+    reports = [reconcile(rig, lists, SCHEDULED, seconds=70) for _ in range(3)]
+    assert [report.status for report in reports] == ["incomplete", "incomplete", "complete"]
+    assert sorted(asked) == ["kim-1", "kim-2", "kim-3"]
+    assert (reports[-1].ends, reports[-1].found) == (2, 2)
+    assert len(days(rig, "kim")) == 6
+
+
+def test_run_by_hand_is_nobody_elses(rig: Rig) -> None:
+    """What somebody began by hand, and did not end, the schedule does not go on with."""
+    truth = Truth(per_page=1)
+    truth.put("kim-1", "2026-11-09", "2026-11-10")
+    truth.put("kim-2", "2026-11-19", "2026-11-19")
+    truth.happen = lambda _number: rig.clock.advance(200)
+    chosen = replace(BY_HAND, first=date(2026, 11, 1), last=date(2026, 11, 30))
+    assert reconcile(rig, truth.lists(), chosen, seconds=220).status == "incomplete"
+    assert reconcile(rig, truth.lists(), SCHEDULED).status == "complete"
+    assert truth.asked[-1][0].last == date(2027, 12, 9)
+
+
+def test_end_that_came_late(rig: Rig) -> None:
+    """An end that waited is dropped once a later complete list had the leave again."""
+    truth = Truth()
+    for number in range(4):
+        truth.put(f"kim-{number}", f"2026-11-1{number}", f"2026-11-1{number}")
+    reconcile(rig, truth.lists())
+    gone = truth.leaves.pop("kim-1")
+    rig.clock.advance(60)
+    run(rig, truth.lists())
+    [envelope] = rig.waiting()
+    truth.leaves["kim-1"] = gone
+    rig.clock.advance(60)
+    reconcile(rig, truth.lists())
+    assert envelope["event"]["inferred"]
+    assert len(days(rig, "kim")) == 4
+
+
 def test_one_at_a_time(rig: Rig) -> None:
     """A source never runs twice at once; a run whose process died is taken over."""
     truth = Truth()
@@ -413,8 +471,28 @@ def test_what_nothing_comes_of(rig: Rig) -> None:
     reconcile(rig, truth.lists())
     rig.refuse(users=["lou@example.com"])
     truth.put("lou-1", "2026-12-24", "2026-12-01")
-    assert [reconcile(rig, truth.lists(), SCHEDULED).queued for _ in range(3)] == [1, 0, 0]
+    by_turns = (SCHEDULED, SCHEDULED, BY_HAND)
+    assert [reconcile(rig, truth.lists(), wishes).queued for wishes in by_turns] == [1, 0, 0]
     assert [letter["reason"] for letter in rig.dead_letters()] == ["invalid_dates"]
+
+
+def test_what_is_news_again(rig: Rig) -> None:
+    """What the ledger has lost again since it was queued is queued again."""
+    truth = Truth()
+    for _ in range(2):
+        rig.clock.advance(3600)
+        truth.put("kim-1", "2026-11-09", "2026-11-10", version=rig.clock())
+        assert reconcile(rig, truth.lists(version="asked")).queued == 1
+        assert days(rig, "kim") == ["2026-11-09", "2026-11-10"]
+        rig.clock.advance(3600)
+        other = {
+            **APPROVED,
+            "id": "kim-1",
+            "updated_at": iso(rig.clock()),
+            "requester": {"work_email": "kim@example.com"},
+        }
+        rig.post("deel", sample("deel", "approved", data__resource=other))
+        assert len(days(rig, "kim")) == 5
 
 
 def test_end_of_leave_never_seen(rig: Rig) -> None:

@@ -117,6 +117,17 @@ def test_schedule_only_reports_at_first(rig: Rig) -> None:
     assert rig.counts() == {}
 
 
+def test_first_run_by_hand(rig: Rig) -> None:
+    """The first run by hand lists all of today: what was only reported before has not been counted."""
+    log = Log()
+    log.badge("kim@example.com", NOON - 3600)
+    reconcile(rig, log, Wishes())
+    rig.clock.advance(900)
+    reconcile(rig, log)
+    assert log.spans[-1].since == NOON - 11 * 3600
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
 def test_nobody_is_named(rig: Rig) -> None:
     """What is queued names nobody."""
     log = Log()

@@ -70,6 +70,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
         ("UnprocessedQueue", TAKE),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
+        ("ReconcileQueue", SEND),
     ],
     "OccupancyResetFunction": [
         ("CalvenSecret", READ),

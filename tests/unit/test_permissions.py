@@ -143,6 +143,7 @@ def queue(rig: Rig, relay: Container) -> None:
         ("doorflow", "admitted"),
     ):
         rig.post(vendor, event, relay=stored)
+    rig.redrive("kombo", "absences-changed")
     rig.post("deel", sample("deel", "approved", data__resource=[1] * 101), relay=stored)
 
     def later(one: Container) -> None:

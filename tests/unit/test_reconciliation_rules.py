@@ -154,6 +154,8 @@ def test_inferred_end() -> None:
         replace(KNOWN, state="ended"),
     ):
         assert not decision_on(arrival, since, None, None).is_news
+    assert decision_on(arrival, KNOWN, None, None, all_seen_at=BEGAN).is_news
+    assert not decision_on(arrival, KNOWN, None, None, all_seen_at=BEGAN + 1).is_news
     again = arrival_of(CHANGE, "deel", Source(vendor="deel"), TODAY, 1)
     assert decision_on(again, ended.leave, None, None).is_news
 
@@ -163,10 +165,20 @@ def test_when_due() -> None:
     hour, now = 3600.0, NOON
     ended = round((NOON - 3600) * 1000)
     assert is_due(State(), hour, now)
-    assert is_due(State(ended=ended), hour, now)
-    assert not is_due(State(ended=ended + 120_000), hour, now)
-    assert is_due(State(ended=ended + 120_000, run=Run("r", BEGAN)), hour, now)
-    assert not is_due(State(ended=ended, until=round(now * 1000) + 1), hour, now)
+    assert is_due(State(began=ended), hour, now)
+    assert not is_due(State(began=ended + 120_000), hour, now)
+    assert is_due(State(began=ended + 120_000, run=Run("r", BEGAN)), hour, now)
+    assert not is_due(State(began=ended + 120_000, run=Run("r", BEGAN, by_hand=True)), hour, now)
+    assert not is_due(State(began=ended, until=round(now * 1000) + 1), hour, now)
+
+
+def test_due_for_news() -> None:
+    """Where the vendor has had news since the last complete run began, the interval does not count."""
+    recent = State(began=round(NOON * 1000), complete=round((NOON - 60) * 1000))
+    assert not is_due(recent, 3600.0, NOON)
+    assert not is_due(recent, 3600.0, NOON, news=NOON - 120)
+    assert is_due(recent, 3600.0, NOON, news=NOON - 60)
+    assert is_due(State(began=round(NOON * 1000)), 3600.0, NOON, news=NOON - 120)
 
 
 def test_intervals() -> None:

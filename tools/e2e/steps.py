@@ -18,7 +18,7 @@ from localrun.template import Template
 from relay import vendors
 from relay.aws.table import Table
 from relay.config.store import FRESH_SECONDS, ConfigStore
-from relay.vendors.support.listing import ASK_NOW
+from relay.events import ASK_NOW
 from relayctl import samples
 
 FIRST_ANSWER_SECONDS = 30.0

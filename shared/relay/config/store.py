@@ -127,9 +127,13 @@ class Configuration:
     Raises `TableUnavailable`.
     """
 
-    def __init__(self, store: ConfigStore) -> None:
+    def __init__(self, store: ConfigStore, snapshot: Snapshot | None = None) -> None:
         self._store = store
-        self._snapshot = store.snapshot()
+        self._snapshot = snapshot or store.snapshot()
+
+    def until(self, deadline: "Deadline") -> "Configuration":
+        """The same, with another deadline for what is still to be read."""
+        return Configuration(self._store.until(deadline), self._snapshot)
 
     @property
     def config(self) -> Config:

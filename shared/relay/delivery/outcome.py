@@ -1,13 +1,15 @@
 """What becomes of an event: where its way ends, storing it there, and the log line that says so."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from relay.aws.queues import SQS_MAX_DELAY_SECONDS
+from relay.aws.queues import SQS_MAX_DELAY_SECONDS, QueueUnavailable
 from relay.envelope import Envelope, wait_seconds
 from relay.errors import TableUnavailable
+from relay.events import ASK_NOW
 from relay.invocation import Invocation
 
 
@@ -38,13 +40,25 @@ class Outcome:
 
 
 def store(outcomes: Sequence[Outcome], invocation: Invocation) -> None:
-    """Put what is queued and dead-lettered into its queue; raises `QueueUnavailable`."""
+    """Put what is queued and dead-lettered into its queue, and note which sources are to be asked for news.
+
+    Raises `QueueUnavailable`, and `TableUnavailable` where the note cannot be written.
+    """
     later = [_later(outcome, invocation) for outcome in outcomes if outcome.status == "queued"]
     dead = [outcome.envelope for outcome in outcomes if outcome.status == "dead-lettered"]
     if later:
         invocation.queues.retry_later(later)
     if dead:
         invocation.queues.dead_letter(dead)
+    for source in {outcome.envelope.source for outcome in outcomes if outcome.reason == ASK_NOW}:
+        _ask_for_news(source, invocation)
+
+
+def _ask_for_news(source: str, invocation: Invocation) -> None:
+    """Have a source reconciled: soon by a message, and by the schedule where that comes to nothing."""
+    invocation.vendor_memory.note_news(source)
+    with suppress(QueueUnavailable):
+        invocation.queues.ask_to_reconcile([source])
 
 
 def _later(outcome: Outcome, invocation: Invocation) -> tuple[Envelope, float]:

@@ -92,11 +92,11 @@ def stopped(step: Step, stop: Stop, invocation: Invocation) -> Outcome:
 
 def check(step: Step, invocation: Invocation) -> None:
     """Raise `Stop` where there is no time to settle an event, or nothing to settle."""
+    if isinstance(step.envelope.event, Ignored):
+        raise Ignore(reason=step.envelope.event.reason)
     invocation.deadline.check()
     if step.envelope.request is not None:
         raise Unparseable(step.envelope.detail)
     match step.envelope.event:
-        case Ignored() as ignored:
-            raise Ignore(reason=ignored.reason)
         case ThinEvent() | MalformedEvent():
             raise Unparseable("event: no event that can be settled")

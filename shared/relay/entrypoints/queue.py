@@ -16,6 +16,7 @@ from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints.under_way import MOST_ALONE, UnderWay
 from relay.envelope import SCHEDULE, Envelope, StoredRequest
+from relay.errors import TableUnavailable
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 
@@ -195,8 +196,8 @@ def _finish(
         store([outcome for outcome in final if outcome is not kept], invocation)
         if kept is not None:
             invocation.queues.hide(message.receipt, kept.delay(invocation.settings.retry_base_seconds))
-    except QueueUnavailable as error:
-        invocation.telemetry.problem("queue unavailable", detail=str(error))
+    except (QueueUnavailable, TableUnavailable) as error:
+        invocation.telemetry.problem("unavailable", error=type(error).__name__, detail=str(error))
         return False
     pipeline.stored(final)
     for outcome in final:

@@ -105,10 +105,11 @@ def _ask_for_due(invocation: Invocation) -> list[str]:
         intervals = _intervals(invocation)
         keys = {name: invocation.config.key(name) for name in intervals}
         states = Runs(invocation.table, invocation.now).states(list(keys.values()))
+        news = invocation.vendor_memory.last_news(list(intervals))
         for name, interval in intervals.items():
             state = states[keys[name]]
             _note_age(name, state, invocation)
-            if is_due(state, interval, now) and not hindrance(invocation, name):
+            if is_due(state, interval, now, news.get(name, 0.0)) and not hindrance(invocation, name):
                 due.append(name)
         invocation.queues.ask_to_reconcile(due)
     except (NotNow, QueueUnavailable) as error:

@@ -21,7 +21,6 @@ from relay.events import Webhook
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.vendors.support.base import Family, Vendor
-from relay.vendors.support.listing import ASK_NOW
 
 RETRY_AFTER_SECONDS = 30
 SHORTEST_ACK_SECONDS = 2.0
@@ -94,8 +93,6 @@ def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocati
         return 401, {"error": "invalid signature"}
     pipeline = Pipeline(invocation)
     outcomes = _process(_envelope(webhook, request.source, family, vendor, invocation), pipeline, invocation)
-    if any(outcome.reason == ASK_NOW for outcome in outcomes):
-        invocation.queues.ask_to_reconcile([request.source])
     if invocation.deadline.left_for_work() > 0:
         # The event is safe: this may fail, but not keep the vendor waiting.
         invocation.vendor_memory.heard(request.source)
@@ -147,7 +144,10 @@ def _envelope(
 
 
 def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> Sequence[Outcome]:
-    """Process a verified webhook, and store what is not done with. Raises `QueueUnavailable`."""
+    """Process a verified webhook, and store what is not done with.
+
+    Raises `QueueUnavailable` and `TableUnavailable`.
+    """
     if _forward_mode(envelope.source, invocation) == "queued":
         outcomes = pipeline.store_first(envelope)
     else:

@@ -49,7 +49,10 @@ class EventReconciliation(SourceRun):
         now = round(self.invocation.now() * 1000)
         config = self.invocation.config
         starts = [operating_day(config, site, now).start for site in config.site_ids]
-        since = max(min(starts, default=now), state.complete - OVERLAP_MS if state.complete else 0)
+        since = min(starts, default=now)
+        if state.by_hand:
+            # Before that nothing of what was listed was taken.
+            since = max(since, state.complete - OVERLAP_MS)
         return replace(run, first=str(since), last=str(run.began))
 
     def reconcile(self) -> None:

@@ -50,8 +50,9 @@ class LeaveRun(SourceRun):
     """One run over one source's list of leave; where its pages come from, a subclass says.
 
     `lists_ends` says that a leave which a complete list lacks may have ended, `changes_while_read` that
-    reading the list once is not enough to be sure that it lacks one, `has_only_ranges` that the list has only
-    the first and the last day of a leave.
+    reading the list once is not enough to be sure that it lacks one, `asks_by_id` that the vendor is asked
+    about each one that it lacked, `has_only_ranges` that the list has only the first and the last day of a
+    leave.
 
     Raises `TableUnavailable` and `QueueUnavailable`.
     """
@@ -60,6 +61,7 @@ class LeaveRun(SourceRun):
     kind = "time_off"
     lists_ends: bool
     changes_while_read: bool
+    asks_by_id: bool = False
     has_only_ranges: bool = False
 
     def __init__(self, invocation: Invocation, name: str, vendor: Vendor, wishes: Wishes) -> None:
@@ -146,11 +148,8 @@ class LeaveRun(SourceRun):
             self.wishes.look(differences)
 
     def _queue(self, differences: Sequence[Difference]) -> None:
-        """Queue differences; the schedule queues none a second time that nothing has come of."""
+        """Queue differences, but none a second time that nothing has come of."""
         order = self.invocation.configuration.order
-        if self.wishes.by_hand:
-            self.queue([difference.event for difference in differences])
-            return
         fresh = self._queued.new(differences, order)
         self.queue([difference.event for difference in fresh])
         self._queued.note(fresh, order)
@@ -174,14 +173,35 @@ class LeaveRun(SourceRun):
             self.read_again()
             self.reconcile()
             return
-        gone = {leave_id: leave for leave_id, leave in lacking.items() if not self.still_has(leave_id)}
-        ends = list(inferred_ends(gone, run.began))
-        self._show(ends)
-        self.report.ends = len(ends)
-        if not self.changes_nothing:
-            self._queue(ends)
+        if not self._end(lacking):
+            self.pause()
+            return
+        self.report.ends = self.current.ends
         self.finish("complete", is_whole=self.is_whole)
-        self.report.found += len(ends)
+
+    def _end(self, lacking: Mapping[str, Leave]) -> bool:
+        """End leaves, those about which the vendor can be asked one by one; whether there was time for all.
+
+        Each answer is noted as a page is: the next process asks about the rest only.
+        """
+        ends = list(inferred_ends(lacking, self.current.began))
+        if not self.asks_by_id:
+            self._end_now(ends)
+            return True
+        for end in ends:
+            if not self.has_time:
+                return False
+            leave_id = end.change.leave_id
+            self._end_now([] if self.still_has(leave_id) else [end], answered=[leave_id])
+        return True
+
+    def _end_now(self, ends: Sequence[Difference], answered: Sequence[str] = ()) -> None:
+        self._show(ends)
+        if not self.changes_nothing:
+            # Not looked up in `queued`: an end that was settled is no difference, and one that is older than
+            # the last complete run is dropped.
+            self.queue([end.event for end in ends])
+        self.note_page(answered, None, ends=len(ends))
 
     @property
     def is_whole(self) -> bool:
@@ -212,6 +232,7 @@ class LeaveReconciliation(LeaveRun):
         self._lists = lists
         self.lists_ends = lists.lacks == "ended" or lists.knows is not None
         self.changes_while_read = lists.knows is None
+        self.asks_by_id = lists.knows is not None
         self.has_only_ranges = lists.days == "range"
 
     def page(self) -> Page:
@@ -235,8 +256,6 @@ class LeaveReconciliation(LeaveRun):
         knows = self._lists.knows
         if knows is None:
             return False
-        # There may be many to be asked about, and each may take as long as a page.
-        self.renew()
         return self.pages.ask(lambda api: knows(api, leave_id))
 
 

@@ -1,9 +1,10 @@
-"""Which differences the schedule has queued already: what nothing comes of is queued once, not every day.
+"""Which differences have been queued already: what nothing comes of is queued once, not every day.
 
 `reconcile#<source>` / `queued#<leave id>` has what was queued, for as long as a dead letter is kept. A leave
 that Calven cannot be told (no address, no end) would else be a new dead letter with each run.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -57,6 +58,7 @@ class Queued:
 
 
 def _said(difference: Difference, order: int) -> str:
-    change = difference.change
-    version = change.version if change.inferred else ""
-    return f"{change.content}@{order}#{version}"
+    """What the list said of a leave, to whom, and what the ledger had of it."""
+    change, known = difference.change, difference.known
+    before = [known.version, known.content, known.received] if known else []
+    return json.dumps([change.content, difference.employee, order, before])

@@ -46,7 +46,7 @@ class SourceRun(ABC):
 
     def run(self) -> Report:
         """Read the list, and queue what differs from the ledger; what was found."""
-        state = self._runs.begin(self.key, self.begun, anew=self.wishes.by_hand)
+        state = self._runs.begin(self.key, self.begun, by_hand=self.wishes.by_hand)
         if state is None:
             self.report.status, self.report.detail = "busy", "another run of this source is under way"
             return self.report
@@ -98,7 +98,9 @@ class SourceRun(ABC):
         """The ids that a run's pass has listed so far."""
         return self._runs.seen(self.key, run)
 
-    def note_page(self, ids: Sequence[str], following: str | None, *, unreadable: int, found: int) -> None:
+    def note_page(
+        self, ids: Sequence[str], following: str | None, *, unreadable: int = 0, found: int = 0, ends: int = 0
+    ) -> None:
         """Note what a page held; raises `Conflict` where another process has the run now."""
         run = self.current
         if run.page == MOST_PAGES:
@@ -109,12 +111,9 @@ class SourceRun(ABC):
             following=following or "",
             unreadable=run.unreadable + unreadable,
             found=run.found + found,
+            ends=run.ends + ends,
         )
         self._state = self._runs.note_page(self.key, self._state, ids, after)
-
-    def renew(self) -> None:
-        """Keep the lease for longer; raises `Conflict` where another process has the run now."""
-        self._state = self._runs.go_on(self.key, self._state, self.current)
 
     def read_again(self) -> None:
         """Have the list read once more from its first page."""
@@ -149,6 +148,8 @@ class SourceRun(ABC):
         """Write the results. A run that `is_whole` says of everything what the vendor holds."""
         began = self.current.began
         is_complete = status == "complete" and is_whole
+        # Somebody's own look at some days is no reason for the schedule to wait.
+        counts = is_complete or not self.wishes.by_hand
         self._fill(status, detail)
         state = replace(
             self._state,
@@ -157,8 +158,9 @@ class SourceRun(ABC):
             detail=detail[:500],
             by_hand=began if self._is_looked_through(status, is_whole=is_whole) else self._state.by_hand,
             complete=began if is_complete else self._state.complete,
+            began=began if counts else self._state.began,
             listed=self.report.listed,
-            differences=self.report.found,
+            differences=self.current.found,
             ends=self.report.ends,
         )
         self._runs.finish(self.key, state, all_seen=is_complete and not self.changes_nothing)
@@ -178,5 +180,5 @@ class SourceRun(ABC):
 
     def _fill(self, status: Status, detail: str) -> None:
         self.report.status, self.report.detail = status, detail
-        self.report.found = self.current.found
+        self.report.found = self.current.found + self.current.ends
         self.report.unreadable = self.current.unreadable

@@ -35,7 +35,8 @@ class Run:
     milliseconds).
     `passes` is 1 while the list is read, 2 while it is read again to make sure of what it lacks.
     `following` names the next page, "" for the first one and after the last. `unreadable` and `found` count
-    entries that cannot be read, and those of which the ledger says something else.
+    entries that cannot be read, and those of which the ledger says something else; `ends` counts leaves that
+    the list lacked. `by_hand` is somebody's own run, which nobody else goes on with.
     """
 
     id: str
@@ -47,6 +48,8 @@ class Run:
     following: str = ""
     unreadable: int = 0
     found: int = 0
+    ends: int = 0
+    by_hand: bool = False
 
     @property
     def first_day(self) -> date:
@@ -69,8 +72,8 @@ class State:
     """What is known of a source's reconciliations. Times are Unix milliseconds, 0 for never.
 
     `by_hand` is when somebody first reconciled it by hand: until then the schedule changes nothing.
-    `since` is when the source was first run, `complete` when the last complete run began, `ended` when the
-    last run of any kind ended.
+    `since` is when the source was first run, `complete` when the last complete run began, `began` when the
+    last run began that the schedule counts from.
     """
 
     status: Status = "never"
@@ -78,7 +81,7 @@ class State:
     by_hand: int = 0
     since: int = 0
     complete: int = 0
-    ended: int = 0
+    began: int = 0
     listed: int = 0
     differences: int = 0
     ends: int = 0
@@ -105,19 +108,21 @@ class Runs:
         found = self._table.get([state_key(source) for source in sources])
         return {source: _state(found.get(state_key(source))) for source in sources}
 
-    def begin(self, source: str, begun: Callable[[Run, State], Run], *, anew: bool = False) -> State | None:
+    def begin(
+        self, source: str, begun: Callable[[Run, State], Run], *, by_hand: bool = False
+    ) -> State | None:
         """Take the lease of a source, to go on with its run or begin one; None while another has it.
 
-        `begun` says of a run that begins what it lists.
+        `begun` says of a run that begins what it lists. A run by hand lists what somebody wished: it always
+        begins anew, and is not gone on with.
         """
         now = self._now()
         before = self.state(source)
         if before.until > now:
             return None
         run = before.run
-        is_old = run is None or run.began < now - RESUMED_SECONDS * 1000
-        if run is None or is_old or anew:
-            run = begun(Run(uuid4().hex, now), before)
+        if run is None or by_hand or run.by_hand or run.began < now - RESUMED_SECONDS * 1000:
+            run = begun(Run(uuid4().hex, now, by_hand=by_hand), before)
         until = now + round(LEASE_SECONDS * 1000)
         mine = replace(before, run=run, since=before.since or now, holder=uuid4().hex, until=until)
         return self._write(source, mine)
@@ -157,13 +162,12 @@ class Runs:
     def finish(self, source: str, state: State, *, all_seen: bool) -> None:
         """Write the results of a run and let go of the lease; where another has it by now it is theirs.
 
-        `all_seen` says that the ledger has been told of all leave of the source.
+        `all_seen` says that the ledger has been told of all leave of the source, as of the run's beginning.
         """
-        ended = replace(state, run=None, ended=self._now(), holder="", until=0)
         also = []
         if all_seen:
-            also.append(Update(key=complete_key(source), set={"at": ended.ended}))
-        self._write(source, ended, *also)
+            also.append(Update(key=complete_key(source), set={"at": state.complete}))
+        self._write(source, replace(state, run=None, holder="", until=0), *also)
 
     def _write(self, source: str, state: State, *also: Update) -> State | None:
         values = {**_values(state), "revision": state.revision + 1}
@@ -222,7 +226,7 @@ def _values(state: State) -> dict[str, Any]:
         "by_hand": state.by_hand,
         "since": state.since,
         "complete": state.complete,
-        "ended": state.ended,
+        "began": state.began,
         "listed": state.listed,
         "differences": state.differences,
         "ends": state.ends,
@@ -236,6 +240,8 @@ def _values(state: State) -> dict[str, Any]:
             "following": run.following,
             "unreadable": run.unreadable,
             "found": run.found,
+            "ends": run.ends,
+            "by_hand": run.by_hand,
         }
         if run
         else {},
@@ -254,7 +260,7 @@ def _state(item: Item | None) -> State:
         by_hand=item["by_hand"],
         since=item["since"],
         complete=item["complete"],
-        ended=item["ended"],
+        began=item["began"],
         listed=item["listed"],
         differences=item["differences"],
         ends=item["ends"],
@@ -268,6 +274,8 @@ def _state(item: Item | None) -> State:
             following=run["following"],
             unreadable=run["unreadable"],
             found=run["found"],
+            ends=run["ends"],
+            by_hand=run["by_hand"],
         )
         if run
         else None,

@@ -10,6 +10,9 @@ SECONDS: Mapping[Interval, float] = {"15m": 900.0, "1h": 3600.0, "1d": 86400.0}
 EARLY_SECONDS = 60.0
 """So much before its time a run may begin, so that a schedule which is seconds early does not skip it."""
 
+CLOCKS_APART_SECONDS = 1.0
+"""How much the clocks of two functions may differ."""
+
 
 def interval_of(source: Source, vendor: Vendor) -> float | None:
     """How often a source is reconciled, in seconds; None where it is not, or cannot be."""
@@ -25,10 +28,16 @@ def _default(vendor: Vendor) -> Interval:
     return "1d" if vendor.family == "hris" else "15m"
 
 
-def is_due(state: State, interval: float, now: float) -> bool:
-    """Whether a source is to be run now (Unix seconds): it is time, or a run of it is not over."""
+def is_due(state: State, interval: float, now: float, news: float = 0.0) -> bool:
+    """Whether a source is to be run now.
+
+    That is when it is time, when a run of the schedule is not over, and when the vendor has had `news` since
+    the last complete run began. Times are Unix seconds.
+    """
     if state.until > now * 1000:
         return False
-    if state.run is not None:
+    if state.run is not None and not state.run.by_hand:
         return True
-    return now - state.ended / 1000 >= interval - EARLY_SECONDS
+    if news and news + CLOCKS_APART_SECONDS > state.complete / 1000:
+        return True
+    return now - state.began / 1000 >= interval - EARLY_SECONDS

@@ -80,19 +80,20 @@ def decision_on(
     known_replaced: Leave | None,
     counted_as: str | None,
     *,
-    all_seen: bool = False,
+    all_seen_at: int | None = None,
 ) -> Decision:
     """What becomes of a leave, and of the one that it replaces, by a change.
 
     `known` and `known_replaced` are the two as the ledger has them. `counted_as` is the version that the
-    change counted as when it first came, where that was ahead of its time. `all_seen` says that the ledger
-    has seen all leave of the source. Raises `InvalidLeave` for approved leave of which nobody knows whose it
-    is.
+    change counted as when it first came, where that was ahead of its time. `all_seen_at` is when a list began
+    by which the ledger has seen all leave of the source, Unix milliseconds. Raises `InvalidLeave` for
+    approved leave of which nobody knows whose it is.
     """
     if arrival.change.inferred:
-        return _decision_on_inferred_end(arrival, known)
+        return _decision_on_inferred_end(arrival, known, all_seen_at or 0)
     leave = _leave_after(arrival, known, known_replaced, counted_as)
     # Of leave that was never seen by a ledger that has seen all, Calven holds no day: an end gives none back.
+    all_seen = all_seen_at is not None or arrival.change.listed_at is not None
     ends_unseen = not all_seen and _ends_unseen(arrival.change, leave, known, known_replaced)
     of_no_use = ends_unseen and not (leave.email and leave.dated)
     leave = replace(leave, unseen=of_no_use)
@@ -111,8 +112,11 @@ def decision_on(
     )
 
 
-def _decision_on_inferred_end(arrival: Arrival, known: Leave | None) -> Decision:
-    """End a leave that a complete list lacked, unless something was heard of it since the list began."""
+def _decision_on_inferred_end(arrival: Arrival, known: Leave | None, all_seen_at: int) -> Decision:
+    """End a leave that a complete list lacked, unless something was heard of it since the list began.
+
+    A later complete list may have had it again, and says itself what it lacked.
+    """
     change = arrival.change
     began = milliseconds(change.listed_at) if change.listed_at else 0
     is_as_it_was = (
@@ -120,6 +124,7 @@ def _decision_on_inferred_end(arrival: Arrival, known: Leave | None) -> Decision
         and known.state == "approved"
         and known.version == change.version
         and known.received <= began
+        and all_seen_at <= began
     )
     before = known or arrival.leave
     leave = before

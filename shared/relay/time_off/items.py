@@ -34,7 +34,7 @@ def employee_key(email: str) -> Key:
 
 
 def complete_key(source: str) -> Key:
-    """Where it says that the ledger has seen all leave of a source."""
+    """Where it says when a run began by which the ledger has seen all leave of a source."""
     return f"reconcile#{source}", "complete"
 
 

@@ -76,7 +76,7 @@ class _Keys:
             replaced=None if arrival.replaces is None else leave_key(source, arrival.replaces),
             employee=employee_key(email) if email else None,
             marker=marker_key(source, f"leave#{change.leave_id}", change.version),
-            # Only what ends may never have been seen.
+            # Only what ends may never have been seen, or come too late.
             complete=complete_key(source) if change.state == "ended" else None,
         )
 
@@ -115,9 +115,9 @@ class Leaves:
         found = self._table.get(keys.all())
         known = leave_from(found.get(keys.leave))
         replaced = leave_from(found.get(keys.replaced)) if keys.replaced else None
-        all_seen = arrival.change.listed_at is not None or keys.complete in found
+        all_seen_at = found[keys.complete]["at"] if keys.complete in found else None
         decision = decision_on(
-            arrival, known, replaced, counted_as(found.get(keys.marker)), all_seen=all_seen
+            arrival, known, replaced, counted_as(found.get(keys.marker)), all_seen_at=all_seen_at
         )
         employees = self._employees(decision.emails, keys, found)
         term = self._term(seconds)

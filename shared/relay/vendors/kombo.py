@@ -11,11 +11,22 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
+from relay.events import (
+    ASK_NOW,
+    Amount,
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    ThinEvent,
+    Webhook,
+    iso,
+    read_json,
+)
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import UNITS, PathId, day, known
 from relay.vendors.support.leave_lists import in_window, listed
-from relay.vendors.support.listing import ASK_NOW, LeaveList, Page, Window
+from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, cursor_at, each_listed, entries_at, query
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import first_text, segment, unwrapped, with_address_of

@@ -14,9 +14,6 @@ from typing import Literal, Protocol
 from relay.events import Counting, Event
 from relay.vendors.support.base import VendorApi
 
-ASK_NOW = "ask_now"
-"""Why a webhook is ignored that says only that there is news: the source is reconciled instead."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:

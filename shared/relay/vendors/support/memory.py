@@ -4,8 +4,8 @@
 `vendor#<source>` / `names#<kind>` what the vendor calls things of a kind, by id, for as long;
 `vendor#<source>` / `seen#<event>` when an event without a time of its own first came, for as long as a
 delivery of it may come again. `heard` / `<source>` is when a source was last heard of, to some minutes.
-`vendor#<source>` / `offered` holds, for a day, what a vendor handed over as
-the secret of a source that has none yet.
+`vendor#<source>` / `offered` holds, for a day, what a vendor handed over as the secret of a source that has
+none yet. `vendor#<source>` / `news` is when a vendor last said that there is something to ask for.
 """
 
 import time
@@ -57,6 +57,18 @@ class VendorMemory:
         now = self._clock()
         items = {source: found.get(("heard", source)) for source in sources}
         return {source: item["at"] / 1000 if item else now for source, item in items.items()}
+
+    def note_news(self, source: str) -> None:
+        """Note that a vendor has something to be asked for: should nobody ask now, the schedule does."""
+        values = {"at": round(self._clock() * 1000), "expires_at": int(self._clock()) + SEEN_SECONDS}
+        with suppress(Conflict):  # somebody else has noted it now
+            self._table.write([Update(key=self._key(source, "news"), set=values)])
+
+    def last_news(self, sources: Sequence[str]) -> dict[str, float]:
+        """When each source's vendor last said that there is news, Unix seconds; those that said so only."""
+        found = self._table.get([self._key(source, "news") for source in sources])
+        keys = {source: self._key(source, "news") for source in sources}
+        return {source: found[key]["at"] / 1000 for source, key in keys.items() if key in found}
 
     def email(self, source: str, employee: str) -> str | None:
         """An employee's address, where it was asked within a day."""
