@@ -2,10 +2,21 @@
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 TICK_SECONDS = 0.01
+TOLERANCE = 2.0
+"""Seconds that a busy machine may add. What hangs for a test does so for five and more."""
+
+
+def wait_until(done: Callable[[], object], seconds: float = 30) -> None:
+    """Wait until something is so, and fail the test where it does not become so."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"not so after {seconds} s"
+        time.sleep(TICK_SECONDS)
 
 
 class Timed:

@@ -458,7 +458,7 @@ def test_real_process(world: World) -> None:
             input=records,
             text=True,
             check=False,
-            timeout=30,
+            timeout=60,
         )
     assert done.returncode == 9
     assert [len(ids) for ids in world.named()] == [2]

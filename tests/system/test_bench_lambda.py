@@ -33,7 +33,7 @@ from localrun.template import Template
 from localrun.world import World
 from relay import vendors
 from relayctl import samples
-from tests.timed import Timed
+from tests.timed import TOLERANCE, Timed
 
 EVENT = {"badge": "Zoë"}
 FUNCTION = """
@@ -136,7 +136,8 @@ def test_next_has_the_event_and_its_headers(api: tuple[RuntimeApi, httpx.Client]
     """A process gets the event with all that the runtime reads from headers, its seconds counted from now."""
     served, client = api
     served.offer(EVENT, seconds=15)
-    time.sleep(0.2)
+    time.sleep(0.05)
+    asked = time.time()
     taken = client.get("/invocation/next")
     assert (taken.status_code, taken.json()) == (200, EVENT)
     headers = {name: taken.headers[f"lambda-runtime-{name}"] for name in ("aws-request-id", "trace-id")}
@@ -144,8 +145,8 @@ def test_next_has_the_event_and_its_headers(api: tuple[RuntimeApi, httpx.Client]
     assert headers["trace-id"].startswith("Root=1-")
     assert headers["trace-id"].endswith(";Sampled=1")
     assert taken.headers["lambda-runtime-invoked-function-arn"].startswith("arn:aws:lambda:")
-    left = int(taken.headers["lambda-runtime-deadline-ms"]) / 1000 - time.time()
-    assert left == pytest.approx(15, abs=0.15), "the deadline counts from when the process asks"
+    end = int(taken.headers["lambda-runtime-deadline-ms"]) / 1000
+    assert asked + 14.99 < end < time.time() + 15.01, "the deadline counts from when the process asks"
 
 
 def test_answers_are_taken_once_and_of_what_is_under_way(api: tuple[RuntimeApi, httpx.Client]) -> None:
@@ -201,7 +202,7 @@ def test_stop_lets_go_of_who_waits() -> None:
             asked = pool.submit(client.get, f"http://{served.address}{VERSION}/invocation/next")
             time.sleep(0.1)
             timed = stack.enter_context(Timed())
-        assert timed.seconds < 1
+        assert timed.seconds < TOLERANCE
         assert isinstance(asked.exception(5), httpx.TransportError)
 
 
@@ -230,12 +231,11 @@ def test_broken_connection_says_nothing(capfd: pytest.CaptureFixture[str]) -> No
 
 def test_process_answers(start: Start) -> None:
     """Events go in and answers come out, one after the other; the first one's time is kept."""
-    process = start()
     began = time.perf_counter()
+    process = start()
     assert process.invoke(EVENT) == EVENT
     first = process.seconds_to_first_answer
-    assert 0 < first < time.perf_counter() - began + 0.5
-    time.sleep(0.1)
+    assert 0 < first < time.perf_counter() - began
     assert process.invoke({"next": 1}) == {"next": 1}
     assert process.seconds_to_first_answer == first
 
@@ -301,7 +301,7 @@ def test_late_answer(start: Start) -> None:
     process.invoke(EVENT)
     began = time.monotonic()
     assert failure(process, {"sleep": 30}, timeout=0.3).error_type == "Sandbox.Timedout"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     assert failure(process, EVENT).error_type == "Runtime.ExitError"
 
 
@@ -329,7 +329,7 @@ def test_process_ends_with_its_context(folder: Path, start: Start) -> None:
     process.__exit__(None, None, None)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while threading.active_count() > threads - 1 and time.monotonic() < until:
         time.sleep(0.01)
     assert threading.active_count() < threads, "the server's thread is still there"

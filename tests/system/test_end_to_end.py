@@ -76,7 +76,7 @@ class Run:
         """Signal the process, and return its exit code."""
         self.process.send_signal(number)
         try:
-            code = self.process.wait(20)
+            code = self.process.wait(60)
         finally:
             self.process.kill()
             self.process.wait()
@@ -105,7 +105,7 @@ class Run:
         """The lines of JSON so far."""
         return [json.loads(line) for line in self.output if line.startswith("{")]
 
-    def until(self, outcome: str, number: int, seconds: float = 30) -> None:
+    def until(self, outcome: str, number: int, seconds: float = 60) -> None:
         """Wait until so many events have had an outcome."""
         end = time.monotonic() + seconds
         while sum(line.get("outcome") == outcome for line in self.log()) < number:
@@ -256,7 +256,7 @@ def away(run: Run) -> set[str]:
 
 def until_away(run: Run, email: str) -> None:
     """Wait until Calven holds somebody as away."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while email not in away(run):
         assert time.monotonic() < end, "".join(run.output)
         time.sleep(0.1)

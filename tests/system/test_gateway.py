@@ -14,6 +14,7 @@ from localrun import gateway
 from localrun.invoke import load
 from localrun.serve import Served
 from localrun.template import Function, Route
+from tests.timed import TOLERANCE, Timed
 
 FUNCTION = Function("HrisFunction", "functions.hris.app.handler", 1024, 15)
 SLOW = Function("SlowFunction", "functions.slow.app.handler", 128, 1)
@@ -259,10 +260,10 @@ def test_handler_times_out(api: tuple[Api, httpx.Client], capfd: pytest.CaptureF
     """A handler that takes longer than its function may is a 500 when its time is over."""
     gateway, client = api
     release = threading.Event()
-    gateway.handler = lambda _event, _context: release.wait(10)
+    gateway.handler = lambda _event, _context: release.wait(30)
     began = time.monotonic()
     assert client.post("/slow").status_code == 500
-    assert 1 <= time.monotonic() - began < 3
+    assert 1 <= time.monotonic() - began < 10
     assert "functions.slow.app.handler: timed out" in capfd.readouterr().err
     release.set()
 
@@ -273,7 +274,7 @@ def test_stop_does_not_wait_for_a_stuck_handler(capfd: pytest.CaptureFixture[str
 
     def stuck(_event: Event, _context: Any) -> Any:
         begun.set()
-        release.wait(20)
+        release.wait(30)
 
     api.handler = stuck
     server = Served(api.app, grace=1)
@@ -281,9 +282,9 @@ def test_stop_does_not_wait_for_a_stuck_handler(capfd: pytest.CaptureFixture[str
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(httpx.post, f"{url}/webhooks/hris/deel")
         assert begun.wait(5)
-        began = time.monotonic()
-        server.stop()
-        assert time.monotonic() - began < 3
+        with Timed() as timed:
+            server.stop()
+            assert timed.seconds < 1 + TOLERANCE
         assert isinstance(answer.exception(5), httpx.TransportError)
     release.set()
     assert "Traceback" not in capfd.readouterr().err
@@ -292,7 +293,7 @@ def test_stop_does_not_wait_for_a_stuck_handler(capfd: pytest.CaptureFixture[str
 def test_requests_are_concurrent(api: tuple[Api, httpx.Client]) -> None:
     """Sixty requests run in handlers at the same time."""
     gateway, client = api
-    together = threading.Barrier(60, timeout=10)
+    together = threading.Barrier(60, timeout=60)
     gateway.handler = lambda _event, _context: {"statusCode": 200 + together.wait() * 0}
     with ThreadPoolExecutor(60) as pool:
         answers = list(pool.map(lambda _: client.post("/webhooks/hris/deel"), range(60)))

@@ -15,7 +15,7 @@ from localrun.poller import Poller
 from localrun.serve import Served
 from localrun.template import EventSource, Function, Schedule, Template
 from localrun.world import World
-from tests.timed import Timed
+from tests.timed import TOLERANCE, Timed, wait_until
 
 FUNCTION = Function("RetryFunction", "functions.retry.app.handler", 512, 60)
 Event = dict[str, Any]
@@ -203,48 +203,57 @@ def test_poller_runs_until_stopped(queue: Queue) -> None:
     queue.aws.sqs.set_queue_attributes(QueueUrl=queue.url, Attributes={"VisibilityTimeout": "60"})
     queue.poller.start()
     queue.send("a")
-    end = time.monotonic() + 5
-    while queue.left() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: not queue.left())
     queue.send("b")
-    while queue.left() and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: not queue.left())
     with Timed() as timed:
         queue.poller.stop()
-        assert timed.seconds < 1
+        assert timed.seconds < TOLERANCE
     assert [record["body"] for batch in queue.batches for record in batch] == ["a", "b"]
 
 
 def test_poller_survives_an_outage(capfd: pytest.CaptureFixture[str]) -> None:
     """A queue that does not answer is reported in one line, and tried again."""
+    said: list[str] = []
+
+    def complains() -> bool:
+        said.append(capfd.readouterr().err)
+        return said[-1].endswith("\n")
+
     with Served(Starlette()) as url:
         aws = Aws(url)
         poller = Poller(
             EventSource("Queue", FUNCTION, 10, 1), aws.sqs, f"{url}/1/q", lambda _: lambda *_: None
         )
         poller.start()
-        time.sleep(0.3)
+        wait_until(complains)
         poller.stop()
         aws.close()
-    error = capfd.readouterr().err
+    error = "".join(said)
     assert error.startswith("poller: ")
     assert "Traceback" not in error
 
 
 def test_clock_ticks_after_each_interval() -> None:
     """A scheduled function is called after each interval, never at once, until the clock is stopped."""
-    events: list[Event] = []
-    clock = Clock(Schedule(FUNCTION, 1), lambda _: lambda event, _: events.append(event))
+    called: list[tuple[float, Event]] = []
+    clock = Clock(Schedule(FUNCTION, 1), lambda _: lambda event, _: called.append((time.monotonic(), event)))
+    began = time.monotonic()
     clock.start()
-    time.sleep(0.5)
-    assert events == []
-    time.sleep(0.8)
+    wait_until(lambda: called)
+    clock.stop()
+    (at, event), *_ = called
+    assert at - began >= 1
+    assert (event["source"], event["detail-type"]) == ("aws.events", "Scheduled Event")
+
+
+def test_clock_stops_at_once() -> None:
+    """A clock that is stopped does not wait for its interval's end."""
+    clock = Clock(Schedule(FUNCTION, 60), lambda _: lambda *_: None)
+    clock.start()
     with Timed() as timed:
         clock.stop()
-        assert timed.seconds < 0.5
-    assert [(event["source"], event["detail-type"]) for event in events] == [
-        ("aws.events", "Scheduled Event")
-    ]
+        assert timed.seconds < TOLERANCE
 
 
 def test_cancelled_transaction_changes_nothing(cloud: tuple[Aws, Resources]) -> None:

@@ -18,12 +18,11 @@ from relay.calven import Calven, CalvenEvent, Misconfigured, Refused, Result, Tr
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
-from tests.timed import Timed
+from tests.timed import TOLERANCE, Timed
 
 KEY, SECRET = "55DE3799-key", "s3cret-of-the-key"
 CREDENTIALS = {"apiKey": KEY, "apiSecret": SECRET}
 LIFETIME = 3600
-OVERRUN = 0.3
 # printf k1000 | openssl dgst -sha256 -hmac s
 HASH_OF_K1000_KEYED_WITH_S = "8eb9c898d1e93cefc3f6f40a74eaca79f798e01f565c3d90daf2ebd170470736"
 
@@ -271,7 +270,7 @@ def at_once(count: int, work: Callable[[int], dict[str, Result]]) -> list[dict[s
     together = threading.Barrier(count)
 
     def begin(i: int) -> dict[str, Result]:
-        together.wait(5)
+        together.wait(30)
         return work(i)
 
     with ThreadPoolExecutor(count) as pool:
@@ -624,9 +623,9 @@ def test_uncertain(
 def test_broken_on_the_wire(wired: Calven, sandbox: httpx.Client, mode: str, uncertain: bool) -> None:
     """A reset, an answer cut short and a server that hangs leave the events waiting."""
     fail(sandbox, mode, endpoint="/v1/occupancy")
-    began = time.time()
-    found = wired.submit([occupancy("e1")], in_time(0.5))
-    assert time.time() - began < 0.5 + OVERRUN
+    with Timed() as timed:
+        found = wired.submit([occupancy("e1")], in_time(0.5))
+        assert timed.seconds < 0.5 + TOLERANCE
     assert statuses(found) == {"e1": UNAVAILABLE}
     assert found["e1"].uncertain is uncertain
 
@@ -646,19 +645,18 @@ def test_nobody_listens(secrets: Secrets, clock: Clock) -> None:
 def test_deadline_bounds_everything(wired: Calven, sandbox: httpx.Client) -> None:
     """Token, batches and halves share one deadline, and what is left when it has passed waits."""
     fail(sandbox, "hang", endpoint="/v1/timeoff")
-    began = time.time()
-    found = wired.submit([occupancy("e1"), leave("l1"), leave("l2")], in_time(0.5))
-    assert time.time() - began < 0.5 + OVERRUN
+    with Timed() as timed:
+        found = wired.submit([occupancy("e1"), leave("l1"), leave("l2")], in_time(1))
+        assert timed.seconds < 1 + TOLERANCE
     assert statuses(found) == {"e1": ACCEPTED, "l1": UNAVAILABLE, "l2": UNAVAILABLE}
 
 
 def test_deadline_bounds_a_dripping_answer(secrets: Secrets, clock: Clock) -> None:
     """An answer that trickles in is not waited for beyond the deadline, be it that for a token."""
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
-    with wire(lambda: (head, *(b" ", 0.1) * 20)) as url, http_of() as http:
-        began = time.time()
+    with wire(lambda: (head, *(b" ", 0.1) * 100)) as url, http_of() as http, Timed() as timed:
         found = Calven(url, secrets, http, clock).submit([occupancy("e1")], in_time(0.5))
-        assert time.time() - began < 0.5 + OVERRUN
+        assert timed.seconds < 0.5 + TOLERANCE
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
@@ -675,33 +673,39 @@ def test_call_seconds_bound_a_dripping_answer(
 ) -> None:
     """What trickles in is not waited for beyond the seconds that each request has, whatever it is."""
     scheme = "https" if head.startswith(b"\x16") else "http"
-    with wire(lambda: (head, *(drop, 0.1) * 20)) as url, http_of() as http, Timed() as timed:
+    with wire(lambda: (head, *(drop, 0.1) * 100)) as url, http_of() as http, Timed() as timed:
         calven = Calven(url.replace("http:", f"{scheme}:"), secrets, http, clock)
-        found = calven.submit([occupancy("e1")], in_time(10), call_seconds=0.5)
-        assert timed.seconds < 0.5 + OVERRUN
+        found = calven.submit([occupancy("e1")], in_time(30), call_seconds=0.5)
+        assert timed.seconds < 0.5 + TOLERANCE
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
 def test_deadline_bounds_the_wait_for_a_token(secrets: Secrets, clock: Clock) -> None:
     """Who waits for the token that another thread is fetching waits no longer than its own deadline."""
-    with wire(lambda: [60.0]) as url, http_of() as http, ThreadPoolExecutor() as pool:
-        calven = Calven(url, secrets, http, clock)
-        patient = pool.submit(calven.submit, [occupancy("e1")], in_time(1.5))
-        time.sleep(0.1)
-        began = time.time()
-        found = calven.submit([occupancy("e2")], in_time(0.3))
-        waited = time.time() - began
-        patient.result()
-    assert waited < 0.3 + OVERRUN
+    asked = threading.Event()
+
+    def hang() -> Iterator[float]:
+        asked.set()
+        yield 60
+
+    with http_of() as http, ThreadPoolExecutor() as pool:
+        with wire(hang) as url:
+            calven = Calven(url, secrets, http, clock)
+            patient = pool.submit(calven.submit, [occupancy("e1")], in_time(30))
+            assert asked.wait(30)
+            with Timed() as timed:
+                found = calven.submit([occupancy("e2")], in_time(0.3))
+                assert timed.seconds < 0.3 + TOLERANCE
+        assert statuses(patient.result()) == {"e1": UNAVAILABLE}
     assert statuses(found) == {"e2": UNAVAILABLE}
 
 
 def test_call_seconds(wired: Calven, sandbox: httpx.Client) -> None:
     """Each request may be bounded more tightly than all of them together."""
     fail(sandbox, "hang", endpoint="/v1/occupancy")
-    began = time.time()
-    found = wired.submit([occupancy("e1")], in_time(10), call_seconds=0.4)
-    assert time.time() - began < 0.4 + OVERRUN
+    with Timed() as timed:
+        found = wired.submit([occupancy("e1")], in_time(30), call_seconds=0.4)
+        assert timed.seconds < 0.4 + TOLERANCE
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
@@ -724,9 +728,9 @@ def test_lapsed_lease(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
 def test_lease_bounds_its_request(wired: Calven, sandbox: httpx.Client) -> None:
     """A request is given up when the earliest lease in it runs out, before the deadline."""
     fail(sandbox, "hang", endpoint="/v1/timeoff")
-    began = time.time()
-    found = wired.submit([leave("l1", not_after=NOON + 0.4), leave("l2")], in_time(10))
-    assert time.time() - began < 0.4 + OVERRUN
+    with Timed() as timed:
+        found = wired.submit([leave("l1", not_after=NOON + 0.4), leave("l2")], in_time(30))
+        assert timed.seconds < 0.4 + TOLERANCE
     assert found["l1"].uncertain
 
 
