@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from build import deploy, lint_template, package
+from build import lint_template, package
 from localrun.template import Template
 from relay.envelope import SCHEDULE
 from relay.settings import Settings
@@ -252,7 +252,8 @@ def test_function_runs_as_the_package_was_built(name: str) -> None:
     function = resource(name)
     assert function["Runtime"] == {"Fn::Sub": "python${PythonVersion}"}
     versions = deployed()["Parameters"]["PythonVersion"]
-    assert versions["Default"] == package.RUNTIME == "3.13"
+    assert versions["Default"] == "3.13"
+    assert package.RUNTIME in versions["AllowedValues"]
     assert versions["AllowedValues"] == ["3.13", "3.14"]
     assert function["Architectures"] == ["arm64"]
 
@@ -791,94 +792,3 @@ def test_every_function_is_watched(name: str) -> None:
         assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", metric)
         assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}}]
     assert resource(f"{prefix}DurationAlarm")["Threshold"] == resource(name)["Timeout"] * 800
-
-
-def versions(template: str = TEMPLATE, **parameters: str) -> set[str]:
-    """Return the logical ids of the functions' versions: one that is new is published."""
-    written = template.replace("CodeUri: build/package", "CodeUri: s3://bucket/package.zip")
-    found = lint_template.transform(written, parameters, packaged=True)["Resources"]
-    names = {name for name, each in found.items() if each["Type"] == "AWS::Lambda::Version"}
-    assert len(names) == len(FOLDERS)
-    return names
-
-
-ANOTHER = {
-    "CalvenBaseUrl": "https://calven.example",
-    "ForwardMode": "queued",
-    "LogLevel": "WARN",
-    "Stage": "prod",
-    "AlarmEmail": "operator@example.com",
-    "FrontDoorSha256": "0" * 64,
-    "XRay": "on",
-    "PythonVersion": "3.14",
-    "ProtectLedger": "true",
-    "ExistingTable": "restored",
-    "ExistingPersonKey": "true",
-    "DomainName": "relay.example.com",
-    "CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/1",
-    "HostedZoneId": "Z123",
-}
-"""Values that are not the defaults, where a parameter has no number."""
-
-
-@pytest.mark.parametrize("name", sorted(set(deployed()["Parameters"]) - {"Revision"}))
-def test_a_changed_parameter_takes_effect(name: str) -> None:
-    """A deploy publishes versions for a parameter's new value: its revision is new, and so are the ids.
-
-    SAM does not see the value itself, as the first two lines show.
-    https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/sam-resource-function.html
-    """
-    change = {name: ANOTHER.get(name, "7")}
-    before = versions(Revision="1795716000-abc")
-    assert versions(Revision="1795716000-abc", **change) == before
-    assert not versions(Revision="1795716001-abc", **change) & before
-
-
-def test_a_change_of_code_publishes_a_version() -> None:
-    """Without a revision a version's logical id follows from the package."""
-    first = TEMPLATE.replace("CodeUri: build/package", "CodeUri: s3://bucket/a.zip")
-    second = TEMPLATE.replace("CodeUri: build/package", "CodeUri: s3://bucket/b.zip")
-    assert versions(first) == versions(first)
-    assert not versions(first) & versions(second)
-
-
-def test_a_deploy_changes_every_function() -> None:
-    """Lambda publishes no version of a function that is as it was, which fails a deploy after a rollback.
-
-    https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
-    """
-    for name in FOLDERS:
-        assert resource(name)["Environment"]["Variables"]["REVISION"] == {"Ref": "Revision"}
-
-
-def test_revisions_differ_in_what_sam_looks_at() -> None:
-    """Deploys a second apart have other logical ids, which hold ten characters of the revision."""
-    revisions = [deploy.revision(now, "0a1b2c3") for now in (1_795_716_000.9, 1_795_716_001.0)]
-    assert revisions == ["1795716000-0a1b2c3", "1795716001-0a1b2c3"]
-    assert deploy.revision(1_795_716_000, "") == "1795716000"
-    pattern = deployed()["Parameters"]["Revision"]["AllowedPattern"]
-    assert all(re.fullmatch(pattern, each) for each in [*revisions, ""])
-    assert not versions(Revision=revisions[0]) & versions(Revision=revisions[1])
-
-
-@pytest.mark.parametrize("written", ['"Stage=prod Revision=\\"1\\""', '["Stage=prod", "Revision=1"]'])
-def test_deploy_passes_the_answers_and_a_new_revision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str
-) -> None:
-    """What samconfig.toml has is passed on, and the revision last: of two values SAM takes the last."""
-    told, sam = tmp_path / "arguments", tmp_path / "sam"
-    sam.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {told}\nexit 3\n', "utf-8")
-    sam.chmod(0o755)
-    configuration = tmp_path / "samconfig.toml"
-    configuration.write_text(f"[prod.deploy.parameters]\nparameter_overrides = {written}\n", "utf-8")
-    arguments = [str(sam), "prod", "--config-file", str(configuration), "--guided"]
-    monkeypatch.setattr("sys.argv", ["deploy.py", *arguments])
-    monkeypatch.setenv("RUNTIME", "3.14")
-    assert deploy.main() == 3
-    arguments = told.read_text("utf-8").splitlines()
-    assert arguments[:3] == ["deploy", "--config-file", str(configuration)]
-    assert arguments[3:6] == ["--config-env", "prod", "--parameter-overrides"]
-    assert arguments[6].startswith("Stage=prod")
-    assert arguments[-3] == "PythonVersion=3.14"
-    assert re.fullmatch(r"Revision=\d{10}(-[0-9a-f]+)?", arguments[-2])
-    assert arguments[-1] == "--guided"
