@@ -7,7 +7,7 @@ BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 SAM_READY := .venv-sam/.ready
-E2E_READY := .venv-e2e/.ready
+E2E_READY = .venv-e2e/.ready-$(RUNTIME)
 CHECKOV_READY := .venv-checkov/.ready
 STAGE ?= dev
 # The Python that the functions run on: 3.13 or 3.14. The package is built for it, and so is the deploy.
@@ -100,8 +100,9 @@ $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)
 	@touch $@
 
-# The emulator runs the functions with its own Python, so that must be theirs.
+# The emulator runs the functions with its own Python, so that must be theirs; one for another Python goes.
 $(E2E_READY): requirements-e2e.lock | $(READY)
+	@rm -rf .venv-e2e
 	$(call environment,.venv-e2e,$<,20,$(shell $(BIN)/python tools/build/package.py --python))
 	@touch $@
 

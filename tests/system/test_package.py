@@ -17,8 +17,9 @@ from build import package
 
 pytestmark = pytest.mark.package
 
-# Python 3.13's, of which every release has the same.
-MAGIC = struct.pack("<H2s", 3571, b"\r\n")
+TAG = f"cpython-{package.RUNTIME.replace('.', '')}"
+# Every release of a minor version has the same.
+MAGIC = struct.pack("<H2s", {"3.13": 3571, "3.14": 3627}[package.RUNTIME], b"\r\n")
 # Hash-based, and not checked against the source.
 UNCHECKED_HASH = 0b01
 AARCH64 = 183
@@ -28,8 +29,9 @@ OWN = {"functions": package.ROOT / "functions", "relay": package.ROOT / "shared"
 
 @pytest.fixture(scope="module", autouse=True)
 def _built() -> None:
-    """Build the package where none of these sources stands: `make check` has built it before the tests."""
-    if any(contents(package.PACKAGE / name) != contents(folder) for name, folder in OWN.items()):
+    """Build the package where none of these sources and this Python stands; `make check` has built it."""
+    other_sources = any(contents(package.PACKAGE / name) != contents(folder) for name, folder in OWN.items())
+    if other_sources or not list(package.PACKAGE.rglob(f"*.{TAG}-*.so")):
         package.build()
 
 
@@ -57,8 +59,8 @@ def sources() -> list[Path]:
 
 
 def bytecode(source: Path) -> Path:
-    """Return where Python 3.13 looks for a source file's bytecode."""
-    return Path(cache_from_source(source)).with_name(f"{source.stem}.cpython-313.pyc")
+    """Return where the runtime's Python looks for a source file's bytecode."""
+    return Path(cache_from_source(source)).with_name(f"{source.stem}.{TAG}.pyc")
 
 
 def test_package_holds_the_sources_as_they_are() -> None:
@@ -130,7 +132,7 @@ def test_bytecode_is_the_runtimes_and_unchecked() -> None:
 def test_native_modules_are_for_arm64() -> None:
     """The functions run on arm64, whatever machine builds them."""
     native = sorted(package.PACKAGE.rglob("*.so"))
-    assert any(path.name.startswith("_pydantic_core.cpython-313-aarch64") for path in native)
+    assert any(path.name.startswith(f"_pydantic_core.{TAG}-aarch64") for path in native)
     for path in native:
         (machine,) = struct.unpack_from("<H", path.read_bytes(), 18)
         assert machine == AARCH64, path
@@ -160,31 +162,31 @@ def test_package_is_uniform() -> None:
 
 
 def test_missing_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without the runtime's Python, one line says what to install."""
-    monkeypatch.delenv("PYTHON313", raising=False)
+    """Without the runtime's Python one line says what to install: no package goes without bytecode."""
+    monkeypatch.delenv(package.NAMED, raising=False)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(package.BuildError, match=r"Python 3\.13 not found: install it"):
+    with pytest.raises(package.BuildError, match=rf"Python {package.RUNTIME} not found: install it"):
         package.find_python()
 
 
 def test_wrong_python_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What the environment names is used or refused, never passed over."""
-    other = tmp_path / "python3.13"
+    other = tmp_path / f"python{package.RUNTIME}"
     other.write_text("#!/bin/sh\necho 3.12\n", encoding="utf-8")
     other.chmod(0o755)
-    monkeypatch.setenv("PYTHON313", str(other))
-    with pytest.raises(package.BuildError, match=r"does not run Python 3\.13"):
+    monkeypatch.setenv(package.NAMED, str(other))
+    with pytest.raises(package.BuildError, match=rf"does not run Python {package.RUNTIME}"):
         package.find_python()
 
 
 def test_python_is_found_where_pyenv_keeps_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A pyenv that has the version, but does not put it on the path, is enough."""
-    python = tmp_path / "versions" / "3.13.9" / "bin" / "python3.13"
+    python = tmp_path / "versions" / f"{package.RUNTIME}.9" / "bin" / f"python{package.RUNTIME}"
     python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\necho 3.13\n", encoding="utf-8")
+    python.write_text(f"#!/bin/sh\necho {package.RUNTIME}\n", encoding="utf-8")
     python.chmod(0o755)
-    monkeypatch.delenv("PYTHON313", raising=False)
+    monkeypatch.delenv(package.NAMED, raising=False)
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert package.find_python() == str(python)
