@@ -1,9 +1,14 @@
 """What the stack costs: the sums of docs/explanations/cost.md, and what they are computed from."""
 
+from pathlib import Path
+
 import pytest
 
 from build import cost, usage
 from localrun.template import Template
+from tests.system.test_template import deployed
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +60,12 @@ def test_sums(stack: cost.Stack) -> None:
 def test_amount(value: float, shown: str) -> None:
     """Something is never shown as nothing."""
     assert cost.amount(value) == shown
+
+
+def test_page_on_floods_has_these_prices() -> None:
+    """What an hour at a route's limit costs, in docs/explanations/security.md, is by this list."""
+    requests = deployed()["Parameters"]["AccessControlRate"]["Default"] * 3600
+    page = " ".join((ROOT / "docs" / "explanations" / "security.md").read_text("utf-8").split())
+    said = f"{requests:,} requests an hour: ${requests * cost.API_REQUEST:.2f} for the API"
+    assert f"{said}, ${requests * cost.RUN:.2f} for Lambda's requests" in page
+    assert f"about ${requests * 0.005 * cost.GB_SECOND:.2f} for their 5 ms each" in page
