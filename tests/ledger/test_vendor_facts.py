@@ -473,20 +473,6 @@ def test_unifi_signed_anew(rig: Rig, tmp_path: Any) -> None:
     assert rig.counts() == {"site": 1}
 
 
-@pytest.mark.parametrize(("setting", "status"), [("", "ignored"), (", remoteUnlocks: count", "forwarded")])
-def test_verkada_remote_unlock(rig: Rig, tmp_path: Any, setting: str, status: str) -> None:
-    """A remote unlock counts only where the source says so."""
-    yaml = (
-        f"sources: {{verkada: {{vendor: verkada{setting}}}}}\n"
-        "places: {site: {locationId: LOC, locationType: location}}\n"
-        "doors: {verkada: {0e0cbec9-599b-48ee-b9ad-ee7504e75056: {place: site}}}\n"
-    )
-    rig.push(yaml, tmp_path)
-    _, answer = rig.post("verkada", "remote-unlock")
-    assert answer["status"] == status
-    assert answer.get("reason") in (None, "remote")
-
-
 @pytest.mark.parametrize(
     ("action", "reason"), [(5018, "denied"), (5012, "denied"), (5019, "other_event"), (2004, None)]
 )

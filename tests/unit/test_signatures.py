@@ -51,7 +51,7 @@ ACCESS_CONTROL: dict[str, Scheme] = {
     "milesight": Basic(),
     "nuki": Hmac("x-nuki-signature-sha256"),
     "openpath": QueryToken(),
-    "pdk": Basic(),
+    "pdk": Hmac("x-pdk-signature", "sha1"),
     "seam": StandardWebhooks("svix-"),
     "unifi": Hmac("signature", layout=TIME_DOT_BODY, form="t={timestamp},v1={signature}"),
     "unifi-alarm-manager": QueryToken(),

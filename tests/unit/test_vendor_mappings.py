@@ -93,6 +93,48 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         {"payload__relationships": {}},
         ["badge in loc-sydney by 50120 at 11-02 22:30:00"],
     ),
+    # Milesight: local time is the zone's, an hour less in summer time; the total goes before other counts.
+    (
+        "milesight",
+        "count-of-regions",
+        {"time_info__timezone": "UTC-3:30 (NST)", "time_info__dst_status": True},
+        ["reading 369362028335: 10, True, at 11-03 12:19:35"],
+    ),
+    (
+        "milesight",
+        "region-data",
+        {"current_total": 0},
+        ["reading 6384E16179950009: 0, False, at 11-02 22:49:35"],
+    ),
+    ("milesight", "occupancy", {"occupancy": []}, ["reading 369362028335: None, False, at 11-02 22:52:35"]),
+    # Nuki: an entry beside the feature, and one that a phone over Bluetooth made.
+    (
+        "nuki",
+        "device-status",
+        {
+            "feature": "DEVICE_LOGS",
+            "state": 0,
+            "id": "e1",
+            "action": 1,
+            "trigger": 0,
+            "authId": " a1 ",
+            "date": "2026-11-02T22:49:35Z",
+        },
+        ["badge ? 123456789 by a1 at 11-02 22:49:35"],
+    ),
+    # PDK: the topic in any case, a refusal of any kind.
+    ("pdk", "allowed", {"topic": "Device.Request.Allowed"}, ["badge ? 12 by 4711 at 11-02 22:49:35"]),
+    ("pdk", "allowed", {"topic": "device.request.ecard.denied"}, ["ignored denied"]),
+    ("pdk", "allowed", {"topic": "device.request.filtered"}, ["ignored denied"]),
+    ("pdk", "allowed", {"topic": "device.alarm.forced"}, ["ignored door_state"]),
+    # Seam: what was remote in older events; who is known to the access system goes before a code.
+    ("seam", "by-code", {"method": "seamapi"}, ["ignored remote"]),
+    (
+        "seam",
+        "by-code",
+        {"method": "remote", "is_via_nfc": True, "acs_user_id": "u1"},
+        ["badge ? 0000000000d1 by u1 at 11-02 22:49:35"],
+    ),
     # VergeSense: signs of life make a space occupied that counts nobody; ids may have spaces around them.
     (
         "vergesense",
@@ -243,6 +285,13 @@ def test_changed(vendor: str, name: str, changes: dict[str, Any], lines: list[st
         ("generic", "reading", {"people": None, "occupied": None}, "value_error"),
         ("keypay", "approved", {"Notifications": [{"Id": 1, "FromDate": "2027-01-01"}]}, "EmployeeId"),
         ("merge", "approved", {"data__status": "Away"}, "status: unknown"),
+        ("milesight", "count-of-regions", {"time_info__timezone": None}, "time_info"),
+        ("milesight", "in-and-out", {"time_info__end_time": "2026-11-03T09:49:35"}, "time_info"),
+        ("nuki", "at-keypad", {"smartlockLog__trigger": 9}, "trigger: unknown"),
+        ("nuki", "at-keypad", {"smartlockLog__smartlockId": None}, "smartlockId"),
+        ("pdk", "allowed-by-name", {"metadata__deviceName": " "}, "metadata.deviceName"),
+        ("pdk", "allowed", {"metadata__occurred": "yesterday"}, "occurred"),
+        ("seam", "by-code", {"device_id": None}, "device_id"),
         ("peopleforce", "create-pending", {"data__attributes__state": "odd"}, "state: unknown"),
         ("vacationtracker", "approved", {"status": "?"}, "status: unknown"),
         ("vergesense", "space-report", {"person_count": None, "signs_of_life": None}, "person_count"),

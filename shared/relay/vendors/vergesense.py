@@ -6,14 +6,14 @@ arrays, of which each entry is a space. Unsigned: a token in a header of the web
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, Text, known, without_blanks
+from relay.vendors.support.fields import Instant, OptionalText, known
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
 from relay.vendors.support.several import as_list, each
 
@@ -25,15 +25,10 @@ class _Head(BaseModel):
     event_type: str
 
 
-def _or_none(value: Any) -> Any:
-    """Text without blanks, None where nothing is left."""
-    return without_blanks(value) or None
-
-
 class _Report(BaseModel):
     event_type: str
-    reference: Annotated[Text | None, BeforeValidator(_or_none)] = Field(default=None, alias="space_ref_id")
-    space: Annotated[Text | None, BeforeValidator(_or_none)] = Field(default=None, alias="space_id")
+    reference: OptionalText = Field(default=None, alias="space_ref_id")
+    space: OptionalText = Field(default=None, alias="space_id")
     timestamp: Instant
     person_count: int | None = None
     signs_of_life: bool | None = None

@@ -22,6 +22,11 @@ def without_blanks(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
+def _or_none(value: Any) -> Any:
+    """Text without blanks, None where nothing is left."""
+    return without_blanks(value) or None
+
+
 def _as_iso(value: Any) -> Any:
     """A time's text as ISO 8601, where it is another one that vendors write; anything else as it is."""
     if not isinstance(value, str):
@@ -41,6 +46,8 @@ Text = Annotated[
     Field(coerce_numbers_to_str=True),
 ]
 """An id that may be written as a number."""
+OptionalText = Annotated[Text | None, BeforeValidator(_or_none)]
+"""The same, None where there is nothing but blanks."""
 PathId = Annotated[
     str,
     StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]{1,64}$"),
