@@ -72,7 +72,11 @@ class Misconfigured(Transient):
 
 
 class Refused(CalvenError):
-    """Calven refused the request as a whole: something in it is malformed."""
+    """Calven refused the request as a whole: something in it is malformed. `status` is the answer's."""
+
+    def __init__(self, detail: str, status: int) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,13 +92,18 @@ class CalvenEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one event: `accepted`, `refused` for good, or `waiting` for another attempt."""
+    """What became of one event: `accepted`, `refused` for good, or `waiting` for another attempt.
+
+    `http` is the status of Calven's answer and `code` the event's result code in it, where there were any.
+    """
 
     status: Literal["accepted", "refused", "waiting"]
     reason: str = ""
     detail: str = ""
     retry_after: float | None = None
     uncertain: bool = False
+    http: int | None = field(default=None, compare=False)
+    code: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +220,9 @@ class Calven:
             raise
         except Refused as error:
             if len(batch) == 1:
-                detail = str(error)
-                results[batch[0].event_id] = Result(status="refused", reason="rejected", detail=detail)
+                results[batch[0].event_id] = Result(
+                    status="refused", reason="rejected", detail=str(error), http=error.status
+                )
                 return
             middle = len(batch) // 2
             self._send_or_halve(batch[:middle], call, results)
@@ -225,7 +235,7 @@ class Calven:
         request_call = call.within(call.request_seconds).within(lease_seconds)
         answer = self._authorized("POST", batch[0].endpoint, _body(batch), request_call)
         found = {result.eventId: result for result in _results(answer)}
-        return {event.event_id: _result(found.get(event.event_id)) for event in batch}
+        return {event.event_id: _result(found.get(event.event_id), answer.status) for event in batch}
 
     def _authorized(self, method: str, path: str, body: Mapping[str, Any] | None, call: _Call) -> Answer:
         """The 2xx answer to a request with a token, which one 401 renews."""
@@ -329,7 +339,7 @@ class Calven:
             raise Transient(detail, retry_after=wait, uncertain=late, status=status)
         if status in OPERATORS_STATUSES or not 400 <= status < 500:
             raise Misconfigured(detail, status=status)
-        raise Refused(detail)
+        raise Refused(detail, status)
 
 
 def _batches(events: Sequence[CalvenEvent]) -> Iterator[Sequence[CalvenEvent]]:
@@ -359,13 +369,15 @@ def _results(answer: Answer) -> Sequence[_EventResult]:
         raise Transient("Calven's answer is unreadable") from None
 
 
-def _result(found: _EventResult | None) -> Result:
+def _result(found: _EventResult | None, http: int) -> Result:
     if found is None:
-        return Result(status="waiting", reason="calven_unavailable", detail="no result for the event")
-    if found.resultCode == 0:
-        return Result(status="accepted")
-    reason = RESULT_REASONS.get(found.resultCode, "rejected")
-    return Result(status="refused", reason=reason, detail=f"code {found.resultCode}: {found.message or ''}")
+        detail = "no result for the event"
+        return Result(status="waiting", reason="calven_unavailable", detail=detail, http=http)
+    code = found.resultCode
+    if code == 0:
+        return Result(status="accepted", http=http, code=code)
+    reason, detail = RESULT_REASONS.get(code, "rejected"), f"code {code}: {found.message or ''}"
+    return Result(status="refused", reason=reason, detail=detail, http=http, code=code)
 
 
 def _waiting(error: Transient) -> Result:
@@ -375,4 +387,5 @@ def _waiting(error: Transient) -> Result:
         detail=str(error),
         retry_after=error.retry_after,
         uncertain=error.uncertain,
+        http=error.status,
     )

@@ -49,6 +49,7 @@ class Telemetry:
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.by_source = True
+        self._passed: dict[str, float] = {}
         self._figures: dict[tuple[tuple[str, str], ...], dict[str, tuple[MetricUnit, list[float]]]] = {}
 
     def event(self, outcome: str, *, source: str, vendor: str, known: bool = True, **fields: Any) -> None:
@@ -61,6 +62,30 @@ class Telemetry:
         self.count(metric, source=source if known else UNKNOWN, vendor=vendor)
         if outcome in ("queued", "dead-lettered"):
             self._add({"Reason": str(fields.get("reason"))}, metric, MetricUnit.Count, 1)
+
+    def passed(self, step: str, at: float) -> None:
+        """Note when (Unix seconds) the events had passed a step, at last; the first is the beginning."""
+        self._passed[step] = at
+
+    def times(self, now: float) -> dict[str, Any]:
+        """For a line: milliseconds since the beginning (`took_ms`), and from there to each later step."""
+        if not self._passed:
+            return {}
+        (_, began), *later = self._passed.items()
+        steps = {step: max(round((at - began) * 1000), 0) for step, at in later}
+        return {"took_ms": max(round((now - began) * 1000), 0), "steps": steps or None}
+
+    def greeted(self, reason: str, *, source: str, vendor: str) -> None:
+        """Log a request that brought no event, such as a ping. It counts as none."""
+        logger.info(
+            "event",
+            outcome="ignored",
+            source=source,
+            vendor=vendor,
+            request_id=self.request_id,
+            reason=reason,
+            answer=200,
+        )
 
     def rejected(self, *, source: str, vendor: str, check: str) -> None:
         """Log and count a request whose signature is not its vendor's; `check` says what failed."""

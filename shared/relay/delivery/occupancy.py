@@ -1,7 +1,7 @@
 """The way of badges and sensor readings: settled in the ledger, sent as facts, noted as reported."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from relay.calven import CalvenEvent, Result
 from relay.config.model import Config, Door
-from relay.delivery.outcome import Outcome
+from relay.delivery.outcome import Outcome, Told
 from relay.delivery.step import Step, attempt, check, stopped
 from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
@@ -49,11 +49,15 @@ class _Placed:
 
 @dataclass(frozen=True, slots=True)
 class _Settled:
-    """What there is to send for a step; of a merged badge, the ids of the facts that report it."""
+    """What there is to send for a step; of a merged badge, the ids of the facts that report it.
+
+    `counts` are the places whose count it changed, before and after; of what was settled before, as told.
+    """
 
     step: Step
     facts: Sequence[Fact]
     merged_into: frozenset[str] = frozenset()
+    counts: Mapping[str, Sequence[int | bool | None]] = field(default_factory=dict)
 
 
 class Occupancy:
@@ -99,7 +103,7 @@ class Occupancy:
         outcomes: list[Outcome] = []
         accepted: list[Fact] = []
         for settled in self._settled:
-            outcomes += _concluded(settled, results, self._invocation.utc_now())
+            outcomes += _with_counts(settled, _concluded(settled, results, self._invocation.utc_now()))
             accepted += [fact for fact in settled.facts if _result(fact, results).status == "accepted"]
         report(accepted, self._invocation)
         self._settled.clear()
@@ -110,11 +114,13 @@ class Occupancy:
         match step.envelope.event:
             case None:
                 # It was settled before it waited: its facts are all that is left to send.
-                return _Settled(step, step.envelope.calven or ())
+                left = step.envelope.calven or ()
+                return _Settled(step, left, counts=_said(left))
             case BadgeEvent() as badge:
                 return _AtDoor(step, badge, self._door(badge, step.envelope))
             case SensorReading() as reading:
-                return _Settled(step, self._settle_reading(reading, step.envelope))
+                facts = self._settle_reading(reading, step.envelope)
+                return _Settled(step, facts, counts=_said(facts))
         raise Unparseable("event: it belongs to the other family's route")
 
     def _door(self, badge: BadgeEvent, envelope: Envelope) -> Door:
@@ -211,7 +217,7 @@ class Occupancy:
         outcomes: list[Outcome] = []
         for step, one in zip(steps, settled, strict=True):
             if one.facts or one.merged_into:
-                self._settled.append(_Settled(step, one.facts, one.merged_into))
+                self._settled.append(_Settled(step, one.facts, one.merged_into, one.counts))
             else:
                 outcomes.append(step.ignored(one.reason))
         return outcomes
@@ -241,17 +247,31 @@ def _concluded(settled: _Settled, results: Results, now: datetime) -> Iterator[O
         result = _result(fact, results)
         groups.setdefault((result.status, result.reason), []).append(fact)
     for (status, reason), facts in groups.items():
-        if status == "accepted":
-            yield step.forwarded(len(facts))
-            continue
         result = _result(facts[0], results)
+        told = Told(event=step.envelope.event, ids=[fact.event_id for fact in facts], result=result)
+        if status == "accepted":
+            yield replace(step.forwarded(len(facts)), told=told)
+            continue
         left = step.envelope.with_facts(facts)
         if len(groups) > 1:
             left = left.model_copy(update={"id": uuid4().hex})
         if status == "refused":
-            yield step.dead(reason, result.detail, now, left)
+            yield replace(step.dead(reason, result.detail, now, left), told=told)
         else:
-            yield step.queued(reason, result.detail, now, result.retry_after, left)
+            yield replace(step.queued(reason, result.detail, now, result.retry_after, left), told=told)
+
+
+def _with_counts(settled: _Settled, outcomes: Iterator[Outcome]) -> Iterator[Outcome]:
+    """The outcomes of an event, of which the first says which counts it changed."""
+    counts = settled.counts
+    for outcome in outcomes:
+        yield replace(outcome, told=replace(outcome.told, counts=counts))
+        counts = {}
+
+
+def _said(facts: Sequence[Fact]) -> dict[str, Sequence[int | bool | None]]:
+    """What facts say of their places, by name: how many people, else whether there is anybody."""
+    return {fact.place: (fact.occupied if fact.people is None else fact.people,) for fact in facts}
 
 
 def _concluded_merged(settled: _Settled, results: Results) -> Outcome:

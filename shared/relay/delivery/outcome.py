@@ -1,16 +1,34 @@
 """What becomes of an event: where its way ends, storing it there, and the log line that says so."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Literal
 
 from relay.aws.queues import SQS_MAX_DELAY_SECONDS, QueueUnavailable
+from relay.calven import Result
 from relay.envelope import Envelope, wait_seconds
 from relay.errors import TableUnavailable
-from relay.events import ASK_NOW
+from relay.events import ASK_NOW, BadgeEvent, Event, LeaveChange, SensorReading
 from relay.invocation import Invocation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What an attempt did for an event, for the log: nothing in it decides anything.
+
+    `event` is the event, where its envelope holds only what is left of it; `ids` are the `eventId`s that
+    Calven was sent, `result` is what it said. `counts` are the places whose count changed, before and after.
+    """
+
+    event: Event | None = None
+    ids: Sequence[str] = ()
+    result: Result | None = None
+    counts: Mapping[str, Sequence[int | bool | None]] = field(default_factory=dict)
+
+
+NOTHING_TOLD = Told()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,7 @@ class Outcome:
     events: int = 0
     wait: float | None = None
     origin: int = 0
+    told: Told = field(default=NOTHING_TOLD, compare=False)
 
     @property
     def is_stored(self) -> bool:
@@ -71,9 +90,13 @@ def _later(outcome: Outcome, invocation: Invocation) -> tuple[Envelope, float]:
     return envelope, delay
 
 
-def log(outcome: Outcome, invocation: Invocation) -> None:
-    """One line: outcome, reason, source, event, how long after its receipt."""
-    envelope, telemetry = outcome.envelope, invocation.telemetry
+def log(outcome: Outcome, invocation: Invocation, *, of: int = 1, **more: int) -> None:
+    """One line: outcome, reason, source, event, how long after its receipt.
+
+    `of` is how many events came in one request; `more` is what the caller knows.
+    """
+    envelope, telemetry, told = outcome.envelope, invocation.telemetry, outcome.told
+    event = told.event or envelope.event
     now = invocation.now()
     known = _is_configured(envelope.source, invocation)
     if outcome.status == "forwarded" and known:
@@ -87,12 +110,53 @@ def log(outcome: Outcome, invocation: Invocation) -> None:
         correlation_id=envelope.correlation_id or None,
         reason=outcome.reason or None,
         detail=envelope.detail or None if outcome.is_stored else None,
-        event_id=envelope.event_id or None,
-        envelope_id=envelope.id if outcome.is_stored else None,
+        event_id=event.event_id or None if event else None,
+        # An event that goes its way at once is never in a queue under this id.
+        envelope_id=envelope.id if outcome.is_stored or envelope.reason else None,
+        what=_what(event),
+        counts=dict(told.counts) or None,
+        calven=_calven(told),
         events=outcome.events or None,
+        of=of if of > 1 else None,
         attempts=envelope.attempts or None,
         age_ms=round((now - envelope.received_at.timestamp()) * 1000),
+        **telemetry.times(now),
+        **more,
     )
+
+
+def _what(event: Event | None) -> dict[str, Any] | None:
+    """What an event was, for the log: no person, no address, and of a leave no text of the vendor's."""
+    said: dict[str, Any]
+    match event:
+        case BadgeEvent():
+            said = {"form": "badge", "door": event.door, "direction": event.direction}
+        case SensorReading():
+            said = {"form": "reading", "sensor": event.sensor, "people": event.people}
+            said |= {"occupied": event.occupied}
+        case LeaveChange():
+            said = {"form": "leave", "state": event.state, "start": _day(event.start), "end": _day(event.end)}
+        case _:
+            return None
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _day(text: str | None) -> str | None:
+    """A date; None for any other text, which may say anything."""
+    try:
+        return date.fromisoformat(text or "").isoformat()
+    except ValueError:
+        return None
+
+
+def _calven(told: Told) -> dict[str, Any] | None:
+    """Calven's answer, for the log: its HTTP status and the event's result code, nothing that it wrote."""
+    if not told.ids:
+        return None
+    said: dict[str, Any] = {"ids": list(told.ids)}
+    if told.result is not None:
+        said |= {"status": told.result.http, "code": told.result.code}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _is_configured(source: str, invocation: Invocation) -> bool:

@@ -61,6 +61,7 @@ class Pipeline:
             events, ended = self._parse(step)
             parsed += events
             outcomes += ended
+        self._invocation.telemetry.passed("parsed", self._invocation.now())
         parsed.sort(key=lambda step: step.envelope.happened_at)
         for start in range(0, len(parsed), CHUNK):
             outcomes += self._deliver(parsed[start : start + CHUNK])
@@ -131,6 +132,8 @@ class Pipeline:
         occupancy, time_off = Occupancy(self._invocation), TimeOff(self._invocation)
         outcomes = occupancy.settle([step for step in steps if step.envelope.kind == "occupancy"])
         outcomes += time_off.settle([step for step in steps if step.envelope.kind == "time_off"])
+        if steps:
+            self._invocation.telemetry.passed("settled", self._invocation.now())
         results = self._submit([*occupancy.submissions(), *time_off.submissions()])
         outcomes += occupancy.conclude(results)
         outcomes += time_off.conclude(results)
@@ -155,6 +158,8 @@ class Pipeline:
             invocation.telemetry.problem("internal error", error=whereabouts(error))
             waiting = Result(status="waiting", reason="internal_error")
             return {event.event_id: waiting for event in events}
+        if events:
+            invocation.telemetry.passed("answered", invocation.now())
         self._failure = common_failure(results)
         return results
 

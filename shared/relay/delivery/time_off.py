@@ -1,12 +1,12 @@
 """The way of leave: recorded in the ledger, sent under the employee's lease, noted day by day."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from relay.calven import CalvenEvent, Result
 from relay.config.model import Source
-from relay.delivery.outcome import Outcome
+from relay.delivery.outcome import Outcome, Told
 from relay.delivery.step import Step, attempt, check, stopped
 from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
@@ -32,6 +32,12 @@ class _Recorded:
     refused: Never | None
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def told(self, *, accepted: bool) -> Told:
+        """What Calven was sent for it and accepted, or did not, and the first of the answers."""
+        said = {key: one for key, one in self.results.items() if (one.status == "accepted") is accepted}
+        return Told(ids=list(said), result=next(iter(said.values()), None))
 
 
 class TimeOff:
@@ -125,6 +131,7 @@ class TimeOff:
         self, recorded: _Recorded, submission: Submission, results: Mapping[str, Result]
     ) -> Submission | None:
         found = {event_id: results[event_id] for event_id in submission.sending}
+        recorded.results.update(found)
         if self._invocation.deadline.left_for_work() <= 0:
             # The lease runs out by itself; what Calven may have is sent again by whoever takes the event up.
             recorded.failed += [_unnoted(result) for result in found.values()]
@@ -164,7 +171,10 @@ class TimeOff:
             outcomes.append(step.dead(refused.reason, refused.detail, now))
         elif recorded.refused:
             outcomes.append(step.dead(recorded.refused.reason, str(recorded.refused), now))
-        return outcomes
+        return [
+            replace(outcome, told=recorded.told(accepted=outcome.status == "forwarded"))
+            for outcome in outcomes
+        ]
 
 
 def _unnoted(result: Result) -> Result:

@@ -54,6 +54,7 @@ def handle(container: Container, event: Mapping[str, Any], seconds: float, reque
     """
     deadline = Deadline(container.clock() + seconds, container.clock)
     invocation = Invocation(container, deadline, Telemetry(request_id), BATCH)
+    invocation.telemetry.passed("taken", container.clock())
     under_way = container.under_way
     records = {record["messageId"]: record for record in event["Records"]}
     suspects = under_way.suspects(records)
@@ -201,7 +202,7 @@ def _finish(
         return False
     pipeline.stored(final)
     for outcome in final:
-        log(outcome, invocation)
+        log(outcome, invocation, waited_ms=round(age * 1000))
     return kept is None
 
 

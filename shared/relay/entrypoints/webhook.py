@@ -55,6 +55,7 @@ def handle(container: Container, family: Family, event: Mapping[str, Any]) -> di
 def _answer(container: Container, family: Family, event: Mapping[str, Any], telemetry: Telemetry) -> Answer:
     """What the request is answered before it is known to be its vendor's; then `_answer_vendor` goes on."""
     request = read(event)
+    telemetry.passed("received", request.received_at)
     admit(request, container.settings.front_door_sha256)
     first = max(request.received_at + SHORTEST_ACK_SECONDS, container.clock() + CONFIG_SECONDS)
     invocation = Invocation(container, Deadline(first, container.clock), telemetry)
@@ -65,10 +66,12 @@ def _answer(container: Container, family: Family, event: Mapping[str, Any], tele
         telemetry.unknown_source(request.source, family=family, why=why)
         return 404, {"error": "unknown source"}
     if not source.enabled:
+        telemetry.greeted("disabled", source=request.source, vendor=vendor.name)
         return _ignored("disabled")
     if request.method != "POST":
         return 405, {"error": "method not allowed"}
     if vendor.is_ping(request.body):
+        telemetry.greeted("ping", source=request.source, vendor=vendor.name)
         return _ignored("ping")
     deadline = Deadline(request.received_at + vendor.ack_seconds, container.clock)
     return _answer_vendor(request, family, vendor, invocation.until(deadline))
@@ -83,23 +86,28 @@ def _vendor(source: Source | None) -> Vendor | None:
 
 
 def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocation: Invocation) -> Answer:
-    if offered := vendor.handshake(request.body):
-        return _accept_secret(request.source, family, offered, invocation)
     telemetry = invocation.telemetry
+    if offered := vendor.handshake(request.body):
+        telemetry.greeted("handshake", source=request.source, vendor=vendor.name)
+        return _accept_secret(request.source, family, offered, invocation)
     webhook = _verify(request, family, vendor, invocation)
     if webhook is None:
         check = failed_check(request, vendor, invocation.now())
         telemetry.rejected(source=request.source, vendor=vendor.name, check=check)
         return 401, {"error": "invalid signature"}
+    telemetry.passed("verified", invocation.now())
     pipeline = Pipeline(invocation)
     outcomes = _process(_envelope(webhook, request.source, family, vendor, invocation), pipeline, invocation)
+    answer = _answer_outcomes(outcomes, vendor.queued_status)
+    for outcome in outcomes:
+        log(outcome, invocation, of=pipeline.received, answer=answer[0])
     if invocation.deadline.left_for_work() > 0:
         # The event is safe: this may fail, but not keep the vendor waiting.
         invocation.vendor_memory.heard(request.source)
     of_source = {"source": request.source, "vendor": vendor.name}
     telemetry.count("EventsReceived", by=pipeline.received, **of_source)
     telemetry.took("AckLatency", (invocation.now() - request.received_at) * 1000, **of_source)
-    return _answer_outcomes(outcomes, vendor.queued_status)
+    return answer
 
 
 def _accept_secret(source: str, family: Family, offered: str, invocation: Invocation) -> Answer:
@@ -154,8 +162,6 @@ def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> 
         [outcomes] = pipeline.process([envelope])
     store(outcomes, invocation)
     pipeline.stored(outcomes)
-    for outcome in outcomes:
-        log(outcome, invocation)
     return outcomes
 
 

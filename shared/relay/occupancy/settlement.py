@@ -34,12 +34,14 @@ class Settlement:
     """What became of a badge: facts to report for it, or the reason why there are none.
 
     A badge with reason `merged` has changed counts that are reported with a later badge. `merged_into` are
-    the ids of the facts that report them.
+    the ids of the facts that report them. `counts` are the places, by name, whose count it changed, before
+    and after.
     """
 
     facts: Sequence[Fact] = ()
     reason: str = ""
     merged_into: frozenset[str] = frozenset()
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,11 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A place's count after one of some badges, which goes by its number."""
+    """A place's count after one of some badges, which goes by its number, and how many were in it before."""
 
     badge: int
     count: Count
+    before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,9 @@ class _State:
         self.positions[badge.person] = replace(position, path=path, at=badge.at, event=badge.id, moved=False)
         moves = differences(position.path, path)
         for place, by in moves.items():
+            before = self.counts[place].people
             self.counts[place] = self._count(badge, place, by)
-            self.changes_of.setdefault(place, []).append(_Change(number, self.counts[place]))
+            self.changes_of.setdefault(place, []).append(_Change(number, self.counts[place], before))
         return bool(moves)
 
     def _count(self, badge: Badge, place: str, by: int) -> Count:
@@ -181,12 +185,23 @@ def _settlement(
     badge: int, reason: str, reports: Sequence[_Report], changes_of: Mapping[str, Sequence[_Change]]
 ) -> Settlement:
     facts = [report.fact for report in reports if report.badge == badge]
+    counts = _changed_counts(badge, changes_of)
     if facts:
-        return Settlement(facts)
+        return Settlement(facts, counts=counts)
     if reason != "merged":
         return Settlement(reason=reason)
     merged_into: set[str] = set()
     for changes in changes_of.values():
         if any(change.badge == badge for change in changes):
             merged_into.add(changes[-1].count.event_id)
-    return Settlement(reason=reason, merged_into=frozenset(merged_into))
+    return Settlement(reason=reason, merged_into=frozenset(merged_into), counts=counts)
+
+
+def _changed_counts(badge: int, changes_of: Mapping[str, Sequence[_Change]]) -> dict[str, tuple[int, int]]:
+    """The places, by name, whose count a badge changed: before and after."""
+    changed: dict[str, tuple[int, int]] = {}
+    for place, changes in changes_of.items():
+        for change in changes:
+            if change.badge == badge:
+                changed[change.count.name or place] = (change.before, change.count.people)
+    return changed
