@@ -65,7 +65,7 @@ def template(tmp_path: Path) -> Template:
 
 def test_template_functions(template: Template) -> None:
     """What a function leaves out comes from Globals, from parameters' defaults, else from Lambda's."""
-    worker = Function("Worker", "worker.handler", 640, 20)
+    worker = Function("Worker", "worker.handler", 640, 20, "/aws/lambda/Worker")
     assert template.functions == {"Worker": worker}
     assert template.routes == [Route("ANY", "/files/{name+}", worker)]
     assert template.event_sources == [EventSource("Queue", worker, 10, 2)]

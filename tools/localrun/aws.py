@@ -31,10 +31,12 @@ class Aws:
         self.secrets: SecretsManagerClient = session.client(
             "secretsmanager", endpoint_url=endpoint, config=config
         )
+        # Its types are no dependency: one call is made.
+        self.logs: Any = session.client("logs", endpoint_url=endpoint, config=config)
 
     def close(self) -> None:
         """Closes the connections."""
-        for client in (self.dynamodb, self.sqs, self.secrets):
+        for client in (self.dynamodb, self.sqs, self.secrets, self.logs):
             client.close()
 
 

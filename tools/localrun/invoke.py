@@ -4,6 +4,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -14,6 +15,12 @@ Handler = Callable[[dict[str, Any], Any], Any]
 
 FAILED = object()
 """The answer of a handler that raised."""
+_log_group: ContextVar[str] = ContextVar("log_group", default="")
+
+
+def log_group() -> str:
+    """The log group of the function that is being called in this thread; empty outside of one."""
+    return _log_group.get()
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ def context(function: Function) -> Context:
         function_name=function.logical_id,
         memory_limit_in_mb=function.memory,
         invoked_function_arn=f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function.logical_id}",
-        log_group_name=f"/aws/lambda/{function.logical_id}",
+        log_group_name=function.log_group,
         deadline=time.monotonic() + function.timeout,
     )
 
@@ -56,8 +63,11 @@ def load(function: Function) -> Handler:
 
 def call(function: Function, handler: Handler, event: dict[str, Any]) -> Any:
     """The handler's answer, or `FAILED` with the traceback on standard error."""
+    before = _log_group.set(function.log_group)
     try:
         return handler(event, context(function))
     except Exception:  # noqa: BLE001 - a failed invocation is the function's own matter
         traceback.print_exc()
         return FAILED
+    finally:
+        _log_group.reset(before)

@@ -1,5 +1,6 @@
 """`make run`: the relay's own functions on this machine, with everything around them played by stand-ins."""
 
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from botocore.exceptions import BotoCoreError
 from localrun import environment, gateway
 from localrun.aws import Aws, Resources, create
 from localrun.background import Background, Clock
+from localrun.log_delivery import LogDelivery
 from localrun.poller import Poller
 from localrun.seed import load_config, routes, seed, with_vendor_api
 from localrun.serve import Served, bind
@@ -107,9 +109,16 @@ def vendor_of(aws: Aws, resources: Resources) -> Callable[[str], str | None]:
 
 
 def background(template: Template, aws: Aws, resources: Resources) -> list[Background]:
-    """What calls functions besides the HTTP API: the queues' pollers and the schedules' clocks."""
+    """What Lambda does besides the HTTP API: the queues' pollers, the schedules' clocks, the log."""
     pollers = [Poller(source, aws.sqs, resources.queue_url(source)) for source in template.event_sources]
-    return [*pollers, *map(Clock, template.schedules)]
+    return [*pollers, *map(Clock, template.schedules), log_delivery(aws)]
+
+
+def log_delivery(aws: Aws) -> LogDelivery:
+    """What takes the functions' log lines to their groups."""
+    from relay.observability import logger  # noqa: PLC0415 - the environment must be right first
+
+    return LogDelivery(aws.logs, logging.getLogger(logger.name), logger.registered_formatter)
 
 
 def _start(front: Served, sock: socket.socket, beside: list[Background], cleanup: ExitStack) -> None:

@@ -24,12 +24,13 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its logical id, its handler's dotted name, memory in MB and timeout in seconds."""
+    """A function: its logical id, its handler's dotted name, memory in MB, timeout in seconds, log group."""
 
     logical_id: str
     handler: str
     memory: int
     timeout: int
+    log_group: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,15 @@ class Template:
             handler=properties["Handler"],
             memory=self._int(properties.get("MemorySize"), _DEFAULT_MEMORY),
             timeout=self._int(properties.get("Timeout"), _DEFAULT_TIMEOUT),
+            log_group=self._log_group(logical_id, properties),
         )
+
+    def _log_group(self, logical_id: str, properties: Json) -> str:
+        """The name of a function's log group: its own one, or else Lambda's."""
+        named = properties.get("LoggingConfig", {}).get("LogGroup")
+        if named is None:
+            return f"/aws/lambda/{logical_id}"
+        return str(self.resolve(self.resources[self.target(named)]["Properties"]["LogGroupName"]))
 
     def _events(self, kind: str) -> Iterator[tuple[Function, Json]]:
         for name, function in self.functions.items():

@@ -111,12 +111,13 @@ def main() -> None:
 def _serve(calven: dict[str, Any] | None, **of_sandbox: Any) -> dict[str, str | None]:
     from localrun import vendor_api  # noqa: PLC0415 - the parent needs none of these
     from localrun.aws_faults import AwsFaults  # noqa: PLC0415
+    from localrun.log_groups import LogGroups  # noqa: PLC0415
     from localrun.moto_server import Moto  # noqa: PLC0415
     from localrun.sandbox import Sandbox  # noqa: PLC0415
     from localrun.serve import Served  # noqa: PLC0415
 
     return {
-        "aws": Served(AwsFaults(Moto())).start(),
+        "aws": Served(AwsFaults(LogGroups(Moto()))).start(),
         "sandbox": Served(Sandbox(calven, **of_sandbox)).start() if calven else None,
         "vendor_api": Served(vendor_api.create()).start(),
     }
