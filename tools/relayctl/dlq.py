@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import sys
 import time
 from collections import Counter
@@ -18,7 +17,7 @@ from rich.progress import Progress
 from relay.config.file import did_you_mean
 from relayctl import dead_letters
 from relayctl.dead_letters import Reading, Selection
-from relayctl.options import Common, common_options, pass_common
+from relayctl.options import Age, Common, common_options, pass_common
 from relayctl.output import print_json, print_json_array, print_table, printable
 from relayctl.target import Target
 
@@ -40,22 +39,8 @@ REASONS = (
 )
 """Why an event becomes a dead letter."""
 T = TypeVar("T")
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SHOWN = 50
 COLUMNS = ("id", "reason", "source", "kind", "age", "detail")
-
-
-class _Age(click.ParamType[float]):
-    """A length of time such as 90s, 15m, 2h or 3d, as seconds."""
-
-    name = "age"
-
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
-        """Seconds; a usage error for any other text."""
-        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
-        if found is None:
-            self.fail(f"{value!r} is no age such as 90s, 15m, 2h or 3d", parameter, context)
-        return float(found[1]) * UNITS[found[2]]
 
 
 def selecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -78,8 +63,8 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
         command(*arguments, selection=selection, **given)
 
     for option in (
-        click.option("--newer-than", type=_Age(), help="Received at most so long ago."),
-        click.option("--older-than", type=_Age(), help="Received at least so long ago: 90s, 15m, 2h, 3d."),
+        click.option("--newer-than", type=Age(), help="Received at most so long ago."),
+        click.option("--older-than", type=Age(), help="Received at least so long ago: 90s, 15m, 2h, 3d."),
         click.option("--source", "sources", multiple=True, help="Of this source; may be repeated."),
         click.option("--reason", "reasons", multiple=True, help="With this reason; may be repeated."),
         click.option("--id", "ids", multiple=True, help="With this id; may be repeated."),

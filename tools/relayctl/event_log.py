@@ -7,7 +7,7 @@ CloudWatch's FilterLogEvents, from a deployed stack as from the local run, which
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,8 @@ REFUSALS = {"signature rejected": "refused", "unknown source": "unknown", "unava
 """Lines of requests that came to no event, by their message, and what is then the outcome."""
 OVERLAP_SECONDS = 60
 """CloudWatch shows lines seconds after they were written, and not in order: so far back each look reaches."""
+LOCAL_OVERLAP_SECONDS = 5
+"""The local run shows lines at once."""
 WINDOWS = (3600, 86_400, 7 * 86_400, 31 * 86_400)
 """How far back an id is looked for, in seconds, one after the other; the log is kept for 30 days."""
 
@@ -150,15 +152,22 @@ class EventLog:
         self._client = target.client("logs")
         self._groups = {name: f"/aws/lambda/{target.stack}/{name}" for name in FUNCTIONS}
         self._page = page
+        self.overlap = LOCAL_OVERLAP_SECONDS if target.endpoint else OVERLAP_SECONDS
+        """How many seconds each look reaches back."""
 
     @property
     def groups(self) -> Sequence[str]:
         """The log groups that are read."""
         return tuple(self._groups.values())
 
-    def since(self, start: float, end: float | None = None) -> list[LoggedEvent]:
-        """The events whose lines were written since then (Unix seconds), in order of time."""
-        return self._read(f"{{ {_EVENTS} }}", start, end)
+    def since(
+        self, start: float, end: float | None = None, *, known: Container[str] = ()
+    ) -> list[LoggedEvent]:
+        """The events whose lines were written since then (Unix seconds), in order of time.
+
+        Lines whose `log_id` is known are passed over.
+        """
+        return self._read(f"{{ {_EVENTS} }}", start, end, known)
 
     def follow(self, start: float) -> "Follower":
         """What has been logged since then, and what will be."""
@@ -171,7 +180,7 @@ class EventLog:
         """
         now = time.time()
         if received_at is not None:
-            return self._deliveries(self._with_id(start_of_id, received_at - OVERLAP_SECONDS))
+            return self._deliveries(self._with_id(start_of_id, received_at - self.overlap))
         for seconds in WINDOWS:
             if found := self._with_id(start_of_id, now - seconds):
                 return self._deliveries(found)
@@ -182,7 +191,7 @@ class EventLog:
         events: dict[str, LoggedEvent] = {event.log_id: event for event in found}
         for delivery in dict.fromkeys(event.delivery for event in found):
             received_at = min(event.received_at for event in found if event.delivery == delivery)
-            same = self._with_id(delivery, received_at - OVERLAP_SECONDS)
+            same = self._with_id(delivery, received_at - self.overlap)
             events |= {event.log_id: event for event in same if event.delivery == delivery}
         return _in_order(events.values())
 
@@ -190,11 +199,13 @@ class EventLog:
         pattern = f"%{start_of_id}%" if _PLAIN_ID.fullmatch(start_of_id) else f"{{ {_EVENTS} }}"
         return [event for event in self._read(pattern, start) if event.has_id(start_of_id)]
 
-    def _read(self, pattern: str, start: float, end: float | None = None) -> list[LoggedEvent]:
+    def _read(
+        self, pattern: str, start: float, end: float | None = None, known: Container[str] = ()
+    ) -> list[LoggedEvent]:
         found: list[LoggedEvent] = []
         for function, group in self._groups.items():
             for log_id, text in self._lines(group, pattern, start, end):
-                event = parse(log_id, function, text)
+                event = None if log_id in known else parse(log_id, function, text)
                 if event is not None:
                     found.append(event)
         return _in_order(found)
@@ -223,11 +234,11 @@ class Follower:
     def poll(self) -> list[LoggedEvent]:
         """What is new, in order of time. After an error the next poll gives what this one did not."""
         asked_at = time.time()
-        new = [event for event in self._log.since(self._start) if event.log_id not in self._seen]
+        new = self._log.since(self._start, known=self._seen)
         self._seen |= {event.log_id: event.at for event in new}
-        self._start = max(self._start, asked_at - OVERLAP_SECONDS)
+        self._start = max(self._start, asked_at - self._log.overlap)
         # What is older than a look reaches cannot come again.
-        oldest = self._start - OVERLAP_SECONDS
+        oldest = self._start - self._log.overlap
         self._seen = {log_id: at for log_id, at in self._seen.items() if at >= oldest}
         return new
 

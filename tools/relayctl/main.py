@@ -18,12 +18,14 @@ from relayctl.dlq import dlq
 from relayctl.doctor import doctor
 from relayctl.import_leave import import_leave
 from relayctl.ledger import leave, occupancy
+from relayctl.listen import listen
 from relayctl.network import AWS_ERRORS
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.reconcile import reconcile_sources
 from relayctl.secrets import secrets
 from relayctl.send import Sent, send_event
+from relayctl.trace import trace_event
 
 
 class _Commands(click.Group):
@@ -141,5 +143,17 @@ def handshake(common: Common, source: str) -> None:
 
 
 calven.add_command(audit_calven)
-for command in (calven, config, dlq, doctor, import_leave, leave, occupancy, reconcile_sources, secrets):
+for command in (
+    calven,
+    config,
+    dlq,
+    doctor,
+    import_leave,
+    leave,
+    listen,
+    occupancy,
+    reconcile_sources,
+    secrets,
+    trace_event,
+):
     main.add_command(command)

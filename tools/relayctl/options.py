@@ -1,5 +1,6 @@
 """The options that every command takes, before or after the command's own name."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -10,6 +11,20 @@ from relayctl import target
 from relayctl.target import Target
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Age(click.ParamType[float]):
+    """A length of time such as 90s, 15m, 2h or 3d, as seconds."""
+
+    name = "age"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """Seconds; a usage error for any other text."""
+        found = re.fullmatch(r"(\d{1,6})([smhd])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no age such as 90s, 15m, 2h or 3d", parameter, context)
+        return float(found[1]) * UNITS[found[2]]
 
 
 @dataclass
