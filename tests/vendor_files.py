@@ -66,8 +66,16 @@ def as_yaml(name: str, found: Meaning) -> str:
     said: object = found
     if not isinstance(found, str):
         dumps = [event.model_dump(mode="json", exclude_defaults=True) for event in found]
-        said = [{"form": event.form, **dump} for event, dump in zip(found, dumps, strict=True)]
+        said = [
+            {"form": event.form, **dump, **_named(event)} for event, dump in zip(found, dumps, strict=True)
+        ]
     return yaml.safe_dump({name: said}, sort_keys=False)
+
+
+def _named(event: Event) -> dict[str, str]:
+    """What the vendor calls the door or sensor: it goes along with the event, and is no part of it."""
+    name = getattr(event, "name", None)
+    return {"name": name} if name else {}
 
 
 def known() -> list[str]:

@@ -20,6 +20,7 @@ from relay.http import Http
 from relay.settings import Settings
 from relay.vendors.support.api import VendorApis
 from relay.vendors.support.memory import VendorMemory
+from relay.vendors.support.seen import Seen
 
 if TYPE_CHECKING:
     from relay.entrypoints.under_way import UnderWay
@@ -50,6 +51,7 @@ class Container:
         self.table = Table(self._aws.client("dynamodb"), environment.table_name)
         self.config = ConfigStore(self.table, clock)
         self.vendor_memory = VendorMemory(self.table, clock)
+        self.seen = Seen(self.table, clock)
         self.vendor_apis = VendorApis(self.http, self.vendor_memory, lambda: self.rotating_tokens, clock)
         # Threads of one process take turns at a site's counts; between processes the conditions decide.
         self.site_locks: defaultdict[str, Lock] = defaultdict(Lock)

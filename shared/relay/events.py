@@ -69,6 +69,19 @@ class Webhook:
     counting: Counting = Counting()
 
 
+def _name(value: object) -> str | None:
+    """A name on one line, as much of it as is kept; whatever else stands there is none, and no fault."""
+    if not isinstance(value, str):
+        return None
+    # Half a surrogate pair, which JSON allows, is no text that could be stored.
+    text = value.encode("utf-8", "replace").decode("utf-8")
+    return " ".join(text.split())[:MOST_ID_CHARACTERS] or None
+
+
+Name = Annotated[str | None, BeforeValidator(_name), Field(exclude=True)]
+"""What a vendor calls a door or a sensor, for operators: no part of the event, and it waits in no queue."""
+
+
 class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,6 +101,7 @@ class BadgeEvent(_Event):
     person: str | None = None
     direction: Direction | None = None
     undated: Literal[True] | None = None
+    name: Name = None
 
 
 class SensorReading(_Event):
@@ -99,6 +113,7 @@ class SensorReading(_Event):
     sensor: Id
     people: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None
+    name: Name = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "SensorReading":

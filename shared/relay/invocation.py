@@ -17,6 +17,7 @@ from relay.occupancy.reported import Reports
 from relay.settings import Settings
 from relay.vendors.support.api import VendorApis
 from relay.vendors.support.memory import VendorMemory
+from relay.vendors.support.seen import Seen
 
 if TYPE_CHECKING:
     from relay.occupancy.ledger import Headcount
@@ -95,6 +96,11 @@ class Invocation:
     def vendor_memory(self) -> VendorMemory:
         """What is remembered of vendors' employees and events."""
         return self._container.vendor_memory.until(self.deadline)
+
+    @cached_property
+    def seen(self) -> Seen:
+        """What events named, for operators."""
+        return self._container.seen.until(self.deadline)
 
     @cached_property
     def vendor_apis(self) -> VendorApis:

@@ -97,7 +97,7 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
     ],
 }
 
-BY_SOURCE = {"early#*", "vendor#*"}
+BY_SOURCE = {"early#*", "vendor#*", "seen#*"}
 # The partitions of the table that a function may read and write, where it may not all: (read, written).
 PARTITIONS: dict[str, tuple[set[str], set[str]]] = {
     name: ({"config", "config#*", *BY_SOURCE, *own, *only_read}, {"heard", *BY_SOURCE, *own})

@@ -24,7 +24,11 @@ def test_says_what_the_webhook_says(vendor: str, name: str) -> None:
     """A thing in the list is the very event that the webhook about it became."""
     with client(vendor, pages(vendor, [entries(vendor)[name]])) as api:
         found = listed(vendor, api)
-    assert found == list(events(vendor, name))
+    said = list(events(vendor, name))
+    if vendor == "disruptive":
+        # Labels, and with them the name, come with a webhook and with the list of devices only.
+        said = [event.model_copy(update={"name": None}) for event in said]
+    assert found == said
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -115,6 +115,7 @@ def leave(rig: Rig, relay: Container) -> None:
     rig.post("deel", "approved", relay=relay)
     rig.post("hibob", "approved", relay=relay)
     rig.post("keypay", "approved", relay=relay)
+    rig.post("deel", sample("deel", "requested", data__resource__type="Jury duty"), relay=relay)
     tokens(rig, relay, lambda one: rig.post("gusto", "approved", relay=one))
     rig.post("deel", sample("deel", "deleted", data__resource__id="never seen"), relay=relay)
     rig.fail("503")

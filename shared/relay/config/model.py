@@ -47,8 +47,15 @@ class Source(_Model):
 
         It is `leave` where none matches.
         """
-        known = {_plain(key): value for key, value in self.time_off_types.items()}
-        return known.get(_plain(name or ""), "leave")
+        return self._types.get(_plain(name or ""), "leave")
+
+    def maps(self, name: str) -> bool:
+        """Whether `timeOffTypes` says what the vendor's type name is at Calven."""
+        return _plain(name) in self._types
+
+    @property
+    def _types(self) -> dict[str, TimeOffType]:
+        return {_plain(key): value for key, value in self.time_off_types.items()}
 
 
 class Place(_Model):

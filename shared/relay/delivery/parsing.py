@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from relay import vendors
 from relay.aws.secrets import SourceSecret
+from relay.delivery.sightings import sighting
 from relay.envelope import FAMILIES, Envelope, StoredRequest
 from relay.errors import NotNow, TokenRefused, Unparseable, VendorRefused, VendorUnavailable
 from relay.events import (
@@ -24,6 +25,7 @@ from relay.invocation import Invocation
 from relay.occupancy.rules import anonymous
 from relay.vendors.support.api import VendorClient
 from relay.vendors.support.base import Api, Vendor
+from relay.vendors.support.seen import Sighting
 
 
 class Parser:
@@ -37,10 +39,13 @@ class Parser:
         self._silent: set[str] = set()
         self.received = 0
         """How many events the requests held that were parsed."""
+        self.seen: dict[str, set[Sighting]] = {}
+        """What the events named, by source."""
 
     def parts(self, envelope: Envelope) -> list[tuple[Envelope, Event | None]]:
         """The events of an envelope, each with the envelope in which it waits if it comes to that."""
         if envelope.request is None:
+            self._see(envelope.event, envelope)
             return [(envelope, envelope.event)]
         events = self._parse(envelope)
         if len(events) == 1 and isinstance(events[0], ThinEvent):
@@ -152,9 +157,18 @@ class Parser:
             webhook = Webhook(body=event.body.encode(), received_at=envelope.received_at.timestamp())
             request = StoredRequest.of(webhook)
             return envelope.model_copy(update={"request": request, "detail": event.detail})
+        self._see(event, envelope)
         if isinstance(event, BadgeEvent) and event.person is not None:
             event = anonymous(event, envelope.source, self._invocation.secrets.person_key())
         return envelope.model_copy(update={"event": event, "request": None})
+
+    def _see(self, event: Event | None, envelope: Envelope) -> None:
+        """Take down what an event names."""
+        config = self._invocation.config
+        source = config.called(envelope.source)
+        found = sighting(event, config.sources.get(source))
+        if found is not None:
+            self.seen.setdefault(source, set()).add(found)
 
 
 def _as_listed(found: Event, thin: ThinEvent) -> Event:

@@ -22,6 +22,7 @@ from relay.errors import Stop
 from relay.events import Ignored, ThinEvent
 from relay.invocation import Invocation
 from relay.observability import whereabouts
+from relay.vendors.support.seen import Sighting
 
 CHUNK = 100
 """So many events are settled, submitted and noted before the next ones are.
@@ -47,6 +48,11 @@ class Pipeline:
     def received(self) -> int:
         """How many events the requests held that were parsed."""
         return self._parser.received
+
+    @property
+    def seen(self) -> Mapping[str, set[Sighting]]:
+        """What the events named, by source."""
+        return self._parser.seen
 
     def process(self, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
         """Parse, settle and forward; the outcomes of each envelope, in the same order. Stores nothing."""

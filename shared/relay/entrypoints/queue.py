@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from relay.aws.queues import QueueUnavailable
 from relay.container import Container
 from relay.deadline import BATCH, FUNCTION_RESERVE_SECONDS, Deadline
+from relay.delivery import sightings
 from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints.under_way import MOST_ALONE, UnderWay
@@ -96,6 +97,7 @@ def _process(records: Sequence[_Record], invocation: Invocation) -> list[str]:
     for message, outcomes in zip(messages, processed, strict=True):
         if not _finish(message, outcomes, pipeline, invocation):
             stay.append(message.id)
+    sightings.note(pipeline.seen, invocation)
     return stay
 
 

@@ -11,6 +11,7 @@ from relay.aws.secrets import SourceSecret
 from relay.config.model import ForwardMode, Source
 from relay.container import Container
 from relay.deadline import Deadline
+from relay.delivery import sightings
 from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints import smoke_test
@@ -104,6 +105,7 @@ def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocati
     if invocation.deadline.left_for_work() > 0:
         # The event is safe: this may fail, but not keep the vendor waiting.
         invocation.vendor_memory.heard(request.source)
+        sightings.note(pipeline.seen, invocation)
     of_source = {"source": request.source, "vendor": vendor.name}
     telemetry.count("EventsReceived", by=pipeline.received, **of_source)
     telemetry.took("AckLatency", (invocation.now() - request.received_at) * 1000, **of_source)

@@ -62,6 +62,7 @@ class _Named(BaseModel):
 
 class _Object(BaseModel):
     id: Text
+    name: Any = None
 
 
 class _Access(BaseModel):
@@ -86,7 +87,13 @@ def _event(payload: Any, counting: Counting) -> Event:
     if reason := head.ignored(counting.security_actions):
         return Ignored(event_id=head.uuid, reason=reason)
     access = _Access.model_validate(payload)
-    return BadgeEvent(event_id=access.uuid, at=access.occurred, door=access.door.id, person=access.person())
+    return BadgeEvent(
+        event_id=access.uuid,
+        at=access.occurred,
+        door=access.door.id,
+        person=access.person(),
+        name=access.door.name,
+    )
 
 
 def page(api: VendorApi, span: Span, following: str | None) -> Page:

@@ -7,7 +7,7 @@ holds. Not confirmed on live traffic: how a delivery is authenticated, and the p
 
 from collections.abc import Sequence
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
@@ -16,8 +16,8 @@ from relay.events import Event, Ignored, SensorReading, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
-COUNTS = {"ROOM_OCCUPANCY": "room_id", "ZONE_OCCUPANCY": "zone_id", "FLOOR_OCCUPANCY": "floor_id"}
-"""Events that count, and which of their ids is the sensor's."""
+COUNTS = {"ROOM_OCCUPANCY": "room", "ZONE_OCCUPANCY": "zone", "FLOOR_OCCUPANCY": "floor"}
+"""Events that count, and of what: its id is the sensor's."""
 MOTION = {"PIR_MOTION": True, "PIR_NO_MOTION": False}
 
 
@@ -30,6 +30,9 @@ class _Metadata(BaseModel):
     room_id: str | None = None
     zone_id: str | None = None
     floor_id: str | None = None
+    room_name: Any = None
+    zone_name: Any = None
+    floor_name: Any = None
 
 
 class _Moment(BaseModel):
@@ -48,18 +51,16 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     kind = head.type.upper().removesuffix("_1MIN").removesuffix("_1M")
     if kind in MOTION:
         motion = _Moment.model_validate(payload)
-        sensor = motion.metadata.zone_id or motion.metadata.room_id
-        return [_reading(f"{head.id}|{kind}", sensor, motion, None, occupied=MOTION[kind])]
+        space = "zone" if motion.metadata.zone_id else "room"
+        return [_reading(f"{head.id}|{kind}", space, motion, None, occupied=MOTION[kind])]
     if kind in COUNTS:
         count = _Count.model_validate(payload)
-        sensor = getattr(count.metadata, COUNTS[kind])
-        return [_reading(f"{head.id}|{kind}", sensor, count, count.data, occupied=count.data > 0)]
+        return [_reading(f"{head.id}|{kind}", COUNTS[kind], count, count.data, occupied=count.data > 0)]
     return [Ignored(event_id=head.id, reason="other_event")]
 
 
-def _reading(
-    event: str, sensor: str | None, moment: _Moment, people: int | None, *, occupied: bool
-) -> SensorReading:
+def _reading(event: str, space: str, moment: _Moment, people: int | None, *, occupied: bool) -> SensorReading:
+    sensor = getattr(moment.metadata, f"{space}_id")
     if not sensor:
         raise Unparseable("metadata: the id of the room, zone or floor is missing")
     # Butlr sends a recomputed count under the same id: what it says tells the two apart.
@@ -70,6 +71,7 @@ def _reading(
         sensor=sensor,
         people=people,
         occupied=occupied,
+        name=getattr(moment.metadata, f"{space}_name"),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, iso, read_json, unparseable_if_invalid
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PathId, Text, instant
+from relay.vendors.support.fields import PathId, Text, instant, name_in
 from relay.vendors.support.listing import EventList, Page, Span
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import JwtChecksum
@@ -41,6 +41,8 @@ class _Metadata(BaseModel):
 
 class _Body(BaseModel):
     event: _Event
+    labels: Any = None
+    """What the customer has labelled the device with; a listed event has none."""
     metadata: _Metadata | None = None
 
     def sensor(self) -> str:
@@ -93,7 +95,9 @@ def _event(payload: Any) -> Event:
     at = instant(event.timestamp)
     if at is None:
         raise Unparseable("event.timestamp: missing or no time")
-    return SensorReading(event_id=event.event_id, at=at, sensor=body.sensor(), occupied=occupied)
+    return SensorReading(
+        event_id=event.event_id, at=at, sensor=body.sensor(), occupied=occupied, name=name_in(body.labels)
+    )
 
 
 def page(api: VendorApi, span: Span, following: str | None) -> Page:

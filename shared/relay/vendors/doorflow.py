@@ -40,7 +40,9 @@ class _Event(BaseModel):
     event_code: int
     created_at: Instant
     door_controller_id: Text | None = None
+    door_controller_name: Any = None
     channel_id: Text | None = None
+    channel_name: Any = None
     person_id: Text | None = None
 
     def ignored(self) -> str | None:
@@ -84,7 +86,13 @@ def _event(found: Any) -> Event:
     event = _Event.model_validate(found)
     if reason := event.ignored():
         return Ignored(event_id=event.id, reason=reason)
-    return BadgeEvent(event_id=event.id, at=event.created_at, door=event.door(), person=event.person_id)
+    return BadgeEvent(
+        event_id=event.id,
+        at=event.created_at,
+        door=event.door(),
+        person=event.person_id,
+        name=event.door_controller_name if event.door_controller_id else event.channel_name,
+    )
 
 
 def page(api: VendorApi, span: Span, following: str | None) -> Page:

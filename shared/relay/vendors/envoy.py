@@ -9,13 +9,14 @@ one URL an event and sends a token in `Authorization`. Not confirmed on live tra
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text, instant
+from relay.vendors.support.fields import Text, instant, name_in
 from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
 from relay.vendors.support.proof import AnyOf
 from relay.vendors.support.signatures import Hmac
@@ -34,6 +35,7 @@ class _Location(BaseModel):
 
 class _Somewhere(BaseModel):
     id: Text | None = None
+    attributes: Any = None
 
 
 class _Meta(BaseModel):
@@ -58,6 +60,11 @@ class _Head(BaseModel):
         if place is None or not place.id:
             raise Unparseable("payload.relationships.location: missing")
         return place.id
+
+    def name_of(self, location: str) -> Any:
+        """What that location is called, where the body says so."""
+        place = self.meta.location if self.meta else None
+        return name_in(place.attributes) if place and place.id == location else None
 
 
 class _Attributes(BaseModel):
@@ -105,13 +112,15 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         return [Ignored(reason="other_event")]
     entry = _Body.model_validate(payload).payload
     direction = DIRECTIONS[name]
+    location = entry.location() or head.location()
     return [
         BadgeEvent(
             event_id=f"{name}:{entry.id}",
             at=entry.attributes.at(direction),
-            door=entry.location() or head.location(),
+            door=location,
             person=entry.id,
             direction=direction,
+            name=head.name_of(location),
         )
     ]
 

@@ -7,6 +7,7 @@ vendor's sample names only the controller.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -46,6 +47,7 @@ class _Actor(BaseModel):
 class _Named(BaseModel):
     uuid: str | None = None
     id: str | int | None = None
+    name: Any = None
 
 
 class _Access(BaseModel):
@@ -56,11 +58,11 @@ class _Access(BaseModel):
     event_hw_info: _Named | str | None = None
     controller: _Named | None = None
 
-    def door_id(self) -> str:
-        """The door's id, else the controller's; raises `Unparseable` where there is neither."""
+    def passed(self) -> tuple[str, Any]:
+        """The door's id and name, else the controller's; raises `Unparseable` where there is neither."""
         for named in (self.door, self.event_hw_info, self.controller):
             if isinstance(named, _Named) and (found := named.uuid or named.id):
-                return str(found)
+                return str(found), named.name
         raise Unparseable("door: missing, and there is no controller either")
 
     def person(self) -> str | None:
@@ -75,8 +77,9 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     if reason := head.ignored():
         return [Ignored(event_id=head.uuid, reason=reason)]
     access = _Access.model_validate(payload)
+    door, name = access.passed()
     return [
-        BadgeEvent(event_id=access.uuid, at=access.event_time, door=access.door_id(), person=access.person())
+        BadgeEvent(event_id=access.uuid, at=access.event_time, door=door, person=access.person(), name=name)
     ]
 
 

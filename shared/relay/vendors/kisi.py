@@ -37,6 +37,7 @@ class _Unlock(BaseModel):
     uuid: str
     success: bool
     object_id: int | str
+    object_name: Any = None
     created_at: Instant
     actor_type: str | None = None
     actor_id: int | str | None = None
@@ -75,7 +76,13 @@ def _event(payload: Any) -> Event:
     if not unlock.success:
         return Ignored(event_id=unlock.uuid, reason="denied")
     door = str(unlock.object_id)
-    return BadgeEvent(event_id=unlock.uuid, at=unlock.created_at, door=door, person=unlock.person())
+    return BadgeEvent(
+        event_id=unlock.uuid,
+        at=unlock.created_at,
+        door=door,
+        person=unlock.person(),
+        name=unlock.object_name,
+    )
 
 
 def page(api: VendorApi, span: Span, following: str | None) -> Page:

@@ -9,6 +9,7 @@ Not confirmed on live traffic: whether refused unlocks are announced, and under 
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -29,6 +30,7 @@ class _Head(BaseModel):
 
 class _Location(BaseModel):
     id: Text
+    name: Any = None
 
 
 class _Actor(BaseModel):
@@ -84,6 +86,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             person=unlock.person(),
             # Signed anew, the same event would be a later one.
             undated=True if head.event_object_id else None,
+            name=unlock.location.name,
         )
     ]
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Direction, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import Instant
+from relay.vendors.support.fields import Instant, name_in
 from relay.vendors.support.listing import EventList, Page, Span
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac, Part
@@ -61,6 +61,7 @@ DIRECTIONS: dict[str, Direction] = {"inbound": "in", "outbound": "out"}
 
 class _Door(BaseModel):
     door_id: str | None = None
+    name: Any = None
 
 
 class _User(BaseModel):
@@ -118,6 +119,7 @@ class _ListedUser(BaseModel):
 class _ListedInfo(BaseModel):
     door_id: str | None = Field(default=None, alias="doorId")
     direction: str | None = None
+    door_info: Any = Field(default=None, alias="doorInfo")
     user_info: _ListedUser | None = Field(default=None, alias="userInfo")
 
 
@@ -136,6 +138,7 @@ class _Listed(BaseModel):
             "notification_type": self.event_type.lower(),
             "created": int(self.timestamp.timestamp()),
             **self.event_info.model_dump(),
+            "door_info": {"name": name_in(self.event_info.door_info)},
         }
 
 
@@ -159,6 +162,7 @@ def _event(data: Mapping[str, Any], counting: Counting) -> Event:
         door=access.door(),
         person=access.person(),
         direction=DIRECTIONS.get((access.direction or "").lower()),
+        name=access.door_info and access.door_info.name,
     )
 
 

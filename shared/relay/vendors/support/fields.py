@@ -27,6 +27,11 @@ def _or_none(value: Any) -> Any:
     return without_blanks(value) or None
 
 
+def name_in(value: Any) -> Any:
+    """What an object of a payload is called; None where there is no object, or no name in it."""
+    return value.get("name") if isinstance(value, Mapping) else None
+
+
 def _as_iso(value: Any) -> Any:
     """A time's text as ISO 8601, where it is another one that vendors write; anything else as it is."""
     if not isinstance(value, str):
