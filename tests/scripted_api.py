@@ -46,6 +46,7 @@ CREDENTIALS = {
     "doorflow": {"clientId": "client", "clientSecret": "s3cret"},
     "disruptive": {"projectId": "project-1", "keyId": "key", "keySecret": "s3cret"},
 }
+LOCATIONS_CREDENTIALS = {"envoy": {"apiKey": "k3y"}}
 HRIS_CREDENTIALS = {
     "bamboohr": {"company": "acme", "apiKey": "k3y"},
     "keypay": {"apiKey": "k3y", "businessId": "41"},
@@ -89,7 +90,7 @@ def client(vendor: str, app: ASGIApp) -> Iterator[VendorClient]:
     url, current = server()
     current.app = app
     with http_of() as http:
-        credentials = {**(CREDENTIALS | HRIS_CREDENTIALS)[vendor], "baseUrl": url}
+        credentials = {**(CREDENTIALS | LOCATIONS_CREDENTIALS | HRIS_CREDENTIALS)[vendor], "baseUrl": url}
         secret = SourceSecret(api={name: SecretStr(value) for name, value in credentials.items()})
         memory = VendorMemory(Table(SESSION.client("dynamodb"), "none"), time.time)
         apis = VendorApis(http, memory, no_rotation, time.time)

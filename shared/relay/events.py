@@ -69,7 +69,7 @@ class Webhook:
     counting: Counting = Counting()
 
 
-def _name(value: object) -> str | None:
+def as_name(value: object) -> str | None:
     """A name on one line, as much of it as is kept; whatever else stands there is none, and no fault."""
     if not isinstance(value, str):
         return None
@@ -78,7 +78,7 @@ def _name(value: object) -> str | None:
     return " ".join(text.split())[:MOST_ID_CHARACTERS] or None
 
 
-Name = Annotated[str | None, BeforeValidator(_name), Field(exclude=True)]
+Name = Annotated[str | None, BeforeValidator(as_name), Field(exclude=True)]
 """What a vendor calls a door or a sensor, for operators: no part of the event, and it waits in no queue."""
 
 

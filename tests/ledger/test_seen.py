@@ -52,7 +52,11 @@ def test_writes(ledger: Ledger) -> None:
         ledger.requests.clear()
         noted.note("kisi", {LOBBY})
         made.append(list(ledger.requests))
-    read, new, again = ["BatchGetItem"], ["BatchGetItem", "TransactWriteItems"], ["BatchGetItem", "UpdateItem"]
+    read, new, again = (
+        ["BatchGetItem"],
+        ["BatchGetItem", "TransactWriteItems"],
+        ["BatchGetItem", "UpdateItem"],
+    )
     assert made == [new, [], read, [], again, again]
     assert first.of("kisi", "door")[0].at == NOON + 2 * DAY + 9
 

@@ -32,7 +32,8 @@ class ListCall(BaseModel):
     """A call of a listing: its route, the header that it must have, and its answer.
 
     All entries are on the first page. `paged_by` is the parameter that numbers the pages, where a listing
-    goes on until a page is empty.
+    goes on until a page is empty, and `first` the first page's number. `things` are the entries of a listing
+    that has always the same, such as doors.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,11 +43,14 @@ class ListCall(BaseModel):
     method: str = "GET"
     auth: str = ""
     paged_by: str | None = None
+    first: str = "1"
+    things: tuple[Any, ...] | None = None
 
     def answered(self, entries: list[Any], query: Mapping[str, str]) -> Any:
         """The answer where these are all entries. Behind the last page there is nothing."""
-        is_first = self.paged_by is None or query.get(self.paged_by, "1") == "1"
-        return _with_entries(self.answer, entries if is_first else [])
+        is_first = self.paged_by is None or query.get(self.paged_by, self.first) == self.first
+        listed = entries if self.things is None else list(self.things)
+        return _with_entries(self.answer, listed if is_first else [])
 
 
 class Listing(BaseModel):
@@ -60,7 +64,7 @@ class Listing(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     calls: tuple[ListCall, ...]
-    entries: dict[str, Any]
+    entries: dict[str, Any] = {}
     fresh: tuple[str, ...] = ()
 
     def entries_of(self, said: "HappenedRequest") -> list[Any]:

@@ -18,13 +18,24 @@ from relay.events import BadgeEvent, Counting, Event, Ignored, Webhook, iso, rea
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi, basic
 from relay.vendors.support.fields import Instant, Text, instant
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
-from relay.vendors.support.listing import EventList, Page, Span
-from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
+from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
+from relay.vendors.support.pages import (
+    another,
+    doors_at,
+    each_listed,
+    entries_at,
+    number_of,
+    numbered,
+    query,
+    text_at,
+    within,
+)
 
 USER_ENTRY = 2004
 REFUSALS = (5012, 5018)
 """An unknown card, and a failed access."""
 MOST_EVENTS_A_PAGE = 100
+MOST_DOORS_A_PAGE = 100
 REFUSED = re.compile("denied|rejected|failed|invalid|unauthorized|unknown", re.IGNORECASE)
 
 
@@ -121,6 +132,14 @@ def _oldest(entries: Sequence[Any]) -> str:
     return times[min(times)]
 
 
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the account's access points."""
+    offset = number_of(following, 0)
+    answer = api.get("/v1/api/access-points" + query(pageSize=MOST_DOORS_A_PAGE, offset=offset))
+    points = doors_at(entries_at(answer, "data"))
+    return numbered(points, following, offset + len(points))
+
+
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
     """The token's request: an administrator's name and password."""
     return {
@@ -160,6 +179,7 @@ VENDOR = Vendor(
         oauth=OAuth(path="/oauth/token", form=_form, host=_token_host, headers=_token_headers),
     ),
     lists=EventList(page=page),
+    doors=DoorList(page=doors),
     settings=frozenset({"securityActions"}),
     queued_status=200,
     fresh={"uuid": "id", "occurred": "iso"},

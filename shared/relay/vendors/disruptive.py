@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, iso, read_json, unparseable_if_invalid
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PathId, Text, instant, name_in
-from relay.vendors.support.listing import EventList, Page, Span
+from relay.vendors.support.fields import PathId, Text, instant, name_in, name_of
+from relay.vendors.support.listing import DoorList, DoorPage, EventList, Listed, Page, Span
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import JwtChecksum
 
@@ -25,6 +25,10 @@ STATES: dict[str, dict[str, bool]] = {
     "objectPresent": {"PRESENT": True, "NOT_PRESENT": False},
 }
 """Whether a state means that somebody is there. A door that is closed means so for a booth."""
+
+
+OCCUPANCY = frozenset({"deskOccupancy", "motion", "contact", "proximity"})
+"""The types of devices whose events have these states. What measures temperatures sees nobody."""
 
 
 class _Event(BaseModel):
@@ -127,14 +131,28 @@ def _as_body(entry: Any) -> Mapping[str, Any]:
 
 def _devices(api: VendorApi, token: str | None) -> _Place:
     """The project's devices, from that page of them on."""
-    path = f"/v2/projects/{api.setting('projectId')}/devices"
-    answer = api.get(path + query(pageToken=token))
-    found: list[str] = []
-    for device in entries_at(answer, "devices"):
-        name = text_at(device, "name") or ""
-        with unparseable_if_invalid():
-            found.append(_Device(id=name.rpartition("/")[2]).id)
+    answer = _ask_for_devices(api, token)
+    found = [_device_id(device) for device in entries_at(answer, "devices")]
     return _Place(devices=found, more=another(text_at(answer, "nextPageToken"), token))
+
+
+def _ask_for_devices(api: VendorApi, token: str | None) -> Any:
+    return api.get(f"/v2/projects/{api.setting('projectId')}/devices" + query(pageToken=token))
+
+
+def _device_id(device: Any) -> str:
+    """A device's id, the end of its name; raises `Unparseable` where that is none."""
+    name = text_at(device, "name") or ""
+    with unparseable_if_invalid():
+        return _Device(id=name.rpartition("/")[2]).id
+
+
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the project's devices, as far as they see people."""
+    answer = _ask_for_devices(api, following)
+    seeing = [device for device in entries_at(answer, "devices") if text_at(device, "type") in OCCUPANCY]
+    listed = [Listed("sensor", _device_id(device), name_of(device.get("labels"))) for device in seeing]
+    return DoorPage(listed, another(text_at(answer, "nextPageToken"), following))
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
@@ -160,5 +178,6 @@ VENDOR = Vendor(
         headers=_headers,
     ),
     lists=EventList(page=page),
+    doors=DoorList(page=doors),
     fresh={"event.eventId": "id", "event.timestamp": "iso"},
 )

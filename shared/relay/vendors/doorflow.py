@@ -1,9 +1,9 @@
 """DoorFlow: people admitted at doors. Its webhook is thin: the event is fetched, which acknowledges it.
 
 Follows https://developer.doorflow.com/guides/webhooks/understanding-webhooks and the vendor's SDK
-https://github.com/doorflow/doorflow-sdk-typescript (signature, `Event`, event codes, OAuth). A refresh token
-is good for one use, which gives the next one. `Timestamp` is Unix seconds in the SDK; milliseconds and ISO
-8601 are read too.
+https://github.com/doorflow/doorflow-sdk-typescript (signature, `Event`, event codes, channels, OAuth). A
+refresh token is good for one use, which gives the next one. `Timestamp` is Unix seconds in the SDK;
+milliseconds and ISO 8601 are read too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +15,17 @@ from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.support.fields import Instant, PathId, Text
-from relay.vendors.support.listing import EventList, Page, Span
-from relay.vendors.support.pages import all_entries, each_listed, query, text_at, within
+from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
+from relay.vendors.support.pages import (
+    all_entries,
+    doors_at,
+    each_listed,
+    number_of,
+    numbered,
+    query,
+    text_at,
+    within,
+)
 from relay.vendors.support.proof import AnyOf
 from relay.vendors.support.several import as_list, each
 from relay.vendors.support.signatures import Clock, Hmac, Part
@@ -113,6 +122,13 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     return Page(events, f"{int(number) + 1} {first}")
 
 
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the channels, which are the door controllers; DoorFlow decides how many it has."""
+    number = number_of(following, 1)
+    channels = doors_at(all_entries(api.get("/api/3/channels" + query(page=number))))
+    return numbered(channels, following, number + 1)
+
+
 def _form(credentials: Mapping[str, str]) -> Mapping[str, str]:
     """The token's request: with a refresh token where the secret has one."""
     form = {"client_id": credentials["clientId"], "client_secret": credentials["clientSecret"]}
@@ -146,4 +162,5 @@ VENDOR = Vendor(
     ),
     fetch=fetch,
     lists=EventList(page=page),
+    doors=DoorList(page=doors),
 )

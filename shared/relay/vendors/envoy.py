@@ -3,8 +3,9 @@
 Follows https://developers.envoy.com/hub/reference/events and
 https://developers.envoy.com/hub/docs/create-webhooks. Both shapes of the body are read: the dashboard's
 (`event`, `payload`) and an app's (`meta.event`, `payload`). An app signs; the dashboard's Webhooks app has
-one URL an event and sends a token in `Authorization`. Not confirmed on live traffic: the payload of
-`employee_entry_*`, which is read as that of an entry.
+one URL an event and sends a token in `Authorization`. Its locations are listed as
+https://developers.envoy.com/hub/docs/getting-an-access-and-refresh says. Not confirmed on live traffic: the
+payload of `employee_entry_*`, which is read as that of an entry, and how many locations a page has.
 """
 
 from collections.abc import Sequence
@@ -15,9 +16,11 @@ from pydantic import BaseModel, Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
-from relay.vendors.support.base import Vendor
+from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import Text, instant, name_in
 from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
+from relay.vendors.support.listing import DoorList, DoorPage
+from relay.vendors.support.pages import doors_at, entries_at, number_of, numbered, query
 from relay.vendors.support.proof import AnyOf
 from relay.vendors.support.signatures import Hmac
 
@@ -125,6 +128,13 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     ]
 
 
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the company's locations."""
+    number = number_of(following, 1)
+    locations = doors_at(entries_at(api.get("/v1/locations" + query(page=number)), "data"))
+    return numbered(locations, following, number + 1)
+
+
 VENDOR = Vendor(
     name="envoy",
     title="Envoy",
@@ -138,6 +148,12 @@ VENDOR = Vendor(
     scheme=Hmac(header="x-envoy-signature", encoding="base64"),
     second_scheme=AnyOf((HeaderToken("authorization"), BEARER)),
     parse=parse,
+    api=Api(
+        host="https://api.envoy.com",
+        fields=("apiKey",),
+        headers=lambda api: {"x-api-key": api["apiKey"]},
+    ),
+    doors=DoorList(page=doors),
     fresh={
         "payload.id": "number",
         "payload.attributes.signed-in-at": "iso",

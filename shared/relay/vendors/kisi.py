@@ -16,12 +16,24 @@ from relay.errors import Unparseable, VendorUnavailable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, iso, read_json, unparseable_if_invalid
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import Instant, PathId
-from relay.vendors.support.listing import EventList, Page, Span
-from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
+from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
+from relay.vendors.support.pages import (
+    all_entries,
+    another,
+    doors_at,
+    each_listed,
+    entries_at,
+    number_of,
+    numbered,
+    query,
+    text_at,
+    within,
+)
 from relay.vendors.support.signatures import Hmac
 
 UNLOCK = "lock.unlock"
 MOST_EVENTS_A_PAGE = 250
+MOST_LOCKS_A_PAGE = 250
 FINISHED = frozenset({"finished", "complete", "completed", "done"})
 FAILED = frozenset({"failed", "error", "canceled", "cancelled"})
 UNFINISHED_SECONDS = 2.0
@@ -118,6 +130,15 @@ def _collect(api: VendorApi, span: Span) -> str:
         return _EventSet.model_validate(answer).id
 
 
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the place's locks."""
+    offset = number_of(following, 0)
+    place = api.setting("placeId")
+    path = "/locks" + query(place_id=place, limit=MOST_LOCKS_A_PAGE, offset=offset)
+    locks = doors_at(all_entries(api.get(path)))
+    return numbered(locks, following, offset + len(locks))
+
+
 VENDOR = Vendor(
     name="kisi",
     title="Kisi",
@@ -136,5 +157,6 @@ VENDOR = Vendor(
         headers=lambda api: {"authorization": f"KISI-LOGIN {api['apiKey']}"},
     ),
     lists=EventList(page=page),
+    doors=DoorList(page=doors),
     fresh={"uuid": "id", "created_at": "iso"},
 )

@@ -2,8 +2,10 @@
 
 Follows https://apidocs.verkada.com/reference/access-events-webhooks and
 https://apidocs.verkada.com/reference/securing-webhooks; its list follows
-https://apidocs.verkada.com/reference/geteventsviewv1. Not confirmed on live traffic: a whole payload, whether
-the one retry is signed anew, and that the list's `event_id` is the webhook's.
+https://apidocs.verkada.com/reference/geteventsviewv1, its doors
+https://apidocs.verkada.com/reference/getaccessdoorsviewv2. Not confirmed on live traffic: a whole payload,
+whether the one retry is signed anew, that the list's `event_id` is the webhook's, and under which key the
+doors are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +19,12 @@ from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Direction, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
 from relay.vendors.support.fields import Instant, name_in
-from relay.vendors.support.listing import EventList, Page, Span
-from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
+from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
+from relay.vendors.support.pages import another, doors_at, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac, Part
 
 MOST_EVENTS_A_PAGE = 200
+MOST_DOORS_A_PAGE = 200
 
 GRANTED = frozenset(
     {
@@ -194,6 +197,13 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     return Page(within(span, events), another(text_at(answer, "next_page_token"), following))
 
 
+def doors(api: VendorApi, following: str | None) -> DoorPage:
+    """A page of the organisation's doors; `following` is the page's cursor."""
+    answer = api.get("/v2/access/doors" + query(limit=MOST_DOORS_A_PAGE, cursor=following))
+    listed = doors_at(entries_at(answer, "doors"), "door_id")
+    return DoorPage(listed, another(text_at(answer, "cursor"), following))
+
+
 VENDOR = Vendor(
     name="verkada",
     title="Verkada",
@@ -220,6 +230,7 @@ VENDOR = Vendor(
         ),
     ),
     lists=EventList(page=page),
+    doors=DoorList(page=doors),
     settings=frozenset({"remoteUnlocks"}),
     ack_seconds=2.0,
     fresh={"data.event_id": "id", "data.created": "seconds", "created_at": "seconds"},

@@ -11,7 +11,7 @@ from relay.events import Event, ThinEvent, Webhook, unparseable_if_invalid
 from relay.vendors.support.proof import Scheme
 
 if TYPE_CHECKING:
-    from relay.vendors.support.listing import EventList, LeaveList
+    from relay.vendors.support.listing import DoorList, EventList, LeaveList
 
 Family = Literal["access-control", "hris"]
 Fresh = Literal["id", "number", "iso", "seconds", "milliseconds"]
@@ -124,7 +124,8 @@ class Vendor:
     `relayctl send` renews, so that it is a new event each time.
 
     `lists` says how its API lists what happened, for a vendor that can be asked. Where none of its webhooks
-    exist, `sends_webhooks` is false, and it has to be asked.
+    exist, `sends_webhooks` is false, and it has to be asked. `doors` says how its API lists the doors and
+    sensors that there are.
 
     `settings` are the keys of a source in `relay.yaml` that do something for this vendor and not for its
     whole family, `unused` those of its family that do nothing for it.
@@ -157,6 +158,7 @@ class Vendor:
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()
     lists: "LeaveList | EventList | None" = None
+    doors: "DoorList | None" = None
     sends_webhooks: bool = True
 
     def read(self, webhook: Webhook) -> Sequence[Event]:

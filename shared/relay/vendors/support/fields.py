@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from relay.errors import Unparseable
-from relay.events import EARLIEST, LATEST, Amount, DayOff, iso_ms, milliseconds
+from relay.events import EARLIEST, LATEST, Amount, DayOff, as_name, iso_ms, milliseconds
 
 V = TypeVar("V")
 
@@ -30,6 +30,12 @@ def _or_none(value: Any) -> Any:
 def name_in(value: Any) -> Any:
     """What an object of a payload is called; None where there is no object, or no name in it."""
     return value.get("name") if isinstance(value, Mapping) else None
+
+
+def name_of(entry: Any) -> str | None:
+    """The name of an entry of a list, whose attributes may be under a key of their own."""
+    attributes = entry.get("attributes") if isinstance(entry, Mapping) else None
+    return as_name(name_in(entry)) or as_name(name_in(attributes))
 
 
 def _as_iso(value: Any) -> Any:

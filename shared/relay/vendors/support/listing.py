@@ -1,4 +1,4 @@
-"""What a vendor's API lists: leave that overlaps some days, or what happened at doors since an instant.
+"""What a vendor's API lists: leave that overlaps some days, what happened since an instant, or doors.
 
 A list says what webhooks say, so that a lost webhook can be made good. A page holds the very events that the
 vendor's webhooks would have become: a `LeaveChange`, or a `ThinEvent` with the `change` and the `employee`
@@ -94,3 +94,34 @@ class EventList:
     """How what happened at a vendor's doors and sensors is listed; `page` is as for leave."""
 
     page: "EventPage"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A door or a sensor that the vendor knows, by the id that its events have, and what it is called."""
+
+    kind: Literal["door", "sensor"]
+    id: str
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DoorPage:
+    """One page of a list of doors and sensors; `following` is as in `Page`."""
+
+    listed: Sequence[Listed]
+    following: str | None = None
+
+
+class AskForDoors(Protocol):
+    """Asks for one page of doors and sensors."""
+
+    def __call__(self, api: VendorApi, following: str | None) -> DoorPage:
+        """The page that `following` names, or the first one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoorList:
+    """How a vendor's doors and sensors are listed, for operators; `page` is as for leave."""
+
+    page: "AskForDoors"

@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, unparseable_if_invalid
-from relay.vendors.support.listing import Span
+from relay.vendors.support.fields import name_of
+from relay.vendors.support.listing import DoorPage, Listed, Span
 
 
 def entries_at(answer: Any, key: str) -> list[Any]:
@@ -86,6 +88,36 @@ def another(following: str | None, before: str | None) -> str | None:
     if following is not None and following == before:
         raise Unparseable("list: a page names itself as the next one")
     return following
+
+
+def doors_at(entries: Sequence[Any], key: str = "id") -> list[Listed]:
+    """The doors that entries tell of, with the id under that key; raises `Unparseable` for one without."""
+    return [Listed("door", _id_at(entry, key), name_of(entry)) for entry in entries]
+
+
+def _id_at(entry: Any, key: str) -> str:
+    found = text_at(entry, key)
+    if found is None:
+        raise Unparseable(f"list: an entry without {key}")
+    return found
+
+
+def number_of(following: str | None, first: int) -> int:
+    """The number that the next page is asked for with, of a list that `numbered` goes through."""
+    return int(following.partition(" ")[0]) if following else first
+
+
+def numbered(listed: Sequence[Listed], following: str | None, number: int) -> DoorPage:
+    """A page of a list that ends with an empty page, and goes on with that number behind any other.
+
+    Raises `Unparseable` for a page that says what the one before said: numbers go on for ever.
+    """
+    if not listed:
+        return DoorPage(())
+    said = sha256(repr(listed).encode()).hexdigest()[:16]
+    if following and following.partition(" ")[2] == said:
+        raise Unparseable("list: a page is the same as the one before")
+    return DoorPage(listed, f"{number} {said}")
 
 
 def query(**parameters: str | int | None) -> str:
