@@ -269,7 +269,8 @@ def test_suggest(rig: Rig, command: Command, tmp_path: Path) -> None:
     assert found["sensors"]["generic"]["cam-1"]["last"].startswith("2026-11-04T04:00")
     yaml = command("suggest").stdout
     assert "\x1b" not in yaml
-    assert re.search(r"""^    '99001': \{place: '\?'\} +# seen 2 times$""", yaml, re.MULTILINE)
+    named = r"""^    '99001': \{name: Loading dock, place: '\?'\} +# seen 2 times$"""
+    assert re.search(named, yaml, re.MULTILINE)
     (tmp_path / "relay.yaml").write_text(
         "sources: {kisi-sydney: {vendor: kisi}, generic: {vendor: generic}}\n" + yaml
     )

@@ -19,9 +19,10 @@ from relay.config.versions import (
     push,
     rollback,
 )
-from relayctl import pushing, relay_yaml, suggestions
+from relayctl import pushing, relay_yaml
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import counting, print_json, print_table, working
+from relayctl.suggest import suggest
 from relayctl.target import Target, tell_sandbox
 
 YAML_FILE = click.argument("file", type=click.Path(path_type=Path), required=False)
@@ -205,18 +206,7 @@ def _known(target: Target) -> list[str]:
     return [place.location_id for place in config.places.values()] if config else []
 
 
-@config.command()
-@common_options
-@pass_common
-def suggest(common: Common) -> None:
-    """Print the doors and sensors that dead letters name and relay.yaml does not, as YAML to fill in."""
-    found = suggestions.unmapped(common.target())
-    if common.as_json:
-        print_json(suggestions.as_mapping(found))
-    elif found:
-        click.echo(suggestions.as_yaml(found), nl=False)
-    else:
-        click.echo("no dead letter is of an unmapped door or sensor", err=True)
+config.add_command(suggest)
 
 
 def _when(seconds: int | None) -> str | None:

@@ -16,6 +16,7 @@ from relayctl.calven import calven
 from relayctl.configure import config
 from relayctl.dlq import dlq
 from relayctl.doctor import doctor
+from relayctl.doors import list_doors
 from relayctl.import_leave import import_leave
 from relayctl.ledger import leave, occupancy
 from relayctl.listen import listen
@@ -150,6 +151,7 @@ for command in (
     doctor,
     import_leave,
     leave,
+    list_doors,
     listen,
     occupancy,
     reconcile_sources,

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 
 from relay import vendors
 from relay.config.file import Problem, RelayYaml, did_you_mean, meant_zone, problems, with_outer
@@ -94,6 +95,20 @@ def text(document: Any) -> str:
     yaml.allow_unicode = all(map(str.isprintable, _texts(document)))
     yaml.dump(document, stream)
     return stream.getvalue()
+
+
+def in_braces(value: Any) -> Any:
+    """A value that is written on one line; only a mapping has to be told."""
+    if not isinstance(value, Mapping):
+        return value
+    braces = CommentedMap({key: in_braces(part) for key, part in value.items()})
+    braces.fa.set_flow_style()
+    return braces
+
+
+def flow(document: Mapping[str, Any]) -> str:
+    """A mapping as YAML on one line, in braces."""
+    return text(in_braces(document)).rstrip("\n")
 
 
 def _texts(node: Any) -> Iterator[str]:

@@ -28,6 +28,8 @@ class RelayYaml(Tree):
         )
 
 
+TO_FILL_IN = "?"
+"""What `config suggest` writes where somebody has to say more."""
 MOST_LEVELS = 20
 """A badge changes the counts of two paths in one transaction, which takes a hundred items."""
 Problem = tuple[tuple[str, ...], str]
@@ -140,6 +142,8 @@ def _source_problems(
 
 
 def _unknown_place(name: str, places: Names) -> str:
+    if name == TO_FILL_IN:
+        return f"unknown place {name!r}: fill in one of `places`"
     return f"unknown place {name!r}{places.did_you_mean(name)}"
 
 

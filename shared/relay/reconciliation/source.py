@@ -1,5 +1,7 @@
 """Reconciles one source, whatever it is a source of."""
 
+from collections.abc import Sequence
+
 from relay import vendors
 from relay.errors import SecretUnreadable
 from relay.invocation import Invocation
@@ -7,6 +9,7 @@ from relay.reconciliation.events import EventReconciliation
 from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.wishes import Wishes
+from relay.vendors.support.base import Vendor
 from relay.vendors.support.listing import EventList, LeaveList
 
 
@@ -21,14 +24,22 @@ def hindrance(invocation: Invocation, name: str) -> str:
         return "it is not enabled"
     if vendor.lists is None:
         return f"{vendor.title} cannot be asked what happened"
+    needs = vendor.lists.needs if isinstance(vendor.lists, LeaveList) else ()
+    return without_api(invocation, name, vendor, needs)
+
+
+def without_api(invocation: Invocation, name: str, vendor: Vendor, needs: Sequence[str] = ()) -> str:
+    """Why a source's secret does not let its vendor's API be asked; empty where it does.
+
+    `needs` are optional fields of the secret's `api` that the question needs. Raises `TableUnavailable`.
+    """
     try:
         api = invocation.secrets.source(vendor.family, name).api
     except SecretUnreadable as error:
         return f"its secret cannot be used: {error}"
     if not api:
         return "its secret has no `api`"
-    needed = vendor.lists.needs if isinstance(vendor.lists, LeaveList) else ()
-    missing = [field for field in needed if field not in api]
+    missing = [field for field in needs if field not in api]
     return f"its secret has no api.{missing[0]}" if missing else ""
 
 
