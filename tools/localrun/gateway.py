@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as HttpRoute
 
+from localrun.captures import Captures
 from localrun.http_event import UnusableAnswer, to_event, to_response
 from localrun.invoke import FAILED, Handler, call, load
 from localrun.losses import PATH as LOSE
@@ -29,13 +30,14 @@ def create(
     about: Mapping[str, Any],
     loader: Callable[[Function], Handler] = load,
     vendor_of: Callable[[str], str | None] = lambda _: None,
+    captures: Captures | None = None,
 ) -> Starlette:
     """The application. Loads every handler at once; `about` is what `GET /_local` tells the tools.
 
-    `vendor_of` is the vendor of a source, for webhooks that are to be lost.
+    `vendor_of` is the vendor of a source, for webhooks that are to be lost; `captures` keeps what comes in.
     """
     losses = Losses(vendor_of)
-    gateway = _Gateway(routes, loader, losses)
+    gateway = _Gateway(routes, loader, losses, captures)
 
     async def local(_: Request) -> Response:
         return JSONResponse(dict(about))
@@ -51,12 +53,16 @@ def create(
 
 class _Gateway:
     def __init__(
-        self, routes: Iterable[Route], loader: Callable[[Function], Handler], losses: Losses
+        self,
+        routes: Iterable[Route],
+        loader: Callable[[Function], Handler],
+        losses: Losses,
+        captures: Captures | None,
     ) -> None:
         self._routes = sorted(routes, key=lambda route: "+}" in route.path)
         self._patterns = [_pattern(route.path) for route in self._routes]
         self._handlers = {route.function: loader(route.function) for route in self._routes}
-        self._losses = losses
+        self._losses, self._captures = losses, captures
         self._limiter = anyio.CapacityLimiter(_MOST_INVOCATIONS)
 
     async def serve(self, request: Request) -> Response:
@@ -68,9 +74,11 @@ class _Gateway:
         if body is None:
             return JSONResponse({"message": "Request Entity Too Large"}, 413)
         route, parameters = found
-        lost = await self._losses.take(parameters["source"]) if _is_webhook(request, parameters) else None
-        if lost is not None:
-            return lost
+        if _is_webhook(request, parameters):
+            await self._capture(request, parameters["source"], body)
+            lost = await self._losses.take(parameters["source"])
+            if lost is not None:
+                return lost
         event = to_event(request, body, f"{route.method} {route.path}", parameters)
         answer = await self._invoke(route.function, event)
         try:
@@ -79,6 +87,13 @@ class _Gateway:
         except UnusableAnswer as error:
             print(f"{route.function.handler}: unusable answer: {error}", file=sys.stderr, flush=True)
         return JSONResponse({"message": "Internal Server Error"}, 500)
+
+    async def _capture(self, request: Request, source: str, body: bytes) -> None:
+        if self._captures is None:
+            return
+        scope, headers = request.scope, dict(request.headers)
+        query = scope["query_string"].decode("latin-1")
+        await run_sync(self._captures.keep, source, request.method, scope["path"], query, headers, body)
 
     async def _invoke(self, function: Function, event: dict[str, Any]) -> Any:
         with anyio.move_on_after(min(function.timeout, _LONGEST_INTEGRATION)):

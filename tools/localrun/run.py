@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
@@ -15,6 +16,7 @@ from botocore.exceptions import BotoCoreError
 from localrun import environment, gateway
 from localrun.aws import Aws, Resources, create
 from localrun.background import Background, Clock
+from localrun.captures import NOTE, Captures
 from localrun.log_delivery import LogDelivery
 from localrun.poller import Poller
 from localrun.seed import load_config, routes, seed, with_vendor_api
@@ -72,7 +74,10 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     if stop.asked:
         return 0
     api = gateway.create(
-        template.routes, about(urls, resources, os.environ), vendor_of=vendor_of(aws, resources)
+        template.routes,
+        about(urls, resources, os.environ),
+        vendor_of=vendor_of(aws, resources),
+        captures=_captures(settings.capture, vendor_of(aws, resources)),
     )
     front = Served(api, sock, grace=_GRACE)
     _start(front, sock, background(template, aws, resources), cleanup)
@@ -106,6 +111,24 @@ def vendor_of(aws: Aws, resources: Resources) -> Callable[[str], str | None]:
         return found.vendor if found else None
 
     return named
+
+
+def _captures(folder: Path | None, vendor_of: Callable[[str], str | None]) -> Captures | None:
+    from relay import vendors  # noqa: PLC0415 - the environment must be right first
+    from relay.errors import TableUnavailable  # noqa: PLC0415
+
+    if folder is None:
+        return None
+
+    def hands_over_a_secret(source: str, body: bytes) -> bool:
+        try:
+            vendor = vendor_of(source)
+        except TableUnavailable:
+            return True  # nobody knows: better one capture too few
+        return vendor in vendors.NAMES and bool(vendors.load(vendor).handshake(body))
+
+    print(NOTE.format(folder), flush=True)
+    return Captures(folder, hands_over_a_secret)
 
 
 def background(template: Template, aws: Aws, resources: Resources) -> list[Background]:

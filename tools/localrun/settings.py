@@ -33,6 +33,7 @@ class Settings(BaseModel):
     secrets: FilePath | None = Field(default=None, alias="RELAY_SECRETS")
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
     forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
+    capture: Path | None = Field(default=None, alias="CAPTURE")
 
 
 def read(environment: Mapping[str, str]) -> Settings:

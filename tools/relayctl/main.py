@@ -1,6 +1,5 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
-import json
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.reconcile import reconcile_sources
 from relayctl.secrets import secrets
-from relayctl.send import Sent, send_event
+from relayctl.sending import send
 from relayctl.trace import trace_event
 
 
@@ -80,42 +79,6 @@ def local() -> None:
     raise SystemExit(run())
 
 
-@main.command()
-@click.argument("vendor")
-@click.argument("event", required=False)
-@click.option("--source", help="The source to post to; else the first one of that vendor.")
-@click.option("--url", help="Post to this URL instead: the API's, or the webhook's whole URL.")
-@click.option("--as-is", is_flag=True, help="The sample as recorded, with its old ids and times.")
-@common_options
-@pass_common
-def send(
-    common: Common, vendor: str, event: str | None, source: str | None, url: str | None, as_is: bool
-) -> None:
-    """Sign a sample EVENT of VENDOR, post it, and show what reached Calven."""
-    target = common.target(default_local=True, url=url)
-    sent = send_event(target, vendor, event, source=source, url=url, as_is=as_is)
-    if common.as_json:
-        print_json(sent.as_dict())
-    else:
-        _print_sent(sent)
-    if sent.status >= 400 and not sent.lost:
-        raise SystemExit(1)
-
-
-def _print_sent(sent: Sent) -> None:
-    click.echo(f"POST {sent.url}")
-    if sent.lost:
-        click.echo("lost on purpose: the relay has not seen it")
-        return
-    click.echo(f"{sent.status} {sent.answer}")
-    if sent.calven is None:
-        click.echo("what reached Calven is not to be seen from here")
-    elif not sent.calven:
-        click.echo("nothing reached Calven")
-    for request in sent.calven or ():
-        click.echo(f"Calven {request['path']} answered {request['status']}: {json.dumps(request['body'])}")
-
-
 @main.command("vendors")
 @common_options
 @pass_common
@@ -144,7 +107,7 @@ def handshake(common: Common, source: str) -> None:
 
 
 calven.add_command(audit_calven)
-for command in (
+COMMANDS = (
     calven,
     config,
     dlq,
@@ -156,6 +119,8 @@ for command in (
     occupancy,
     reconcile_sources,
     secrets,
+    send,
     trace_event,
-):
+)
+for command in COMMANDS:
     main.add_command(command)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,6 +14,7 @@ from relay.aws.secrets import SourceSecret
 from relay.events import LeaveChange, Webhook
 from relay.vendors.support.base import Family, Fresh, Vendor
 from relay.vendors.support.proof import Signature
+from relayctl import changes
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 
@@ -50,7 +51,8 @@ def renewed(vendor: Vendor, recorded: bytes, now: datetime) -> bytes:
     """The sample as an event of this moment: with new ids and times, so that it is no duplicate."""
     payload = json.loads(recorded)
     for path, kind in vendor.fresh.items():
-        _renew(payload, path.split("."), kind, now)
+        for place in changes.places(payload, path.split(".")):
+            place.put(_fresh(kind, now))
     return as_body(payload)
 
 
@@ -59,29 +61,13 @@ def as_body(payload: Any) -> bytes:
     return json.dumps(payload).encode()
 
 
-def _renew(node: Any, path: list[str], kind: Fresh, now: datetime) -> None:
-    if isinstance(node, list):
-        for entry in node:
-            _renew(entry, path, kind, now)
-    elif isinstance(node, dict) and path[0] in node:
-        if path[1:]:
-            _renew(node[path[0]], path[1:], kind, now)
-        else:
-            node[path[0]] = _fresh(kind, now)
-
-
 def _fresh(kind: Fresh, now: datetime) -> str | int:
     match kind:
         case "id":
             return str(uuid4())
         case "number":
             return str(uuid4().int % 10**12)
-        case "seconds":
-            return int(now.timestamp())
-        case "milliseconds":
-            return int(now.timestamp() * 1000)
-        case "iso":
-            return now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return changes.as_text(kind, now)
 
 
 def signed(vendor: Vendor, content: bytes, secret: Mapping[str, Any], now: float) -> Signature:

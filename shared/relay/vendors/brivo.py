@@ -183,4 +183,5 @@ VENDOR = Vendor(
     settings=frozenset({"securityActions"}),
     queued_status=200,
     fresh={"uuid": "id", "occurred": "iso"},
+    subjects={"eventObject.id": "door", "actor.email": "person", "actor.id": "person"},
 )

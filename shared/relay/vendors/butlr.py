@@ -88,4 +88,5 @@ VENDOR = Vendor(
     scheme=TOKEN_IN_URL,
     parse=parse,
     fresh={"id": "id", "timestamp": "milliseconds"},
+    subjects={"metadata.room_id": "door", "metadata.zone_id": "door", "metadata.floor_id": "door"},
 )

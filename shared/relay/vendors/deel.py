@@ -278,4 +278,10 @@ VENDOR = Vendor(
     fetch=fetch,
     lists=LeaveList(page=page, version="asked", lacks="nothing", needs=("apiToken",)),
     fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},
+    subjects={
+        "data.resource.requester.work_email": "person",
+        "data.resource.*.requester.work_email": "person",
+        "data.resource.id": "leave",
+        "data.resource.*.id": "leave",
+    },
 )

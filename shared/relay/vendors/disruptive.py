@@ -180,4 +180,5 @@ VENDOR = Vendor(
     lists=EventList(page=page),
     doors=DoorList(page=doors),
     fresh={"event.eventId": "id", "event.timestamp": "iso"},
+    subjects={"metadata.deviceId": "door"},
 )

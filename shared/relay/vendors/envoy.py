@@ -159,4 +159,9 @@ VENDOR = Vendor(
         "payload.attributes.signed-in-at": "iso",
         "payload.attributes.signed-out-at": "iso",
     },
+    subjects={
+        "payload.relationships.location.data.id": "door",
+        "meta.location.id": "door",
+        "payload.id": "person",
+    },
 )

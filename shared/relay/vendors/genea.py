@@ -96,4 +96,10 @@ VENDOR = Vendor(
     scheme=Hmac(header="x-sequr-signature", algorithm="sha1", form="sha1={signature}", or_compact_json=True),
     parse=parse,
     fresh={"uuid": "id", "event_time": "iso"},
+    subjects={
+        "door.uuid": "door",
+        "controller.uuid": "door",
+        "actor.user_email": "person",
+        "actor.user_uuid": "person",
+    },
 )

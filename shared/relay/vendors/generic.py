@@ -157,4 +157,5 @@ VENDOR = Vendor(
     second_scheme=TOKEN_IN_HEADER,
     parse=parse,
     fresh={"id": "id", "at": "iso", "changedAt": "iso"},
+    subjects={"door": "door", "sensor": "door", "person": "person", "email": "person", "leave": "leave"},
 )

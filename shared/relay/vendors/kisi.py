@@ -159,4 +159,5 @@ VENDOR = Vendor(
     lists=EventList(page=page),
     doors=DoorList(page=doors),
     fresh={"uuid": "id", "created_at": "iso"},
+    subjects={"object_id": "door", "actor_id": "person"},
 )

@@ -176,4 +176,5 @@ VENDOR = Vendor(
     fetch=fetch,
     lists=LeaveList(page=page, version="own", lacks="nothing"),
     fresh={"data.modified_at": "iso"},
+    subjects={"data.employee.work_email": "person", "data.id": "leave"},
 )

@@ -84,4 +84,9 @@ VENDOR = Vendor(
     parse=parse,
     settings=frozenset({"wholeDayHours"}),
     unused=frozenset({"timeOffTypes"}),
+    subjects={
+        "employeeWorkEMailAddress": "person",
+        "employeeWorkEmail": "person",
+        "employeeId": "leave",
+    },
 )

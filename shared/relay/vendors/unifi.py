@@ -113,4 +113,5 @@ VENDOR = Vendor(
     parse=parse,
     keep=keep,
     fresh={"event_object_id": "id"},
+    subjects={"data.location.id": "door", "data.actor.id": "person"},
 )

@@ -152,4 +152,5 @@ VENDOR = Vendor(
     # Only the list is asked for with it: a webhook says all that is needed.
     api=Api(host="https://api.vacationtracker.io", fields=("apiKey",), headers=_headers),
     lists=LeaveList(page=page, version="asked", lacks="nothing", days="range"),
+    subjects={"userEmail": "person", "user.email": "person", "id": "leave"},
 )

@@ -84,4 +84,5 @@ VENDOR = Vendor(
     scheme=TOKEN_IN_HEADER,
     parse=parse,
     fresh={"timestamp": "iso"},
+    subjects={"space_ref_id": "door", "space_id": "door"},
 )

@@ -234,4 +234,10 @@ VENDOR = Vendor(
     settings=frozenset({"remoteUnlocks"}),
     ack_seconds=2.0,
     fresh={"data.event_id": "id", "data.created": "seconds", "created_at": "seconds"},
+    subjects={
+        "data.door_id": "door",
+        "data.door_info.door_id": "door",
+        "data.user_info.email": "person",
+        "data.user_info.user_id": "person",
+    },
 )

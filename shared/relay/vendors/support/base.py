@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Family = Literal["access-control", "hris"]
 Fresh = Literal["id", "number", "iso", "seconds", "milliseconds"]
+Subject = Literal["door", "person", "leave"]
 Confidence = Literal["high", "medium", "low"]
 """How sure the facts are that a module follows: official text and independent code agree, one good source
 says so, or only part of it is known. None has been confirmed on live traffic."""
@@ -121,7 +122,9 @@ class Vendor:
     event waits. `is_ping` recognises the unsigned bodies with which the vendor tries the URL, `handshake`
     finds the secret in a body that hands one over. `keep` makes of a verified request's headers those that
     the parser needs, without credentials. `fresh` names the fields (dotted) of a sample that
-    `relayctl send` renews, so that it is a new event each time.
+    `relayctl send` renews, so that it is a new event each time; `subjects` those that say at which door (or
+    by which sensor), by whom, and of which leave: all that a sample has of one kind say the same. `*` in a
+    path is any key.
 
     `lists` says how its API lists what happened, for a vendor that can be asked. Where none of its webhooks
     exist, `sends_webhooks` is false, and it has to be asked. `doors` says how its API lists the doors and
@@ -155,6 +158,7 @@ class Vendor:
     api: Api | None = None
     fetch: Callable[[ThinEvent, VendorApi], Sequence[Event]] | None = None
     fresh: Mapping[str, Fresh] = field(default_factory=dict)
+    subjects: Mapping[str, Subject] = field(default_factory=dict)
     settings: frozenset[str] = frozenset()
     unused: frozenset[str] = frozenset()
     lists: "LeaveList | EventList | None" = None
