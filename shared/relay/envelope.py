@@ -37,6 +37,8 @@ class Schedule:
 
 SCHEDULE = Schedule(first=30, longest=900, jitter=0.2, max_age=26 * 3600)
 """The table in docs/reference/answers.md and the template's numbers follow from it; tests say so."""
+RELAY = "calven relay"
+"""In whose name a day is ended that a shadowed source counted in. No source can be called so."""
 MOST_FACTS = 100
 """So many facts wait in one envelope: they are sent in one Calven request, and fit into a message."""
 
@@ -143,7 +145,8 @@ def in_envelopes(found: Sequence[tuple[str, Fact]], config: Config, now: float) 
     """Facts in envelopes by the source that they are told for. Sources go by their key in the ledger."""
     by_source: dict[str, list[Fact]] = {}
     for key, fact in found:
-        by_source.setdefault(config.named(key), []).append(fact)
+        name = RELAY if key in config.shadowed else config.named(key)
+        by_source.setdefault(name, []).append(fact)
     return [
         Envelope(
             source=source,

@@ -146,7 +146,8 @@ class LeaveChange(_Event):
     that it counts as where its own is ahead of its receipt.
 
     `listed_at` is when the list began, or the file was read, that says so; a webhook has none. `inferred`
-    says that nobody has said it: the leave is in the ledger, of this version, and not in that list.
+    says that nobody has said it: the leave is in the ledger, of this version, and not in that list. With
+    `resumed` nothing is new: the leave's source is live again, and what Calven lacks of the leave is sent.
 
     How much of each day is taken is said in the vendor's way: `days` name each day; else `each_day` is taken
     of every one, `total` of all together, and `first_day_part` and `last_day_part` say that only a part of
@@ -173,11 +174,12 @@ class LeaveChange(_Event):
     replaces: Id | None = None
     listed_at: AwareDatetime | None = None
     inferred: bool = False
+    resumed: bool = False
 
     @property
     def content(self) -> str:
         """A digest of what it says, in the vendor's words: the same however it is read."""
-        how = {"event_id", "version", "early", "email", "listed_at", "inferred"}
+        how = {"event_id", "version", "early", "email", "listed_at", "inferred", "resumed"}
         said = self.model_dump_json(exclude=how)
         return sha256(said.encode()).hexdigest()[:16]
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from relay.occupancy.relocation import Relocation
     from relay.occupancy.sensors import Readings
     from relay.time_off.ledger import Leaves
+    from relay.time_off.resumption import Resumption
 
 
 class Invocation:
@@ -141,3 +142,10 @@ class Invocation:
         from relay.time_off.ledger import Leaves  # noqa: PLC0415
 
         return Leaves(self.table, self._container.clock)
+
+    @cached_property
+    def resumption(self) -> "Resumption":
+        """What Calven is told of sources that are live again."""
+        from relay.time_off.resumption import Resumption  # noqa: PLC0415
+
+        return Resumption(self.table, self.queues, self._container.clock)

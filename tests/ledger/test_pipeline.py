@@ -14,9 +14,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served
+from relay.config.store import TAKEN_UP_SECONDS
 from relay.envelope import SCHEDULE, Envelope
 from relay.events import LeaveChange, ThinEvent
-from relay.occupancy.relocation import TAKEN_UP_SECONDS
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
 from tests.rig import NOON, Rig, sample

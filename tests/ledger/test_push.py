@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from localrun.template import STACK
-from relay.config.store import MAX_AGE_SECONDS
-from relay.occupancy.relocation import TAKEN_UP_SECONDS
+from relay.config.store import MAX_AGE_SECONDS, TAKEN_UP_SECONDS
 from relayctl.main import main
 from tests.rig import Rig
 from tests.stack import deploy

@@ -172,7 +172,8 @@ def planned(employees: Sequence[Employee], known: Leave | None = None, **fields:
 
 def holding(email: str = SAM, **fields: Any) -> Employee:
     """An employee with the leave from the first to the fifth, which Calven holds."""
-    held = dict.fromkeys(map(day, range(1, 6)), Held("leave", confirmed=True, email=email))
+    confirmed = Held("leave", confirmed=True, email=email, origins=frozenset({"deel"}))
+    held = dict.fromkeys(map(day, range(1, 6)), confirmed)
     return Employee(email, leaves={"deel/1": replace(APPROVED, email=email)}, held=held, **fields)
 
 
@@ -188,7 +189,9 @@ def test_approved() -> None:
     [employee] = plan.changed
     assert employee == plan.submissions[0].employee
     assert employee.leaves == {"deel/1": APPROVED}
-    assert set(employee.held.values()) == {Held("leave", confirmed=False, email=SAM)}
+    assert set(employee.held.values()) == {
+        Held("leave", confirmed=False, email=SAM, origins=frozenset({"deel"}))
+    }
     assert employee.lease == TERM.lease
 
 
@@ -232,7 +235,7 @@ def test_end_of_leave_older_than_the_relay() -> None:
     plan = planned([employee], state="ended")
     assert sent(plan) == [TimeOff(day(1), day(2), None), TimeOff(day(4), day(5), None)]
     [changed] = plan.changed
-    assert changed.held[day(3)] == Held("leave", confirmed=True)
+    assert changed.held[day(3)] == Held("leave", confirmed=True, origins=frozenset({"deel"}))
 
 
 def test_long_ago() -> None:

@@ -83,6 +83,7 @@ def test_employee() -> None:
             ["2027-02-01", "2027-02-02", "holiday", True, SAM],
             ["2027-02-04", "2027-02-04", "", False, ""],
         ],
+        "origins": [],
         "lease": ["a", 1793764805250],
         "revision": 4,
         "round": 2,

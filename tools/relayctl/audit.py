@@ -1,7 +1,7 @@
 """`relayctl calven audit`: whether Calven shows what the ledger holds as confirmed."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 from relay.events import same_person
 from relay.invocation import Invocation
 from relay.time_off.items import INDEX, SOURCE, employee_from, employee_key, leave_from
-from relay.time_off.rules import runs, wanted
+from relay.time_off.rules import runs, source_of
 from relay.time_off.submission import Employee
 from relayctl.analytics import AWAY, DAYS_A_CALL, Plans, analytics_of
 from relayctl.in_process import invocation_of
@@ -137,7 +137,7 @@ def _ours(invocation: Invocation, source: str | None, first: date, last: date) -
     key = None if source is None else config.key(source)
     found: dict[str, _Ours] = {}
     for person, employee in _employees(invocation, emails).items():
-        ours = _days_of(employee, key, first, last)
+        ours = _days_of(employee, key, first, last, config.shadowed)
         if ours.days:
             found[person] = ours
     return found
@@ -149,15 +149,22 @@ def _employees(invocation: Invocation, emails: Mapping[str, str]) -> dict[str, E
     return {person: employee_from(items.get(key), emails[person]) for person, key in keys.items()}
 
 
-def _days_of(employee: Employee, source_key: str | None, first: date, last: date) -> _Ours:
-    """What is looked at of an employee; of one source, the days that its leave covers."""
+def _days_of(
+    employee: Employee, source_key: str | None, first: date, last: date, shadowed: frozenset[str]
+) -> _Ours:
+    """What is looked at of an employee; of one source, the days that its leave covers.
+
+    Days of shadowed sources are not: nothing is sent for these.
+    """
     leaves = employee.leaves
     if source_key is not None:
-        leaves = {name: leave for name, leave in leaves.items() if name.startswith(f"{source_key}/")}
-    want = frozenset(day for day in wanted(leaves.values()) if first <= day <= last)
+        leaves = {name: leave for name, leave in leaves.items() if source_of(name) == source_key}
+    of_sources = replace(employee, leaves=leaves)
+    want = frozenset(day for day in of_sources.wanted_days(shadowed) if first <= day <= last)
     confirmed: dict[date, str] = {}
     for day, held in employee.held.items():
-        is_looked_at = first <= day <= last and (source_key is None or day in want)
+        is_looked_at = day in want or (source_key is None and held.origins.isdisjoint(shadowed))
+        is_looked_at = is_looked_at and first <= day <= last
         if held.confirmed and held.type and is_looked_at:
             confirmed[day] = held.type
     return _Ours(employee, want, confirmed)

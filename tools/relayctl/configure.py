@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def push_file(common: Common, file: Path | None, yes: bool) -> None:
         raise click.ClickException(CONFLICT) from None
     _tell_sandbox(target, relay, before)
     told = pushing.carry_out(target)
-    _done(common, version, f"version {version} is current; {SOON}", told)
+    queued = pushing.resume(target)
+    _done(common, version, f"version {version} is current; {SOON}", told, queued)
 
 
 @config.command("pull")
@@ -179,10 +180,13 @@ def roll_back(common: Common, to: int | None, yes: bool) -> None:
         raise click.ClickException(CONFLICT) from None
     _tell_sandbox(target, relay, before)
     told = pushing.carry_out(target)
-    _done(common, version.number, f"version {version.number} is current; {SOON}", told)
+    queued = pushing.resume(target)
+    _done(common, version.number, f"version {version.number} is current; {SOON}", told, queued)
 
 
-def _done(common: Common, version: int, sentence: str, told: int) -> None:
+def _done(
+    common: Common, version: int, sentence: str, told: int, queued: Mapping[str, int] | None = None
+) -> None:
     """Say what came of a push."""
     if common.as_json:
         print_json({"version": version})
@@ -190,6 +194,10 @@ def _done(common: Common, version: int, sentence: str, told: int) -> None:
     click.echo(sentence)
     if told:
         click.echo("1 place is told anew" if told == 1 else f"{told} places are told anew")
+    for source, number in (queued or {}).items():
+        if number:
+            leaves = "1 leave of it is" if number == 1 else f"{number} of its leaves are"
+            click.echo(f"{source} is live: {leaves} on the way to Calven")
 
 
 def _same(target: Target, relay: RelayYaml) -> int | None:

@@ -78,6 +78,10 @@ def _configuration(target: Target) -> Iterator[Finding]:
     if not found:
         counts = f"{len(relay.sources)} sources, {len(relay.places)} places"
         yield Finding(check="configuration", ok=True, detail=counts)
+    for name, source in relay.sources.items():
+        if source.shadow:
+            detail = "nothing of it is sent to Calven: relayctl shadow report shows what would have been"
+            yield Finding(check=f"shadow {name}", ok=True, detail=detail)
 
 
 def _waiting(target: Target) -> Iterator[Finding]:

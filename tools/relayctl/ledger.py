@@ -15,7 +15,7 @@ from relay.events import LeaveChange, iso_ms
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.sensors import Readings
 from relay.time_off.ledger import Leaves
-from relay.time_off.rules import runs
+from relay.time_off.rules import runs, source_of
 from relay.time_off.submission import Employee
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
@@ -33,10 +33,12 @@ HELD = ("start", "end", "type", "calven")
 def occupancy(common: Common) -> None:
     """Show the counts of each site's operating day, and what sensors read last.
 
-    "told" is what Calven has accepted, or what is safe in a queue on its way there.
+    "told" is what Calven has accepted, or what is safe in a queue on its way there. "shadow" is what shadowed
+    sources say: they are counted apart, and Calven is told nothing of it.
     """
     target = common.target()
-    counts, readings = list(_counts(target)), list(_readings(target))
+    counts = [*counts_of(target), *counts_of(target, shadow=True)]
+    readings = [*readings_of(target), *readings_of(target, shadow=True)]
     if common.as_json:
         print_json({"counts": counts, "readings": readings})
         return
@@ -48,10 +50,11 @@ def occupancy(common: Common) -> None:
             )
 
 
-def _counts(target: Target) -> Iterator[dict[str, Any]]:
+def counts_of(target: Target, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
+    """The counts of each site's operating day, or those of shadowed sources."""
     config, headcount = ConfigStore(target.ledger()).current(), Headcount(target.ledger())
     for site in config.sites:
-        day, counts = headcount.today(config.places[site].location_id, config)
+        day, counts = headcount.today(config.places[site].location_id, config, shadow=shadow)
         for place, count in counts:
             if count.moved:
                 continue
@@ -65,12 +68,14 @@ def _counts(target: Target) -> Iterator[dict[str, Any]]:
                 "told": count.reported >= count.version,
                 "at": iso_ms(count.at) if count.at else None,
                 "source": config.named(count.source),
+                "shadow": shadow,
             }
 
 
-def _readings(target: Target) -> Iterator[dict[str, Any]]:
+def readings_of(target: Target, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
+    """What sensors read last, or those of shadowed sources."""
     config, readings = ConfigStore(target.ledger()).current(), Readings(target.ledger())
-    for location, last in readings.latest():
+    for location, last in readings.latest(shadow=shadow):
         place = config.name_of(location)
         yield {
             "site": config.site(place) if place else None,
@@ -82,6 +87,7 @@ def _readings(target: Target) -> Iterator[dict[str, Any]]:
             "told": last.reported >= last.version,
             "at": iso_ms(last.at),
             "source": config.named(last.source),
+            "shadow": shadow,
         }
 
 
@@ -89,7 +95,7 @@ def _words(row: dict[str, Any]) -> dict[str, Any]:
     people, state = row["people"], "told" if row["told"] else "not yet"
     if people is None:
         people = "some" if row["occupied"] else "none"
-    version = f"{state} ({row['reported']} of {row['version']})"
+    version = "shadow" if row["shadow"] else f"{state} ({row['reported']} of {row['version']})"
     return {**row, "people": people, "calven": version}
 
 
@@ -112,13 +118,13 @@ def show_leave(common: Common, email: str) -> None:
     employee = Leaves(common.target().ledger()).employee(email)
     if employee is None:
         raise click.ClickException(f"the ledger holds nothing of {email!r}")
-    shown = _employee(employee)
+    shown = _employee(employee, ConfigStore(common.target().ledger()).current().shadowed)
     if common.as_json:
         print_json(shown)
         return
     click.echo(printable(shown["email"]))
     if shown["leaves"]:
-        print_table(LEAVES, [[_cell(each[column]) for column in LEAVES] for each in shown["leaves"]])
+        print_table(LEAVES, [[_cell(_marked(each)[column]) for column in LEAVES] for each in shown["leaves"]])
     else:
         click.echo("no approved leave")
     if shown["held"]:
@@ -179,10 +185,29 @@ def _ending(leave: ApprovedLeave) -> Envelope:
 
 
 def _held(run: dict[str, Any]) -> str:
-    return "confirmed" if run["confirmed"] else "unconfirmed"
+    state = "confirmed" if run["confirmed"] else "unconfirmed"
+    return f"{state}, stays while shadowed" if run["shadow"] else state
 
 
-def _employee(employee: Employee) -> dict[str, Any]:
+def _marked(leave: dict[str, Any]) -> dict[str, Any]:
+    return {**leave, "state": f"{leave['state']}, shadow"} if leave["shadow"] else leave
+
+
+def _held_runs(employee: Employee, shadowed: frozenset[str]) -> Iterator[dict[str, Any]]:
+    """The days held, those together that are alike; `shadow` says of days that they stay as they are."""
+    alike = employee.held_alike()
+    days = {day: (alike[day], not held.origins.isdisjoint(shadowed)) for day, held in employee.held.items()}
+    for start, end, (held, is_kept) in runs(days):
+        yield {
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+            "type": held.type,
+            "confirmed": held.confirmed,
+            "shadow": is_kept,
+        }
+
+
+def _employee(employee: Employee, shadowed: frozenset[str]) -> dict[str, Any]:
     until = employee.lease.ends_at if employee.lease else None
     return {
         "email": employee.email,
@@ -195,13 +220,11 @@ def _employee(employee: Employee) -> dict[str, Any]:
                 "except": sorted(day.isoformat() for day in each.gaps),
                 "type": each.type,
                 "version": each.version,
+                "shadow": source_of(name) in shadowed,
             }
             for name, each in sorted(employee.leaves.items())
         ],
-        "held": [
-            {"start": start.isoformat(), "end": end.isoformat(), "type": h.type, "confirmed": h.confirmed}
-            for start, end, h in runs(employee.held)
-        ],
+        "held": list(_held_runs(employee, shadowed)),
         "lease": until
         and {"until": datetime.fromtimestamp(until, UTC).isoformat(), "active": until > time.time()},
     }

@@ -25,6 +25,7 @@ from relayctl.output import print_json, print_table, printable
 from relayctl.reconcile import reconcile_sources
 from relayctl.secrets import secrets
 from relayctl.sending import send
+from relayctl.shadow import shadow
 from relayctl.trace import trace_event
 
 
@@ -120,6 +121,7 @@ COMMANDS = (
     reconcile_sources,
     secrets,
     send,
+    shadow,
     trace_event,
 )
 for command in COMMANDS:

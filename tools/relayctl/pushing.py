@@ -15,12 +15,13 @@ from relay.config.model import Config
 from relay.config.versions import in_force, planned
 from relay.deadline import Deadline
 from relay.envelope import in_envelopes
-from relay.errors import Contended, TableUnavailable
+from relay.errors import Contended, NotNow, TableUnavailable
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.moves import Effect
 from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
 from relay.occupancy.sensors import Readings
+from relay.time_off.resumption import Resumption
 from relayctl.output import working
 from relayctl.target import Target
 
@@ -37,11 +38,11 @@ def ask(target: Target, relay: RelayYaml, *, yes: bool) -> None:
     with working("looking who is inside"):
         change = planned(table, relay, time.time())
         effects = _relocation(table).preview(change) if change else []
-    if change is None:
-        return
-    for line in said(effects):
-        click.echo(line, err=True)
-    for line in orphaned(target, change.old, change.new):
+    lines = [*said(effects)]
+    if change is not None:
+        lines += orphaned(target, change.old, change.new)
+    lines += shadows(in_force(table) or Config(), change.new if change else relay.config())
+    for line in lines:
         click.echo(line, err=True)
     if not effects or yes:
         return
@@ -77,6 +78,18 @@ def orphaned(target: Target, old: Config, new: Config) -> Iterator[str]:
             stay = "stays as it is" if left[key] == 1 else "stay as they are"
             them = "it" if left[key] == 1 else "them"
             yield f"{name} goes, and {left[key]} of its leaves {stay}: `relayctl leave end {key}` ends {them}"
+
+
+def shadows(old: Config, new: Config) -> Iterator[str]:
+    """A line for each source that is shadowed, and for each that is no more."""
+    for name, source in new.sources.items():
+        was = new.key(name) in old.shadowed
+        if source.shadow and was:
+            yield f"{name} stays shadowed: nothing of it is sent to Calven"
+        elif source.shadow:
+            yield f"{name} is shadowed from now on: nothing of it is sent to Calven, and nothing taken back"
+        elif was:
+            yield f"{name} is live from now on: its badges count, and its pending leave is sent to Calven"
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,22 @@ def carry_out(target: Target) -> int:
         click.echo(f"not all is told yet ({error}): the schedule tells it", err=True)
         return 0
     return len(facts)
+
+
+def resume(target: Target) -> dict[str, int]:
+    """Queue the pending leave of each source that is live again: how many leaves, by the source's name.
+
+    What cannot be queued now the schedule queues: then it says so.
+    """
+    table = target.ledger()
+    queues = Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url)
+    try:
+        with working("looking for pending leave"):
+            deadline = Deadline(time.time() + SECONDS, time.time)
+            return Resumption(table, queues).queue_pending(in_force(table) or Config(), deadline)
+    except (NotNow, QueueUnavailable) as error:
+        click.echo(f"not all pending leave is queued yet ({error}): the schedule queues it", err=True)
+        return {}
 
 
 def _relocation(table: Table) -> Relocation:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from relay.calven import CalvenEvent, Result
 from relay.invocation import Invocation
-from relay.time_off.rules import Held, TimeOff, runs, wanted
+from relay.time_off.rules import Held, TimeOff, runs
 from relay.time_off.submission import LEASE_GRACE_SECONDS, Employee
 
 EMPLOYEES_A_BATCH = 50
@@ -62,7 +62,7 @@ def _resubmit(missing: Sequence[Missing], invocation: Invocation, found: Resubmi
         if employee is None:
             found.busy.append(one.email)
         else:
-            turns.append(_Turn(employee, _events(employee, one.days)))
+            turns.append(_Turn(employee, _events(employee, one.days, invocation.config.shadowed)))
     # What goes wrong from here on leaves the leases to run out: Calven may yet take a request.
     results = invocation.calven.submit(
         [event for turn in turns for event in turn.events],
@@ -74,9 +74,9 @@ def _resubmit(missing: Sequence[Missing], invocation: Invocation, found: Resubmi
         _conclude(turn, results, invocation, found)
 
 
-def _events(employee: Employee, days: Sequence[date]) -> list[CalvenEvent]:
+def _events(employee: Employee, days: Sequence[date], shadowed: frozenset[str]) -> list[CalvenEvent]:
     """What is sent of an employee: the days that are wanted, as Calven confirmed them."""
-    want = wanted(employee.leaves.values())
+    want = employee.wanted_days(shadowed)
     still: dict[date, Held] = {}
     for day in days:
         held = employee.held.get(day)

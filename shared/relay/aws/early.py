@@ -11,9 +11,12 @@ from relay.aws.table import Item, Key, Update
 KEPT_SECONDS = 16 * 24 * 3600
 
 
-def marker_key(source: str, subject: str, own: str) -> Key:
-    """Where the marker of an event is: `own` is what tells it from the subject's other events."""
-    return f"early#{source}#{subject}", own
+def marker_key(source: str, subject: str, own: str, *, shadow: bool = False) -> Key:
+    """Where the marker of an event is: `own` is what tells it from the subject's other events.
+
+    What counted in `shadow` only has not counted yet where the source is live.
+    """
+    return f"early#{'shadow#' if shadow else ''}{source}#{subject}", own
 
 
 def counted_as(marker: Item | None) -> str | None:

@@ -28,6 +28,8 @@ class Source(_Model):
     calven_source_id: str | None = Field(default=None, alias="calvenSourceId", min_length=1)
     unmapped_doors: Literal["dead-letter", "ignore"] = Field(default="dead-letter", alias="unmappedDoors")
     enabled: bool = True
+    shadow: bool = False
+    """Recorded like any other, and nothing of it is sent to Calven."""
     part_days: Literal["skip", "whole"] = Field(default="skip", alias="partDays")
     whole_day_hours: Annotated[float, Field(gt=0, le=24)] = Field(default=6, alias="wholeDayHours")
     time_off_types: dict[str, TimeOffType] = Field(default={}, alias="timeOffTypes")
@@ -110,11 +112,15 @@ class Lineage(_Model):
     """What the configuration in force keeps of those before it, so that the ledger's items are found.
 
     `clocks` are the former clocks of a site by its `locationId`, the earliest first. `renamed` maps a source
-    to the name under which the ledger knows it, where that is another one.
+    to the name under which the ledger knows it, where that is another one. `shadowed` are the keys of the
+    sources that were removed while they were shadowed. `live_since` says of a source, by its key, when its
+    shadow was taken away (Unix milliseconds).
     """
 
     clocks: dict[str, tuple[FormerClock, ...]] = {}
     renamed: dict[str, str] = {}
+    shadowed: tuple[str, ...] = ()
+    live_since: dict[str, int] = {}
 
 
 class Tree(_Model):
@@ -193,6 +199,16 @@ class Config(Tree):
     def called(self, source: str) -> str:
         """What a source is called now, by that name or by one that it had before."""
         return source if source in self.sources else self.named(source)
+
+    @property
+    def shadowed(self) -> frozenset[str]:
+        """The keys of the sources of which nothing is sent to Calven, also of those removed like that."""
+        configured = {self.key(name) for name, source in self.sources.items() if source.shadow}
+        return frozenset(configured.union(self.lineage.shadowed))
+
+    def is_shadowed(self, source: str) -> bool:
+        """Whether nothing of a source (by a name that it has or had) is sent to Calven."""
+        return self.key(self.called(source)) in self.shadowed
 
     def calven_source_id(self, source: str) -> str:
         """What Calven's audit log shall call a source; its name where nothing is configured."""

@@ -28,8 +28,13 @@ M = TypeVar("M", bound=BaseModel)
 LAYOUT = 3
 """Of all items in the table: raised where what is stored is not read by the version before any more."""
 MAX_AGE_SECONDS = 60.0
+TAKEN_UP_SECONDS = 90
+"""So long after a push every function has taken the configuration up, and has ended what it began before."""
 FRESH_SECONDS = 5.0
-"""How old configuration may be when a door is about to be called unmapped, and the wait after a failure."""
+"""How old configuration may be when a door is called unmapped or a source shadowed.
+
+It is the wait after a failure as well.
+"""
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ class ConfigStore:
 class Configuration:
     """The configuration that one invocation works with: read once.
 
-    A door or sensor that it does not know may have been pushed since: then, and only then, it is read anew.
+    A door or sensor that it does not know may have been pushed since, and a shadowed source may be live by
+    now: then, and only then, it is read anew.
     Raises `TableUnavailable`.
     """
 
@@ -145,6 +151,10 @@ class Configuration:
         """Which configuration this is: the later one is the greater."""
         return self._snapshot.order
 
+    def is_shadowed(self, source: str) -> bool:
+        """Whether nothing of a source is sent to Calven. One that is shadowed may be live by now."""
+        return self.config.is_shadowed(source) and (not self._renew() or self.config.is_shadowed(source))
+
     def door(self, source: str, door: str) -> Door | None:
         """A door of a source (by its name now)."""
         return self._entry(Door, source, f"door#{door}")
@@ -155,12 +165,14 @@ class Configuration:
 
     def _entry(self, model: type[M], source: str, entry: str) -> M | None:
         found = self._look_up(model, source, entry)
-        if found is None:
-            fresh = self._store.snapshot(FRESH_SECONDS)
-            if fresh is not self._snapshot:
-                self._snapshot = fresh
-                found = self._look_up(model, source, entry)
+        if found is None and self._renew():
+            found = self._look_up(model, source, entry)
         return found
+
+    def _renew(self) -> bool:
+        """Read what is older than a few seconds once more; whether it is another configuration now."""
+        before, self._snapshot = self._snapshot, self._store.snapshot(FRESH_SECONDS)
+        return self._snapshot is not before
 
     def _look_up(self, model: type[M], source: str, entry: str) -> M | None:
         key = partition(self._snapshot.version, source), entry

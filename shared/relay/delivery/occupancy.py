@@ -113,9 +113,7 @@ class Occupancy:
         check(step, self._invocation)
         match step.envelope.event:
             case None:
-                # It was settled before it waited: its facts are all that is left to send.
-                left = step.envelope.calven or ()
-                return _Settled(step, left, counts=_said(left))
+                return self._settled_before(step)
             case BadgeEvent() as badge:
                 return _AtDoor(step, badge, self._door(badge, step.envelope))
             case SensorReading() as reading:
@@ -123,10 +121,21 @@ class Occupancy:
                 return _Settled(step, facts, counts=_said(facts))
         raise Unparseable("event: it belongs to the other family's route")
 
+    def _settled_before(self, step: Step) -> _Settled:
+        """An event that was settled before it waited: its facts are all that is left to send."""
+        facts = step.envelope.calven or ()
+        if self._invocation.configuration.is_shadowed(step.envelope.source):
+            # It counted while its source was live. What is pending is reported when that is live again.
+            self._invocation.reports.mark_unsent(facts)
+            raise Ignore(reason="shadow")
+        return _Settled(step, facts, counts=_said(facts))
+
     def _door(self, badge: BadgeEvent, envelope: Envelope) -> Door:
         if badge.person is None:
             raise Ignore(reason="anonymous")
         self._refuse_stale(badge.at)
+        # What is shadowed is found out now, as that may read the configuration anew.
+        self._invocation.configuration.is_shadowed(envelope.source)
         source = self._invocation.config.called(envelope.source)
         door = self._invocation.configuration.door(source, badge.door)
         if door is None:
@@ -150,6 +159,7 @@ class Occupancy:
 
     def _settle_reading(self, reading: SensorReading, envelope: Envelope) -> Sequence[Fact]:
         self._refuse_stale(reading.at)
+        shadow = self._invocation.configuration.is_shadowed(envelope.source)
         configuration, called = (
             self._invocation.configuration,
             self._invocation.config.called(envelope.source),
@@ -164,17 +174,19 @@ class Occupancy:
             config.places[sensor.place].location_id,
             envelope.received_at.timestamp(),
             config,
-            partial(self._watches, sensor.place),
+            partial(self._watches, sensor.place, shadow=shadow),
             self._invocation.deadline,
         )
-        if not facts:
-            raise Ignore(reason=reason)
+        if shadow or not facts:
+            raise Ignore(reason="shadow" if shadow else reason)
         return facts
 
-    def _watches(self, place: str, source: str, sensor: str) -> bool:
-        """Whether a sensor of a source (by its key in the ledger) is configured for a place."""
-        named = self._invocation.config.named(source)
-        found = self._invocation.configuration.sensor(named, sensor)
+    def _watches(self, place: str, source: str, sensor: str, *, shadow: bool) -> bool:
+        """Whether a sensor of a source (by its key in the ledger) counts for a place, live or in shadow."""
+        config = self._invocation.config
+        if (source in config.shadowed) != shadow:
+            return False
+        found = self._invocation.configuration.sensor(config.named(source), sensor)
         return found is not None and found.place == place
 
     def _settle_badges(self, badges: Sequence[_AtDoor]) -> list[Outcome]:
@@ -202,7 +214,8 @@ class Occupancy:
         source = config.key(config.called(envelope.source))
         badge = through(at_door.event, door, source, envelope.received_at.timestamp(), config)
         site = config.around(badge.place)[-1]
-        return _Placed(at_door.step, badge, operating_day(config, site, badge.at))
+        day = operating_day(config, site, badge.at).for_source(shadowed=source in config.shadowed)
+        return _Placed(at_door.step, badge, day)
 
     def _settle_together(self, some: Sequence[_Placed], day: Day, config: Config) -> list[Outcome]:
         invocation = self._invocation
@@ -214,6 +227,8 @@ class Occupancy:
         settled = attempt(settle, invocation, *steps)
         if isinstance(settled, Stop):
             return [stopped(step, settled, invocation) for step in steps]
+        if day.shadow:
+            return [step.ignored("shadow") for step in steps]
         outcomes: list[Outcome] = []
         for step, one in zip(steps, settled, strict=True):
             if one.facts or one.merged_into:

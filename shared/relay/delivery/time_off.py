@@ -101,23 +101,34 @@ class TimeOff:
             raise Unparseable("event: it belongs to the other family's route")
         invocation = self._invocation
         seconds = min(invocation.deadline.left_for_work(), 2 * invocation.pace.call_seconds)
-        key = invocation.config.key(invocation.config.called(step.envelope.source))
+        # What is shadowed is found out first, as that may read the configuration anew.
+        invocation.configuration.is_shadowed(step.envelope.source)
+        config = invocation.config
         source = self._source(change, step.envelope)
-        order = invocation.configuration.order
-        recorded = invocation.leaves.record(change, key, source, seconds, invocation.deadline, order)
+        recorded = invocation.leaves.record(
+            change,
+            config.key(config.called(step.envelope.source)),
+            source,
+            seconds,
+            invocation.deadline,
+            invocation.configuration.order,
+            shadowed=config.shadowed,
+        )
         if recorded.submissions or recorded.busy:
             return _Recorded(step, list(recorded.submissions), recorded.busy, recorded.refused)
         if recorded.refused:
             raise recorded.refused
+        if source.shadow:
+            raise Ignore(reason="shadow")
         # Recorded a second time, it was sent with what was under way.
         raise Ignore(reason="merged" if step.again else recorded.reason)
 
     def _source(self, change: LeaveChange, envelope: Envelope) -> Source:
-        if change.state == "ended":
-            # Leave can be ended after its source was taken out: how days are read does not matter then.
-            return Source(vendor=envelope.vendor)
         config = self._invocation.config
         source = config.sources.get(config.called(envelope.source))
+        if change.state == "ended":
+            # Leave can be ended after its source was taken out: how days are read does not matter then.
+            return Source(vendor=envelope.vendor, shadow=source is not None and source.shadow)
         if source is None:
             raise NotNow("the source is not configured any more", reason="unknown_source")
         return source

@@ -35,6 +35,7 @@ def handle(container: Container, event: Mapping[str, Any], seconds: float, reque
             _run(one, invocation)
         sources = len(asked)
     else:
+        _resume(invocation)
         sources = len(_ask_for_due(invocation))
     invocation.telemetry.flush()
     return {"sources": sources}
@@ -95,6 +96,16 @@ def _is_done(asked: _Asked, invocation: Invocation) -> bool:
     """
     state = Runs(invocation.table, invocation.now).state(invocation.config.key(asked.name))
     return state.complete > asked.at + CLOCKS_APART_MS
+
+
+def _resume(invocation: Invocation) -> None:
+    """Queue what Calven was not told while a source was shadowed, where the push could not."""
+    try:
+        invocation.resumption.queue_pending(invocation.config, invocation.deadline)
+    except (NotNow, QueueUnavailable) as error:
+        invocation.telemetry.problem(
+            "pending leave not queued, the next run does it", error=type(error).__name__, detail=str(error)
+        )
 
 
 def _ask_for_due(invocation: Invocation) -> list[str]:

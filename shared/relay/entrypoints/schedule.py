@@ -39,7 +39,7 @@ def _close_days(invocation: Invocation) -> int:
     pushed, pending = _carry_out_push(invocation)
     for site in config.site_ids:
         pending += invocation.headcount.close_days(site, config, invocation.deadline)
-    pending += invocation.readings.pending()
+    pending += invocation.readings.pending(config.shadowed)
     pending = list(dict.fromkeys(pending))
     pipeline = Pipeline(invocation)
     envelopes = in_envelopes(pending, config, invocation.now())

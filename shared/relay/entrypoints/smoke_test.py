@@ -7,7 +7,7 @@ secret, and takes a signed event through verification, parsing and mapping.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,17 +19,21 @@ from relay.vendors.support.base import Family
 
 
 def answer(container: Container, family: Family, event: Mapping[str, Any]) -> dict[str, Any]:
-    """200 and the number of events, or 401 or 500 and the class of what failed; no value of anything."""
+    """200 and the number of events, or 401 or 500 and the class of what failed; no value of anything.
+
+    It names the sources that are shadowed, for the log of a deploy.
+    """
     vendor = vendors.load("generic")
     try:
-        container.config.current()
+        config = container.config.current()
         _may_read_secrets(container)
         request = read(event)
         secrets = {vendor.scheme.credentials: [event["smoke_test"]["secret"]]}
         webhook = verify(request, vendor, secrets, container.clock())
         if webhook is None or family not in vendor.families:
             return _said(401, "failed", "signature")
-        return _said(200, "passed", str(len(vendor.read(webhook))))
+        shadowed = [name for name, source in config.sources.items() if source.shadow]
+        return _said(200, "passed", str(len(vendor.read(webhook))), shadowed)
     except (Stop, Unacceptable, KeyError, TypeError) as error:
         return _said(500, "failed", type(error).__name__)
 
@@ -45,5 +49,8 @@ def _may_read_secrets(container: Container) -> None:
             raise
 
 
-def _said(status: int, outcome: str, detail: str) -> dict[str, Any]:
-    return {"statusCode": status, "body": json.dumps({"status": outcome, "detail": detail})}
+def _said(status: int, outcome: str, detail: str, shadowed: Sequence[str] = ()) -> dict[str, Any]:
+    said: dict[str, object] = {"status": outcome, "detail": detail}
+    if shadowed:
+        said["shadowed"] = list(shadowed)
+    return {"statusCode": status, "body": json.dumps(said)}

@@ -157,7 +157,25 @@ def watched_places(config: Config, sensors: Mapping[str, Mapping[str, Sensor]]) 
 
 def lineage(old: Config, new: Tree, version: int, at: int) -> Lineage:
     """What the new configuration keeps of the old one (at `at`, ms)."""
-    return Lineage(clocks=dict(_clocks(old, new, at)), renamed=_source_keys(old, new, version))
+    renamed = _source_keys(old, new, version)
+    configured = {renamed.get(name, name): source.shadow for name, source in new.sources.items()}
+    lifted = [key for key in old.shadowed if configured.get(key) is False]
+    return Lineage(
+        clocks=dict(_clocks(old, new, at)),
+        renamed=renamed,
+        shadowed=tuple(sorted(old.shadowed.difference(configured))),
+        live_since={**_still_live(old, configured, at), **dict.fromkeys(lifted, at)},
+    )
+
+
+def _still_live(old: Config, configured: Mapping[str, bool], at: int) -> dict[str, int]:
+    """The sources that are live still, and since when, where the ledger keeps a day of before that."""
+    known = old.lineage.live_since
+    return {
+        key: since
+        for key, since in known.items()
+        if configured.get(key) is False and since > at - KEPT_SECONDS * 1000
+    }
 
 
 def _clocks(old: Config, new: Tree, at: int) -> Iterator[tuple[str, tuple[FormerClock, ...]]]:

@@ -1,6 +1,6 @@
 """The operating days of a site, each from its reset hour to the next: pure functions, no storage."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
@@ -18,18 +18,25 @@ ONE_DAY = timedelta(days=1)
 class Day:
     """One operating day of a site, as the instants (Unix milliseconds) between which it lies.
 
-    `site` is the site's `locationId`. `date` is the local date on which the day began.
+    `site` is the site's `locationId`. `date` is the local date on which the day began. The day in `shadow`
+    has the positions and counts of all shadowed sources.
     """
 
     site: str
     date: date
     start: int
     end: int
+    shadow: bool = False
 
     @cached_property
     def key(self) -> str:
         """The day's name in the ledger, by its first instant: that stays when the site's clock is changed."""
-        return f"{self.site}#{datetime.fromtimestamp(self.start / 1000, UTC):%Y-%m-%dT%H:%MZ}"
+        key = f"{self.site}#{datetime.fromtimestamp(self.start / 1000, UTC):%Y-%m-%dT%H:%MZ}"
+        return f"{key}#shadow" if self.shadow else key
+
+    def for_source(self, *, shadowed: bool) -> "Day":
+        """The day in which badges of a source count, be it shadowed or not."""
+        return replace(self, shadow=shadowed)
 
 
 def operating_day(config: Config, site: str, at: int) -> Day:

@@ -1,8 +1,8 @@
 """The ledger of people and counts: reads, has the rules decide, and writes what they decided.
 
 `day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
-`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`. Sites and
-places go by their `locationId`. All expire after 16 days.
+`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`, and for
+shadowed sources that with `#shadow`. Sites and places go by their `locationId`. All expire after 16 days.
 """
 
 import time
@@ -92,7 +92,7 @@ class Headcount:
     def _read(self, badges: Sequence[Badge], day: Day, config: Config, *, near_end: bool) -> Ledger:
         """What is around these badges: one read, and another where somebody comes from other places."""
         position_keys = {badge.person: position_key(day, badge.person) for badge in badges}
-        marker_keys = {badge.id: _marker_key(badge) for badge in badges}
+        marker_keys = {badge.id: _marker_key(badge, day) for badge in badges}
         places = places_around(badges, config)
         # From shortly before its end on, the day may have been closed, and the next one reported.
         next_days = [operating_day(config, day.site, day.end)] if near_end else []
@@ -121,7 +121,7 @@ class Headcount:
         updates = [position_update(day, person, position) for person, position in changes.positions.items()]
         updates += [count_update(day, place, count) for place, count in changes.counts.items()]
         for badge in changes.early.values():
-            updates.append(marked(_marker_key(badge), iso_ms(badge.at), self._clock()))
+            updates.append(marked(_marker_key(badge, day), iso_ms(badge.at), self._clock()))
         if changes.positions and near_end:
             # A day that is closed between the read and this write has other counts to report.
             updates.append(Update(key=closed_key(day), expect={"at": ledger.closed_at}))
@@ -129,15 +129,18 @@ class Headcount:
             raise TooManyItems
         self._table.write(updates)
 
-    def today(self, site: str, config: Config) -> tuple[Day, list[tuple[str, Count]]]:
-        """The operating day that it is at a site now, and each place's count in it."""
-        day = operating_day(config, site, int(self._clock() * 1000))
+    def today(
+        self, site: str, config: Config, *, shadow: bool = False
+    ) -> tuple[Day, list[tuple[str, Count]]]:
+        """The operating day that it is at a site now, and each place's count in it, or in its shadow."""
+        day = operating_day(config, site, int(self._clock() * 1000)).for_source(shadowed=shadow)
         return day, list(self.counts(day))
 
     def close_days(self, site: str, config: Config, deadline: Deadline) -> list[PendingFact]:
         """Close a site's days that are over. What is then pending of its days, zeros of closed ones included.
 
-        Running it twice, late, or after days of not running at all comes to the same.
+        Running it twice, late, or after days of not running at all comes to the same. Counts that a shadowed
+        source changed last wait until it is live again.
         """
         now = int(self._clock() * 1000)
         days = recent_days(config, site, now)
@@ -153,7 +156,7 @@ class Headcount:
                 counts = {place: self._end(day, place, count, deadline) for place, count in counts.items()}
             else:
                 counts = old_enough(counts, now)
-            pending += unqueued_facts(day, counts, reported_next_day)
+            pending += unqueued_facts(day, counts, reported_next_day, config.shadowed)
             reported_next_day = reported
         return pending
 
@@ -223,9 +226,10 @@ def closed_key(day: Day) -> Key:
     return _partition(day.key), "closed"
 
 
-def _marker_key(badge: Badge) -> Key:
+def _marker_key(badge: Badge, day: Day) -> Key:
     """Where it says that a badge came before its own time."""
-    return marker_key(badge.source, f"badge#{badge.person}", f"{badge.vendor_at}|{badge.event_id}")
+    own = f"{badge.vendor_at}|{badge.event_id}"
+    return marker_key(badge.source, f"badge#{badge.person}", own, shadow=day.shadow)
 
 
 def position_key(day: Day, person: str) -> Key:

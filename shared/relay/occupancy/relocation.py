@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from relay.aws.conflicts import until_written
 from relay.aws.table import Conflict, Item, Key, Table, Update
 from relay.config.model import Config, Sensor
-from relay.config.store import POINTER, entries, lineage_of, main_key, read_main, readable
+from relay.config.store import POINTER, TAKEN_UP_SECONDS, entries, lineage_of, main_key, read_main, readable
 from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, PlaceDay, Watched, watched_places
 from relay.occupancy.days import Day, operating_day
@@ -50,8 +50,6 @@ T = TypeVar("T")
 
 TOGETHER = 25
 """So many people are moved in one transaction, where the places that change leave room for it."""
-TAKEN_UP_SECONDS = 90
-"""So long after a push every function has taken the configuration up, and has ended what it began before."""
 
 
 class Relocation:

@@ -30,14 +30,18 @@ class Reports:
         """Note that the schedule has put these facts into a queue: its next run need not."""
         self._raise("swept", facts)
 
+    def mark_unsent(self, facts: Sequence[Fact]) -> None:
+        """Note that these facts are not sent, whatever was noted before: what they report is pending again.
+
+        It is a new version then, unless there is one already.
+        """
+        for key, version in _newest(facts).items():
+            self._write([Update(key=key, set={"version": version + 1}, expect={"version": version})])
+
     def _raise(self, attribute: str, facts: Sequence[Fact]) -> None:
         """Raise a version beside what each fact reports."""
-        newest: dict[Key, int] = {}
-        for fact in facts:
-            key = fact_key(fact)
-            newest[key] = max(newest.get(key, 0), fact.version)
         updates: list[Update] = []
-        for key, version in newest.items():
+        for key, version in _newest(facts).items():
             raised = {attribute: version}
             # Where the item has expired, an update would leave an item behind that has nothing else in it.
             updates.append(Update(key=key, set=raised, below=raised, present=["version"]))
@@ -54,6 +58,15 @@ class Reports:
                     self._write([update])
 
 
+def _newest(facts: Sequence[Fact]) -> dict[Key, int]:
+    """The newest version that some facts report of each count or reading."""
+    newest: dict[Key, int] = {}
+    for fact in facts:
+        key = fact_key(fact)
+        newest[key] = max(newest.get(key, 0), fact.version)
+    return newest
+
+
 def fact_key(fact: Fact) -> Key:
     """Where the ledger has what a fact reports."""
     if fact.day is None:
@@ -66,9 +79,14 @@ def count_key(day: str, place: str) -> Key:
     return f"day#{day}", f"count#{place}"
 
 
-def reading_key(place: str) -> Key:
-    """Where the newest reading of a place (by `locationId`) is."""
-    return f"readings#{shard(place)}", f"place#{place}"
+def reading_key(place: str, *, shadow: bool = False) -> Key:
+    """Where the newest reading of a place (by `locationId`) is; of shadowed sensors in `shadow`."""
+    return f"readings#{shard(place)}", f"{reading_prefix(shadow=shadow)}{place}"
+
+
+def reading_prefix(*, shadow: bool) -> str:
+    """How the sort keys of readings begin."""
+    return "shadow#" if shadow else "place#"
 
 
 def shard(name: str) -> int:

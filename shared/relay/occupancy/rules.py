@@ -136,6 +136,13 @@ class Count:
             return [self.fact(place, day)]
         return [self.fact(place, day), self._zero(place, day)]
 
+    def waits_for(self, shadowed: Collection[str]) -> bool:
+        """Whether the schedule has to wait until one of these sources is live again.
+
+        That a day has ended is said in no source's name: else a place would never be empty again.
+        """
+        return self.source in shadowed and (self.late or not self.ended)
+
     def fact(self, place: str, day: Day) -> Fact:
         """The count as a fact of its last report."""
         return self._fact(place, day, self.event_id, self.at, self.people)
@@ -278,12 +285,18 @@ def reported_places(counts: Mapping[str, Count]) -> frozenset[str]:
 
 
 def unqueued_facts(
-    day: Day, counts: Mapping[str, Count], reported_next_day: Collection[str] = ()
+    day: Day,
+    counts: Mapping[str, Count],
+    reported_next_day: Collection[str] = (),
+    shadowed: Collection[str] = (),
 ) -> list[PendingFact]:
-    """The pending facts of a day's counts that the schedule has not put into a queue yet."""
+    """The pending facts of a day's counts that the schedule has not put into a queue yet.
+
+    `shadowed` are the keys of the sources in whose name nothing is sent.
+    """
     found: list[PendingFact] = []
     for place, count in counts.items():
-        if count.queued >= count.version:
+        if count.queued >= count.version or count.waits_for(shadowed):
             continue
         facts = count.pending_facts(place, day, reported_next_day=place in reported_next_day)
         found += [(count.source, fact) for fact in facts]

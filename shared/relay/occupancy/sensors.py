@@ -1,7 +1,8 @@
 """The ledger of sensor readings: passed on as they are, each once, none after a newer one of its place.
 
 `readings#<shard>` / `place#<place>` is what the sensors of a place (by `locationId`) last said, and what
-Calven was told. It expires 16 days after. `relay.occupancy.readings` decides.
+Calven was told; `shadow#<place>` is the same of shadowed sources. Both expire 16 days after.
+`relay.occupancy.readings` decides.
 """
 
 import time
@@ -23,7 +24,7 @@ from relay.occupancy.readings import (
     unqueued_facts,
     with_name,
 )
-from relay.occupancy.reported import SHARDS, reading_key
+from relay.occupancy.reported import SHARDS, reading_key, reading_prefix
 from relay.occupancy.rules import Fact, PendingFact
 
 if TYPE_CHECKING:
@@ -49,11 +50,14 @@ class Readings:
     ) -> tuple[list[Fact], str]:
         """Record a reading: what is pending of its place then, else why nothing is. One read and one write.
 
-        `place` is a `locationId`. `watches` says whether a source's sensor is configured for it.
+        `place` is a `locationId`. `watches` says whether a source's sensor is configured for it. Readings of
+        shadowed sources are kept apart from those of live ones.
         """
-        key = reading_key(place)
+        shadow = source in config.shadowed
+        key = reading_key(place, shadow=shadow)
         vendor_at = milliseconds(reading.at)
-        marker = marker_key(source, f"sensor#{reading.sensor}", f"{vendor_at}|{reading.event_id}")
+        own = f"{vendor_at}|{reading.event_id}"
+        marker = marker_key(source, f"sensor#{reading.sensor}", own, shadow=shadow)
 
         def attempt() -> tuple[list[Fact], str]:
             found = self._table.get([key, marker])
@@ -73,23 +77,29 @@ class Readings:
 
         return until_written(attempt, deadline)
 
-    def of_places(self, places: Sequence[str]) -> dict[str, WatchedPlace]:
+    def of_places(self, places: Sequence[str], *, shadow: bool = False) -> dict[str, WatchedPlace]:
         """What is known of these places (by `locationId`)."""
-        found = self._table.get([reading_key(place) for place in places])
-        return {place: _watched_place(found.get(reading_key(place))) for place in places}
+        keys = {place: reading_key(place, shadow=shadow) for place in places}
+        found = self._table.get(list(keys.values()))
+        return {place: _watched_place(found.get(key)) for place, key in keys.items()}
 
-    def latest(self) -> Iterator[tuple[str, WatchedPlace]]:
+    def latest(self, *, shadow: bool = False) -> Iterator[tuple[str, WatchedPlace]]:
         """What is known of each place (by `locationId`) that a sensor watches."""
+        prefix = reading_prefix(shadow=shadow)
         for number in range(SHARDS):
-            for item in self._table.query(f"readings#{number}", "place#"):
-                yield str(item["sk"]).removeprefix("place#"), _watched_place(item)
+            for item in self._table.query(f"readings#{number}", prefix):
+                yield str(item["sk"]).removeprefix(prefix), _watched_place(item)
 
-    def pending(self) -> list[PendingFact]:
-        """The readings that have been pending for a minute and are in no queue yet."""
+    def pending(self, shadowed: Collection[str] = ()) -> list[PendingFact]:
+        """The readings that have been pending for a minute and are in no queue yet.
+
+        What one of the `shadowed` sources said last waits until that is live again.
+        """
         now = self._clock() * 1000
         pending: list[PendingFact] = []
         for place, known in self.latest():
-            pending += unqueued_facts(known, place, now)
+            if known.source not in shadowed:
+                pending += unqueued_facts(known, place, now)
         return pending
 
     def unwatch(

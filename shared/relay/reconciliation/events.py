@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from relay.config.model import Config
+from relay.config.store import TAKEN_UP_SECONDS
 from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, milliseconds
 from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
@@ -50,8 +51,9 @@ class EventReconciliation(SourceRun):
         config = self.invocation.config
         starts = [operating_day(config, site, now).start for site in config.site_ids]
         since = min(starts, default=now)
-        if state.by_hand:
-            # Before that nothing of what was listed was taken.
+        live_since = config.lineage.live_since.get(self.key, 0) + TAKEN_UP_SECONDS * 1000
+        if state.by_hand and state.complete >= live_since:
+            # Before that nothing of what was listed was counted.
             since = max(since, state.complete - OVERLAP_MS)
         return replace(run, first=str(since), last=str(run.began))
 
@@ -103,6 +105,11 @@ class EventReconciliation(SourceRun):
                 news.append(one.event)
         return news
 
+    @property
+    def is_shadowed(self) -> bool:
+        """Whether what the source tells is kept apart from what live ones do."""
+        return self.invocation.config.is_shadowed(self.name)
+
     def _passage(self, event: BadgeEvent) -> _Passage | None:
         """A badge at a door that is configured, where it is of a day that is not over."""
         if event.person is None or event.undated:
@@ -117,6 +124,7 @@ class EventReconciliation(SourceRun):
         named = anonymous(event, self.name, self.invocation.secrets.person_key())
         badge = through(named, door, self.key, now, config)
         day = operating_day(config, _site(badge, config), badge.at)
+        day = day.for_source(shadowed=self.is_shadowed)
         is_today = day.start <= now * 1000 < day.end
         return _Passage(named, badge, day) if is_today else None
 
@@ -130,7 +138,7 @@ class EventReconciliation(SourceRun):
                 self.report.unmapped += 1
                 continue
             places[event.sensor] = config.places[sensor.place].location_id
-        known = self.invocation.readings.of_places(list(places.values()))
+        known = self.invocation.readings.of_places(list(places.values()), shadow=self.is_shadowed)
         news: list[SensorReading] = []
         for event in events:
             if event.sensor not in places:

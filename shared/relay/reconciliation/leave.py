@@ -28,7 +28,7 @@ from relay.reconciliation.run import SourceRun
 from relay.reconciliation.runs import Run, State
 from relay.reconciliation.wishes import Wishes
 from relay.time_off.decision import arrival_of
-from relay.time_off.items import INDEX, SOURCE, leave_from
+from relay.time_off.items import leaves_of
 from relay.time_off.rules import Leave
 from relay.vendors.support.base import Vendor, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -99,13 +99,7 @@ class LeaveRun(SourceRun):
 
     def _known(self) -> dict[str, Leave]:
         """All leave of the source in the ledger, by its id."""
-        prefix = f"leave#{self.key}#"
-        found: dict[str, Leave] = {}
-        for item in self.invocation.table.query_index(INDEX, SOURCE, self.key):
-            leave = leave_from(item)
-            if leave is not None:
-                found[str(item["pk"]).removeprefix(prefix)] = leave
-        return found
+        return leaves_of(self.invocation.table, self.key)
 
     def _read(self, known: Mapping[str, Leave]) -> None:
         """Read page after page, from where the run is, as long as there is time."""

@@ -22,13 +22,15 @@ REPLACED = "~"
 class Arrival:
     """A change as it arrives from a source, and the leave as the source's configuration reads it.
 
-    `refused` is why Calven cannot be told of the change; the leave has no days then.
+    `refused` is why Calven cannot be told of the change; the leave has no days then. Nothing is sent for one
+    that is `silent`, as its source is shadowed.
     """
 
     source: str
     change: LeaveChange
     leave: Leave
     refused: InvalidLeave | None = None
+    silent: bool = False
 
     @property
     def cause(self) -> Cause:
@@ -49,10 +51,12 @@ def arrival_of(
     change: LeaveChange, source_name: str, source: Source, today: date, config: int = 0
 ) -> Arrival:
     """Read a change with the configuration of its source; `config` tells which one that is."""
+    refused: InvalidLeave | None = None
     try:
-        return Arrival(source_name, change, leave_of(change, source, today, config))
+        leave = leave_of(change, source, today, config)
     except InvalidLeave as error:
-        return Arrival(source_name, change, without_days(change, source, today, config), refused=error)
+        leave, refused = without_days(change, source, today, config), error
+    return Arrival(source_name, change, leave, refused, silent=source.shadow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,8 @@ def decision_on(
     by which the ledger has seen all leave of the source, Unix milliseconds. Raises `InvalidLeave` for
     approved leave of which nobody knows whose it is.
     """
+    if arrival.change.resumed:
+        return _no_news(known or arrival.leave, reason="unchanged")
     if arrival.change.inferred:
         return _decision_on_inferred_end(arrival, known, all_seen_at or 0)
     leave = _leave_after(arrival, known, known_replaced, counted_as)
@@ -127,17 +133,22 @@ def _decision_on_inferred_end(arrival: Arrival, known: Leave | None, all_seen_at
         and all_seen_at <= began
     )
     before = known or arrival.leave
-    leave = before
-    if is_as_it_was:
-        leave = replace(before, state="ended", inferred=True, recorded=arrival.leave.recorded)
+    if not is_as_it_was:
+        # It may have ended before: what Calven has not accepted since is sent once more.
+        return _no_news(before, reason="superseded")
+    leave = replace(before, state="ended", inferred=True, recorded=arrival.leave.recorded)
+    return replace(_no_news(leave, reason="not_approved"), is_news=True)
+
+
+def _no_news(leave: Leave, reason: str) -> Decision:
+    """The leave stays as it is; what Calven has not accepted of it is sent."""
     return Decision(
         leave=leave,
-        is_news=is_as_it_was,
+        is_news=False,
         ends_unseen=False,
         replaced=None,
-        # Also where it ended before: what Calven has not accepted since is sent once more.
         emails=_touched(leave, None),
-        reason="not_approved" if is_as_it_was else "superseded",
+        reason=reason,
         refused=None,
     )
 
@@ -214,18 +225,31 @@ class Plan:
     is_busy: bool
 
 
-def plan_for(arrival: Arrival, decision: Decision, employees: Iterable[Employee], term: Term) -> Plan:
-    """Apply a decided change to its employees, and see what there is to submit for each."""
+def plan_for(
+    arrival: Arrival,
+    decision: Decision,
+    employees: Iterable[Employee],
+    term: Term,
+    shadowed: frozenset[str] = frozenset(),
+) -> Plan:
+    """Apply a decided change to its employees, and see what there is to submit for each.
+
+    `shadowed` are the keys of the sources of which nothing is sent.
+    """
     changed: list[Employee] = []
     submissions: list[Submission] = []
     is_busy = False
     for before in employees:
         after = _with_change(arrival, decision, before, term.today)
-        submission = new_submission(after, arrival.cause, term)
+        if arrival.source in shadowed and not arrival.silent:
+            # The source is configured no more, and somebody ends its leave.
+            after = after.given_back_by(arrival.source)
+        after = after.with_origins(shadowed)
+        submission = None if arrival.silent else new_submission(after, arrival.cause, term, shadowed)
         if submission:
             submissions.append(submission)
             after = submission.employee
-        elif after.is_leased(term.begins_at) and after.to_send():
+        elif not arrival.silent and after.is_leased(term.begins_at) and after.to_send(shadowed):
             is_busy = True
         if after != before:
             changed.append(after)
@@ -244,4 +268,4 @@ def _with_change(arrival: Arrival, decision: Decision, employee: Employee, today
     after = replace(after, email=leave.email)
     if leave.state == "approved":
         return replace(after, leaves={**after.leaves, name: leave})
-    return after.assumed_away(leave) if decision.ends_unseen else after
+    return after.assumed_away(leave, arrival.source) if decision.ends_unseen else after

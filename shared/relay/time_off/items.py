@@ -6,19 +6,21 @@ Calven may hold, and the lease of whoever is submitting. `reconcile#<source>` / 
 ledger has been compared with a complete list of the source.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from relay.aws.table import Item, Key, Update
+from relay.aws.table import Item, Key, Table, Update
 from relay.events import same_person
 from relay.time_off.days import span
-from relay.time_off.rules import KEPT, Held, Leave, runs
+from relay.time_off.rules import KEPT, Held, Leave, runs, sources_by_day
 from relay.time_off.submission import Employee, Lease, Submission
 
 DAY_SECONDS = 24 * 3600
 INDEX, SOURCE = "leaves", "leave_of"
 """The index of leaves, and its attribute: the source that a leave is of."""
+EMPLOYEES_AT_ONCE = 100
 KEPT_SECONDS = (KEPT.days + 2) * DAY_SECONDS
 """So long after its last day begins an item expires: later than the rules need it, in any time zone."""
 
@@ -59,8 +61,9 @@ def employee_update(employee: Employee, today: date) -> Update:
         "leaves": {name: _leave_values(leave) for name, leave in employee.leaves.items()},
         "held": [
             [first.isoformat(), last.isoformat(), held.type or "", held.confirmed, held.email]
-            for first, last, held in runs(employee.held)
+            for first, last, held in runs(employee.held_alike())
         ],
+        "origins": _origins_values(employee),
         "lease": _lease_values(employee.lease),
         "revision": employee.revision + 1,
         "round": employee.round,
@@ -86,18 +89,52 @@ def employee_from(item: Item | None, email: str) -> Employee:
     """An employee as they are stored; one of whom nothing is has the address alone."""
     if item is None:
         return Employee(email)
+    leaves = {name: _leave(leave) for name, leave in item["leaves"].items()}
+    origins = _origins(item, leaves)
     held: dict[date, Held] = {}
     for first, last, kind, confirmed, spelling in item["held"]:
-        days = span(date.fromisoformat(first), date.fromisoformat(last))
-        held |= dict.fromkeys(days, Held(kind or None, confirmed, spelling))
+        for day in span(date.fromisoformat(first), date.fromisoformat(last)):
+            held[day] = Held(kind or None, confirmed, spelling, origins.get(day, frozenset()))
     return Employee(
         email=item["email"],
-        leaves={name: _leave(leave) for name, leave in item["leaves"].items()},
+        leaves=leaves,
         held=held,
         lease=_lease(item["lease"]),
         revision=item["revision"],
         round=item.get("round", 0),
     )
+
+
+def leaves_of(table: Table, source: str) -> dict[str, Leave]:
+    """All leave of a source (by its key) that the ledger has, by its id. Raises `TableUnavailable`."""
+    found: dict[str, Leave] = {}
+    for item in table.query_index(INDEX, SOURCE, source):
+        leave_id = str(item["pk"]).removeprefix(leave_key(source, "")[0])
+        found[leave_id] = _leave(item)
+    return found
+
+
+def employees_of(table: Table, people: Sequence[str]) -> Iterator[tuple[str, Employee]]:
+    """Employees, each behind the address by which it is asked for. Raises `TableUnavailable`."""
+    for start in range(0, len(people), EMPLOYEES_AT_ONCE):
+        keys = {person: employee_key(person) for person in people[start : start + EMPLOYEES_AT_ONCE]}
+        items = table.get(list(keys.values()))
+        for person, key in keys.items():
+            yield person, employee_from(items.get(key), person)
+
+
+def _origins_values(employee: Employee) -> list[Any]:
+    """For whose leave days are held, where it is not for that of all sources whose leave covers them."""
+    covering = sources_by_day(employee.leaves)
+    others = {day: held.origins for day, held in employee.held.items() if held.origins != covering.get(day)}
+    return [[first.isoformat(), last.isoformat(), sorted(keys)] for first, last, keys in runs(others) if keys]
+
+
+def _origins(item: Item, leaves: Mapping[str, Leave]) -> dict[date, frozenset[str]]:
+    found = sources_by_day(leaves)
+    for first, last, keys in item.get("origins", ()):
+        found |= dict.fromkeys(span(date.fromisoformat(first), date.fromisoformat(last)), frozenset(keys))
+    return found
 
 
 def _leave(item: Item) -> Leave:

@@ -101,16 +101,19 @@ class Leaves:
         seconds: float,
         deadline: Deadline,
         config: int = 0,
+        *,
+        shadowed: frozenset[str] = frozenset(),
     ) -> Recorded:
         """Record a change and take the employee's lease, in one write, where there is something to send.
 
         The caller has that many `seconds` to submit it; `deadline` bounds the recording. `config` says which
-        configuration `source` is of: the later one is the greater.
+        configuration `source` is of: the later one is the greater. `shadowed` are the keys of the sources of
+        which nothing is sent.
         """
         arrival = arrival_of(change, source_name, source, self._today(), config)
-        return until_written(lambda: self._record(arrival, seconds), deadline)
+        return until_written(lambda: self._record(arrival, seconds, shadowed), deadline)
 
-    def _record(self, arrival: Arrival, seconds: float) -> Recorded:
+    def _record(self, arrival: Arrival, seconds: float, shadowed: frozenset[str]) -> Recorded:
         keys = _Keys.of(arrival)
         found = self._table.get(keys.all())
         known = leave_from(found.get(keys.leave))
@@ -121,7 +124,7 @@ class Leaves:
         )
         employees = self._employees(decision.emails, keys, found)
         term = self._term(seconds)
-        plan = plan_for(arrival, decision, employees, term)
+        plan = plan_for(arrival, decision, employees, term, shadowed)
         updates = self._leave_updates(arrival, decision, keys, found)
         updates += [employee_update(employee, term.today) for employee in plan.changed]
         self._table.write(updates)

@@ -6,7 +6,7 @@ away), and what is sent is always the difference of the two.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TypeVar
@@ -91,12 +91,14 @@ class Leave:
 class Held:
     """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it.
 
-    `email` is the spelling of the address under which it was told.
+    `email` is the spelling of the address under which it was told. `origins` are the sources (by their keys)
+    for whose leave it is held.
     """
 
     type: TimeOffType | None
     confirmed: bool
     email: str = ""
+    origins: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,20 +182,29 @@ def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:
     return {day: leave.type for leave in sorted(leaves, key=Leave.rank) for day in leave.days()}
 
 
-def to_send(want: Mapping[date, TimeOffType], held: Mapping[date, Held]) -> list[TimeOff]:
+def to_send(
+    want: Mapping[date, TimeOffType], held: Mapping[date, Held], shadowed: Collection[str] = ()
+) -> list[TimeOff]:
     """The difference between wanted and held, as ranges of adjacent days of one kind.
 
-    What is cancelled is cancelled under the spelling that it was scheduled under.
+    What is cancelled is cancelled under the spelling that it was scheduled under. What is held for one of the
+    `shadowed` sources stays as it is. Where nobody knows whether Calven has it, live leave may have it sent.
     """
     sending: dict[date, tuple[TimeOffType | None, str]] = {}
     for day, value in held.items():
-        if day not in want:
+        if day not in want and value.origins.isdisjoint(shadowed):
             sending[day] = None, value.email
     for day, kind in want.items():
-        value_held = held.get(day)
-        if value_held is None or not value_held.confirmed or value_held.type != kind:
+        if not _is_as_wanted(held.get(day), kind, shadowed):
             sending[day] = kind, ""
     return [TimeOff(start, end, kind, email) for start, end, (kind, email) in runs(sending)]
+
+
+def _is_as_wanted(held: Held | None, kind: TimeOffType, shadowed: Collection[str]) -> bool:
+    """Whether Calven has a day as it is wanted, or as a shadowed source had it."""
+    if held is None or not held.confirmed:
+        return False
+    return held.type == kind or not held.origins.isdisjoint(shadowed)
 
 
 def runs(values: Mapping[date, V]) -> list[tuple[date, date, V]]:
@@ -211,8 +222,10 @@ def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff], email: str 
     """What Calven may hold from the moment when these are sent: all their days, unconfirmed."""
     found = dict(held)
     for sent in sending:
-        value = Held(sent.type, confirmed=False, email=sent.email or email)
-        found |= dict.fromkeys(span(sent.start, sent.end), value)
+        for day in span(sent.start, sent.end):
+            found[day] = Held(
+                sent.type, confirmed=False, email=sent.email or email, origins=_origins(held, day)
+            )
     return found
 
 
@@ -221,7 +234,42 @@ def accepted(held: Mapping[date, Held], sent: TimeOff, email: str = "") -> dict[
     days = set(span(sent.start, sent.end))
     if sent.type is None:
         return {day: value for day, value in held.items() if day not in days}
-    return {**held, **dict.fromkeys(days, Held(sent.type, confirmed=True, email=sent.email or email))}
+    email = sent.email or email
+    away = {day: Held(sent.type, confirmed=True, email=email, origins=_origins(held, day)) for day in days}
+    return {**held, **away}
+
+
+def _origins(held: Mapping[date, Held], day: date) -> frozenset[str]:
+    return held[day].origins if day in held else frozenset()
+
+
+def source_of(name: str) -> str:
+    """The key of the source that a leave is of, by what an employee's item calls the leave."""
+    return name.partition("/")[0]
+
+
+def sources_by_day(leaves: Mapping[str, Leave]) -> dict[date, frozenset[str]]:
+    """The sources (by their keys) whose approved leave covers each day."""
+    found: dict[date, frozenset[str]] = {}
+    for name, leave in leaves.items():
+        for day in leave.days():
+            found[day] = found.get(day, frozenset()) | {source_of(name)}
+    return found
+
+
+def with_origins(
+    held: Mapping[date, Held], covering: Mapping[date, frozenset[str]], shadowed: Collection[str]
+) -> dict[date, Held]:
+    """The held days, each with the sources for whose leave it is held.
+
+    `covering` are the live sources whose leave covers each day. A shadowed source keeps the days that it had.
+    A day that nothing covers any more is its last sources' until Calven has given it back.
+    """
+    found: dict[date, Held] = {}
+    for day, value in held.items():
+        origins = covering.get(day, frozenset()) | value.origins.intersection(shadowed)
+        found[day] = replace(value, origins=origins or value.origins)
+    return found
 
 
 def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:

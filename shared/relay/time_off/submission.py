@@ -4,10 +4,11 @@ Calven is sent the difference between the days that are wanted and those that it
 employee at a time. Who submits has the employee's lease for that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 
+from relay.config.model import TimeOffType
 from relay.time_off.rules import (
     Held,
     Leave,
@@ -17,8 +18,11 @@ from relay.time_off.rules import (
     recent,
     recent_days,
     refused,
+    source_of,
+    sources_by_day,
     to_send,
     wanted,
+    with_origins,
 )
 
 LEASE_GRACE_SECONDS = 5.0
@@ -106,9 +110,38 @@ class Employee:
         """Whether a submission may be under way."""
         return self.lease is not None and self.lease.ends_at > now
 
-    def to_send(self) -> list[TimeOff]:
-        """What Calven has to be sent so that it holds the days that are wanted."""
-        return to_send(wanted(self.leaves.values()), self.held)
+    def to_send(self, shadowed: Collection[str] = ()) -> list[TimeOff]:
+        """What Calven has to be sent so that it holds the days that are wanted.
+
+        Leave of the `shadowed` sources (by their keys) is not wanted.
+        """
+        return to_send(self.wanted_days(shadowed), self.held, shadowed)
+
+    def wanted_days(self, shadowed: Collection[str] = ()) -> dict[date, TimeOffType]:
+        """The days that leave covers, but for that of the `shadowed` sources."""
+        return wanted(self._live(shadowed).values())
+
+    def held_alike(self) -> dict[date, Held]:
+        """The held days without for whose leave they are held: so more of them are alike."""
+        return {day: replace(held, origins=frozenset()) for day, held in self.held.items()}
+
+    def with_origins(self, shadowed: Collection[str] = ()) -> "Employee":
+        """With each held day known to be held for those live sources whose leave covers it."""
+        covering = sources_by_day(self._live(shadowed))
+        return replace(self, held=with_origins(self.held, covering, shadowed))
+
+    def given_back_by(self, source: str) -> "Employee":
+        """A source holds no day any more that none of its leave covers."""
+        of_source = {name: leave for name, leave in self.leaves.items() if source_of(name) == source}
+        covered = sources_by_day(of_source)
+        held = {
+            day: value if day in covered else replace(value, origins=value.origins - {source})
+            for day, value in self.held.items()
+        }
+        return replace(self, held=held)
+
+    def _live(self, shadowed: Collection[str]) -> Mapping[str, Leave]:
+        return {name: leave for name, leave in self.leaves.items() if source_of(name) not in shadowed}
 
     def tidied(self, today: date) -> "Employee":
         """Without what is too long ago to matter."""
@@ -120,10 +153,13 @@ class Employee:
         kept = {name: leave for name, leave in self.leaves.items() if name not in names}
         return replace(self, leaves=kept)
 
-    def assumed_away(self, leave: Leave) -> "Employee":
-        """The days of a leave that the ledger has never seen may be held: it may be older than the relay."""
+    def assumed_away(self, leave: Leave, source: str) -> "Employee":
+        """The days of a source's leave that the ledger has never seen may be held.
+
+        It may be older than the relay.
+        """
         days = replace(leave, state="approved").days()
-        assumed = dict.fromkeys(days, Held(None, confirmed=False))
+        assumed = dict.fromkeys(days, Held(None, confirmed=False, origins=frozenset({source})))
         confirmed = {day: held for day, held in self.held.items() if held.confirmed}
         return replace(self, held={**self.held, **assumed, **confirmed})
 
@@ -132,7 +168,8 @@ class Employee:
 class Submission:
     """The submission of one employee under a lease: what is `sending`, by `eventId`.
 
-    `held_before` is what Calven may have held before. `term` is the time that there is for it.
+    `held_before` is what Calven may have held before. `term` is the time that there is for it. `shadowed` are
+    the keys of the sources of which nothing is sent.
     """
 
     employee: Employee
@@ -140,6 +177,7 @@ class Submission:
     cause: Cause
     sending: Mapping[str, TimeOff]
     term: Term
+    shadowed: frozenset[str] = frozenset()
 
     @property
     def until(self) -> float:
@@ -147,19 +185,26 @@ class Submission:
         return self.term.until
 
 
-def new_submission(employee: Employee, cause: Cause, term: Term) -> Submission | None:
-    """What there is to submit for an employee under a new lease, unless somebody else is submitting."""
-    sending = employee.to_send()
+def new_submission(
+    employee: Employee, cause: Cause, term: Term, shadowed: frozenset[str] = frozenset()
+) -> Submission | None:
+    """What there is to submit for an employee under a new lease, unless somebody else is submitting.
+
+    `shadowed` are the keys of the sources of which nothing is sent.
+    """
+    sending = employee.to_send(shadowed)
     if not sending or employee.is_leased(term.begins_at):
         return None
     held = attempted(employee.held, sending, employee.email)
     number = employee.round + 1 if held != employee.held else employee.round
+    attempting = replace(employee, held=held, lease=term.lease, round=number)
     return Submission(
-        employee=replace(employee, held=held, lease=term.lease, round=number),
+        employee=attempting.with_origins(shadowed),
         held_before=employee.held,
         cause=cause,
         sending={cause.event_id(time_off, number, employee.email): time_off for time_off in sending},
         term=term,
+        shadowed=shadowed,
     )
 
 
@@ -191,4 +236,5 @@ def next_submission(
     is_unchanged = employee.revision == submission.employee.revision
     if is_unchanged or len(results) < len(submission.sending):
         return None
-    return new_submission(employee, submission.cause.with_changes(employee.revision), term)
+    cause = submission.cause.with_changes(employee.revision)
+    return new_submission(employee, cause, term, submission.shadowed)

@@ -23,7 +23,7 @@ says so, or only part of it is known. None has been confirmed on live traffic.""
 _FIELD_OF_HOST = re.compile(r"\{(\w+)\}")
 _LABEL = re.compile(r"[A-Za-z0-9-]{1,63}")
 
-COMMON_KEYS = frozenset({"vendor", "enabled", "silentAfterHours", "forwardMode", "reconcile"})
+COMMON_KEYS = frozenset({"vendor", "enabled", "shadow", "silentAfterHours", "forwardMode", "reconcile"})
 FAMILY_KEYS: Mapping[Family, frozenset[str]] = {
     "access-control": frozenset({"calvenSourceId", "unmappedDoors"}),
     "hris": frozenset({"partDays", "timeOffTypes"}),
