@@ -7,12 +7,11 @@ from typing import Any
 
 import click
 
-from relay.events import same_person
 from relay.invocation import Invocation
-from relay.time_off.items import INDEX, SOURCE, employee_from, employee_key, leave_from
 from relay.time_off.rules import runs, source_of
 from relay.time_off.submission import Employee
 from relayctl.analytics import AWAY, DAYS_A_CALL, Plans, analytics_of
+from relayctl.employees import addresses, employees
 from relayctl.in_process import invocation_of
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, working
@@ -128,25 +127,14 @@ def _ours(invocation: Invocation, source: str | None, first: date, last: date) -
     """The employees in the ledger who are away within these days, by `same_person`."""
     config = invocation.config
     names = list(config.sources) if source is None else [source]
-    emails: dict[str, str] = {}
-    for name in names:
-        for item in invocation.table.query_index(INDEX, SOURCE, config.key(name)):
-            leave = leave_from(item)
-            if leave is not None and leave.email:
-                emails.setdefault(same_person(leave.email), leave.email)
+    emails = addresses(invocation.table, config, names)
     key = None if source is None else config.key(source)
     found: dict[str, _Ours] = {}
-    for person, employee in _employees(invocation, emails).items():
+    for person, employee in employees(invocation.table, emails).items():
         ours = _days_of(employee, key, first, last, config.shadowed)
         if ours.days:
             found[person] = ours
     return found
-
-
-def _employees(invocation: Invocation, emails: Mapping[str, str]) -> dict[str, Employee]:
-    keys = {person: employee_key(email) for person, email in emails.items()}
-    items = invocation.table.get(list(keys.values()))
-    return {person: employee_from(items.get(key), emails[person]) for person, key in keys.items()}
 
 
 def _days_of(
@@ -186,7 +174,7 @@ def _told(
     if source is not None:
         return {person: one.employee for person, one in ours.items()}
     away = {person: name for person, name in plans.people.items() if plans.days_away(person)}
-    return _employees(invocation, away)
+    return employees(invocation.table, away)
 
 
 def _audit(

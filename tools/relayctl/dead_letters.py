@@ -103,7 +103,7 @@ def read(
     """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
-    there = sum(_numbers(queue, url))
+    there = sum(numbers(queue, url))
     receipts: dict[str, str] = {}
     meant: list[dict[str, Any]] = []
     with stopping.in_order() as stop:
@@ -181,6 +181,14 @@ def are_waiting(target: Target) -> int:
     return sum(int(answer["Attributes"][name]) for name in names)
 
 
+def until_tried(target: Target, seconds: float) -> int:
+    """Wait until the Unprocessed queue is empty, so long at most; roughly how many events still wait."""
+    until = time.monotonic() + seconds
+    while (waiting := are_waiting(target)) and time.monotonic() < until:
+        time.sleep(0.5)
+    return waiting
+
+
 def purge(target: Target, selection: Selection, done: Done) -> Redriven:
     """Delete the letters that are meant, for good."""
     return _each(target, selection, lambda _: None, done, bodies=False)
@@ -202,7 +210,7 @@ def _each(
     """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
     present = now()
-    there = sum(_numbers(queue, url))
+    there = sum(numbers(queue, url))
     held: dict[str, Letter] = {}
     others: dict[str, str] = {}
     sent: list[str] = []
@@ -238,7 +246,7 @@ def _each(
     return Redriven(sent, len(held) + missing)
 
 
-def _numbers(queue: Any, url: str) -> tuple[int, int]:
+def numbers(queue: Any, url: str) -> tuple[int, int]:
     """Roughly how many letters are visible, and how many somebody keeps hidden."""
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     found = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
@@ -295,7 +303,7 @@ def _longer(queue: Any, url: str) -> int:
 
     The local SQS says so of all of them at once, and a call that waits there holds up all others.
     """
-    shown, _ = _numbers(queue, url)
+    shown, _ = numbers(queue, url)
     return LONGER_SECONDS if shown and not is_local(queue.meta.endpoint_url) else 0
 
 

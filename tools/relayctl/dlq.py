@@ -3,7 +3,6 @@
 import base64
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
@@ -214,7 +213,7 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
     redriven = _with_progress(
         common, target, "redriving", lambda done: dead_letters.redrive(target, selection, done, rate=rate)
     )
-    waiting = _until_tried(target, wait) if redriven.sent else 0
+    waiting = dead_letters.until_tried(target, wait) if redriven.sent else 0
     back = dead_letters.came_back(target, redriven.sent) if redriven.sent else []
     reasons = Counter(str(letter.get("reason")) for letter in back)
     number = len(redriven.sent)
@@ -233,14 +232,6 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
             )
     if redriven.left or back:
         raise SystemExit(1)
-
-
-def _until_tried(target: Target, seconds: float) -> int:
-    """Wait until the Unprocessed queue is empty, so long at most; roughly how many events still wait."""
-    until = time.monotonic() + seconds
-    while (waiting := dead_letters.are_waiting(target)) and time.monotonic() < until:
-        time.sleep(0.5)
-    return waiting
 
 
 @dlq.command()

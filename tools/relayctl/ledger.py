@@ -9,6 +9,8 @@ from uuid import uuid4
 import click
 
 from relay.aws.queues import Queues
+from relay.aws.table import Table
+from relay.config.model import Config
 from relay.config.store import ConfigStore
 from relay.envelope import Envelope
 from relay.events import LeaveChange, iso_ms
@@ -20,7 +22,6 @@ from relay.time_off.submission import Employee
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.pushing import ApprovedLeave, approved
-from relayctl.target import Target
 
 COLUMNS = ("site", "place", "day", "people", "calven", "at", "source")
 LEAVES = ("leave", "state", "start", "end", "type", "version")
@@ -36,9 +37,10 @@ def occupancy(common: Common) -> None:
     "told" is what Calven has accepted, or what is safe in a queue on its way there. "shadow" is what shadowed
     sources say: they are counted apart, and Calven is told nothing of it.
     """
-    target = common.target()
-    counts = [*counts_of(target), *counts_of(target, shadow=True)]
-    readings = [*readings_of(target), *readings_of(target, shadow=True)]
+    table = common.target().ledger()
+    config = ConfigStore(table).current()
+    counts = [*counts_now(table, config), *counts_now(table, config, shadow=True)]
+    readings = [*readings_now(table, config), *readings_now(table, config, shadow=True)]
     if common.as_json:
         print_json({"counts": counts, "readings": readings})
         return
@@ -50,9 +52,9 @@ def occupancy(common: Common) -> None:
             )
 
 
-def counts_of(target: Target, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
-    """The counts of each site's operating day, or those of shadowed sources."""
-    config, headcount = ConfigStore(target.ledger()).current(), Headcount(target.ledger())
+def counts_now(table: Table, config: Config, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
+    """The count of each place on its site's operating day, or those of shadowed sources."""
+    headcount = Headcount(table)
     for site in config.sites:
         day, counts = headcount.today(config.places[site].location_id, config, shadow=shadow)
         for place, count in counts:
@@ -72,10 +74,9 @@ def counts_of(target: Target, *, shadow: bool = False) -> Iterator[dict[str, Any
             }
 
 
-def readings_of(target: Target, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
-    """What sensors read last, or those of shadowed sources."""
-    config, readings = ConfigStore(target.ledger()).current(), Readings(target.ledger())
-    for location, last in readings.latest(shadow=shadow):
+def readings_now(table: Table, config: Config, *, shadow: bool = False) -> Iterator[dict[str, Any]]:
+    """What sensors said last of each place, or those of shadowed sources."""
+    for location, last in Readings(table).latest(shadow=shadow):
         place = config.name_of(location)
         yield {
             "site": config.site(place) if place else None,

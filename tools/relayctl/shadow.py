@@ -20,7 +20,7 @@ from relayctl import known_doors, relay_yaml
 from relayctl.analytics import analytics_of
 from relayctl.in_process import invocation_of
 from relayctl.known_doors import Known
-from relayctl.ledger import counts_of, readings_of
+from relayctl.ledger import counts_now, readings_now
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, working
 from relayctl.suggestions import Written, lacking
@@ -97,7 +97,7 @@ def _reports(target: Target, source: str | None) -> Iterator[ShadowReport]:
         names = [source]
     if not names:
         return
-    rows = [*counts_of(target, shadow=True), *readings_of(target, shadow=True)]
+    rows = [*counts_now(table, config, shadow=True), *readings_now(table, config, shadow=True)]
     relay = _stored(table)
     unmapped = without_place(target, relay, names)
     leaves = {name: leaves_of(table, config.key(name)) for name in names}

@@ -50,13 +50,17 @@ class VendorMemory:
 
     def last_heard(self, sources: Sequence[str]) -> dict[str, float]:
         """When each source was last heard of, Unix seconds; one that is new counts from now."""
-        found = self._table.get([("heard", source) for source in sources])
+        found = self.heard_at(sources)
         for source in sources:
-            if ("heard", source) not in found:
+            if source not in found:
                 self.heard(source)
         now = self._clock()
-        items = {source: found.get(("heard", source)) for source in sources}
-        return {source: item["at"] / 1000 if item else now for source, item in items.items()}
+        return {source: found.get(source, now) for source in sources}
+
+    def heard_at(self, sources: Sequence[str]) -> dict[str, float]:
+        """When each source was last heard of, Unix seconds, without those that never were."""
+        found = self._table.get([("heard", source) for source in sources])
+        return {key[1]: item["at"] / 1000 for key, item in found.items()}
 
     def note_news(self, source: str) -> None:
         """Note that a vendor has something to be asked for: should nobody ask now, the schedule does."""
