@@ -1,11 +1,13 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-fast chaos e2e bench docs lint build check deploy lock clean
+.PHONY: help run test test-fast chaos e2e bench docs screenshots browser lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
 SAM := .venv-sam/bin/sam
 READY := .venv/.ready
+CONSOLE_READY := .venv/.console
+BROWSER_READY := .venv/.browser
 SAM_READY := .venv-sam/.ready
 E2E_READY = .venv-e2e/.ready-$(RUNTIME)
 CHECKOV_READY := .venv-checkov/.ready
@@ -22,12 +24,12 @@ export SAM_CLI_TELEMETRY := 0
 export RUNTIME
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(READY) ## Start the relay on this machine, with nothing to sign up for
+run: $(CONSOLE_READY) ## Start the relay and its console on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
 
-test: $(READY) ## Run the tests
+test: $(CONSOLE_READY) $(BROWSER_READY) ## Run the tests (those of the console need Chromium: make browser)
 	$(BIN)/pytest -n $(WORKERS) $(COVERAGE) -m "$(TESTS)"
 
 test-fast: $(READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
@@ -45,7 +47,13 @@ bench: build $(E2E_READY) ## Measure what it costs, next to a floor in the same 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema, cost
 	$(BIN)/python tools/build/docs.py
 
-lint: $(READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the template, as written and as it will be deployed
+screenshots: $(CONSOLE_READY) $(BROWSER_READY) ## Take the pictures of the console in docs/images (needs Chromium)
+	$(BIN)/python tools/build/screenshots.py
+
+browser: ## Install Chromium for the console's tests, where this machine has apt and lets us
+	@tools/build/browser.sh
+
+lint: $(CONSOLE_READY) $(BROWSER_READY) $(SAM_READY) $(CHECKOV_READY) ## Check style, types and the template, as written and as it will be deployed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy shared functions tools tests
@@ -62,7 +70,7 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, or RU
 
 check: TESTS := not e2e
 check: COVERAGE := --cov
-check: lint build test ## Everything that must pass before a merge, with branch coverage
+check: browser lint build test ## Everything that must pass before a merge, with branch coverage
 
 deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
 	$(BIN)/python tools/build/deploy.py $(SAM) $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
@@ -72,6 +80,10 @@ lock: export UV_CUSTOM_COMPILE_COMMAND := make lock
 lock: $(READY) ## Pin the dependencies again, after a change of pyproject.toml or a *.in
 	$(PIN) pyproject.toml -o requirements.lock
 	$(PIN) --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(PIN) --extra console -c requirements.lock -c requirements-dev.lock pyproject.toml \
+		-o requirements-console.lock
+	$(PIN) --extra browser -c requirements.lock -c requirements-console.lock pyproject.toml \
+		-o requirements-browser.lock
 	$(PIN) tools/build/sam.in -o requirements-sam.lock
 	$(PIN) -c requirements.lock tools/build/e2e.in -o requirements-e2e.lock
 	$(PIN) -c requirements.lock -c requirements-e2e.lock tools/bench/reference/requirements.in \
@@ -95,6 +107,19 @@ $(READY): requirements-dev.lock pyproject.toml
 	$(call environment,.venv,$<,40)
 	@$(call PIP,.venv) --no-deps --no-build-isolation -e .
 	@touch $@
+
+# $(call addition,lock,what for,seconds) adds to .venv what another lock names.
+define addition
+@echo "adding to .venv $(2) (about $(3) s)"
+@$(call PIP,.venv) --no-deps --require-hashes -r $(1)
+@touch $@
+endef
+
+$(CONSOLE_READY): requirements-console.lock | $(READY)
+	$(call addition,$<,what the console is made with,15)
+
+$(BROWSER_READY): requirements-browser.lock | $(CONSOLE_READY)
+	$(call addition,$<,what drives a browser,10)
 
 $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)

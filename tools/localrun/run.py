@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from localrun import environment, gateway
+from localrun import console, environment, gateway
 from localrun.aws import Aws, Resources, create
 from localrun.background import Background, Clock
 from localrun.captures import NOTE, Captures
@@ -80,8 +80,12 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
         captures=_captures(settings.capture, vendor_of(aws, resources)),
     )
     front = Served(api, sock, grace=_GRACE)
+    beside = console.prepare(settings.port_of_console)
+    cleanup.callback(beside.stop)
     _start(front, sock, background(template, aws, resources), cleanup)
-    _announce(front.url, urls, config)
+    _announce(front.url, urls, config, beside.said)
+    # Only now: what it takes to start it, the relay does not wait for.
+    beside.start(sock.getsockname()[1])
     return _wait(stop, world)
 
 
@@ -191,10 +195,11 @@ def about(urls: Urls, resources: Resources, variables: Mapping[str, str]) -> dic
     }
 
 
-def _announce(url: str, urls: Urls, config: "RelayYaml") -> None:
+def _announce(url: str, urls: Urls, config: "RelayYaml", console_url: str) -> None:
     webhooks = [f"  {url}/webhooks/{family}/{source}" for family, source in routes(config)]
     calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
     lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
+    lines += ["console:", f"  {console_url}"]
     if first := next(iter(config.sources.values()), None):
         port = url.rpartition(":")[2]
         prefix = "" if port == "8080" else f"PORT={port} "

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, HttpUrl, TypeAdapter, ValidationError
 
@@ -28,12 +28,22 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     port: int = Field(default=8080, alias="PORT", ge=0, le=65535)
+    console_port: Annotated[int, Field(ge=0, le=65535)] | Literal["off"] | None = Field(
+        default=None, alias="CONSOLE_PORT"
+    )
     calven_base_url: HttpUrl | None = Field(default=None, alias="CALVEN_BASE_URL")
     config: FilePath = Field(default=DEMO / "relay.yaml", alias="RELAY_CONFIG")
     secrets: FilePath | None = Field(default=None, alias="RELAY_SECRETS")
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
     forward_mode: Literal["direct", "queued"] = Field(default="direct", alias="FORWARD_MODE")
     capture: Path | None = Field(default=None, alias="CAPTURE")
+
+    @property
+    def port_of_console(self) -> int | None:
+        """Where the console listens: the port after the relay's, unless one is named; None for nowhere."""
+        if self.console_port is None:
+            return self.port + 1 if 0 < self.port < 65535 else 0
+        return None if self.console_port == "off" else self.console_port
 
 
 def read(environment: Mapping[str, str]) -> Settings:

@@ -1,0 +1,114 @@
+"""What is read for all open pages at once: nothing while nobody looks, and never all the time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+SHARE = 30.0
+"""A read that takes a second of the processor is followed by so many seconds without."""
+LEAST_SHARE = 10.0
+"""So many seconds without follow it even where something is known to have happened,"""
+LONGEST_LEAST_SECONDS = 1.0
+"""but never more than this."""
+BEHIND_SECONDS = 3.0
+"""A read that takes longer is said to be behind, and how long it has been so each so many seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot(Generic[T]):
+    """What was read last, and when (Unix seconds); `error` is why the last read failed.
+
+    `behind` is for how many seconds the next read has been under way, where that is long.
+    """
+
+    value: T | None = None
+    at: float = 0.0
+    error: str = ""
+    behind: float = 0.0
+
+
+Hear = Callable[[Snapshot[T]], object]
+
+
+class Feed(Generic[R, T]):
+    """Calls `read` in a thread every so many seconds while somebody listens, and `take` in the event loop.
+
+    `read` raises `ReadFailed`; what it returns `take` makes a value of.
+    """
+
+    def __init__(self, read: Callable[[], R], take: Callable[[R], T], seconds: float) -> None:
+        self._read = read
+        self._take = take
+        self._seconds = seconds
+        self._busy = 0.0
+        self._listeners: list[Hear[T]] = []
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.last: Snapshot[T] = Snapshot()
+
+    def listen(self, hear: Hear[T]) -> Callable[[], None]:
+        """Call `hear` with each snapshot from now on; what is returned ends that."""
+        self._listeners.append(hear)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        else:
+            self.wake()
+
+        def stop() -> None:
+            if hear in self._listeners:
+                self._listeners.remove(hear)
+            if not self._listeners:
+                self.wake()
+
+        return stop
+
+    def wake(self) -> None:
+        """Read now."""
+        self._woken.set()
+
+    async def _run(self) -> None:
+        while self._listeners:
+            self._woken.clear()
+            reading = asyncio.ensure_future(asyncio.to_thread(self._measured))
+            began = time.monotonic()
+            while not (await asyncio.wait({reading}, timeout=BEHIND_SECONDS))[0]:
+                self._publish(replace(self.last, behind=time.monotonic() - began))
+            self._publish(self._snapshot(reading))
+            await self._pause(self._busy)
+
+    def _snapshot(self, reading: "asyncio.Future[R]") -> Snapshot[T]:
+        try:
+            return Snapshot(self._take(reading.result()), time.time())
+        except ReadFailed as failure:
+            return replace(self.last, error=str(failure), behind=0.0)
+
+    async def _pause(self, busy: float) -> None:
+        """Wait until the next read is due or somebody asks for it, but not so short as to be always busy."""
+        least = min(LEAST_SHARE * busy, LONGEST_LEAST_SECONDS)
+        await asyncio.sleep(least)
+        try:
+            await asyncio.wait_for(self._woken.wait(), max(self._seconds, SHARE * busy) - least)
+        except TimeoutError:
+            return
+
+    def _measured(self) -> R:
+        """A read; notes how many seconds of the processor it took."""
+        before = time.thread_time()
+        try:
+            return self._read()
+        finally:
+            self._busy = time.thread_time() - before
+
+    def _publish(self, snapshot: Snapshot[T]) -> None:
+        self.last = snapshot
+        for hear in list(self._listeners):
+            hear(snapshot)
+
+
+class ReadFailed(Exception):
+    """What is to be read cannot be: the text says why, and what to do."""

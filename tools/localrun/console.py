@@ -1,0 +1,71 @@
+"""The console beside the local relay: a process of its own, which ends with it and takes nothing down."""
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+from localrun.serve import bind
+
+NOT_INSTALLED = "not installed: .venv/bin/pip install --no-deps --require-hashes -r requirements-console.lock"
+STOP_SECONDS = 3.0
+
+
+def is_installed() -> bool:
+    """Whether what the console needs is there."""
+    return importlib.util.find_spec("nicegui") is not None
+
+
+@dataclass
+class Console:
+    """The child process, from its parent's side; `said` is its URL, or why there is none.
+
+    The parent binds the port, so that a browser that comes before the child has started waits for it.
+    """
+
+    said: str
+    _sock: socket.socket | None = field(default=None, repr=False)
+    _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
+
+    def start(self, relay_port: int) -> None:
+        """Start the process, where there is to be one."""
+        if self._sock is None:
+            return
+        number = self._sock.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "console", str(number)],
+            stdin=subprocess.PIPE,
+            pass_fds=(number,),
+            env={**os.environ, "PORT": str(relay_port)},
+            start_new_session=True,
+        )
+        self._sock.close()
+
+    def stop(self) -> None:
+        """End it: by the end of its input, by force if that does not help."""
+        if self._process is None:
+            if self._sock is not None:
+                self._sock.close()
+            return
+        try:
+            self._process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+
+def prepare(port: int | None) -> Console:
+    """The console that is to listen on a port, None for none. What is wrong with it stops nobody."""
+    if port is None:
+        return Console("off")
+    if not is_installed():
+        return Console(NOT_INSTALLED)
+    try:
+        sock = bind(port)
+        sock.listen()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        return Console(f"port {port}: {reason}; take another one with CONSOLE_PORT=<number> make run")
+    return Console("http://{}:{}".format(*sock.getsockname()), sock)
