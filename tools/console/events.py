@@ -1,11 +1,12 @@
 """The view Events: what came, newest first, and the whole way of one of them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from console.log_state import LogState
-from console.rows import Row, cell, clock, head, message_row, nobody_named, number_of, tag, text
+from console.rows import Row, cell, clock, head, message_row, nobody_named, tag, text
 from relayctl.event_log import LoggedEvent
+from relayctl.tracing import Step, Way
 
 MOST_SHOWN = 200
 HEAD = head(
@@ -28,6 +29,14 @@ STATES = {
     "unavailable": "bad",
 }
 """How an outcome looks."""
+PLACES = {
+    "calven": "good",
+    "ignored": "quiet",
+    "unprocessed": "wait",
+    "dead-letter": "bad",
+    "nowhere": "quiet",
+}
+"""How it looks where an event is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,12 @@ class Filter:
 
 
 def event_rows(
-    log: LogState, chosen: Filter, now: float, opened: str = "", trace: Sequence[LoggedEvent] | None = None
+    log: LogState, chosen: Filter, now: float, opened: str = "", trace: Sequence[Way] | None = None
 ) -> list[Row]:
     """The newest events that are chosen; under the opened one its trace, None while it is being read."""
     rows: list[Row] = []
     for event in newest(log.recent, chosen):
-        rows.append(_event_row(event, now, is_open=event.log_id == opened))
+        rows.append(_event_row(event, log.words.get(event.log_id, ""), now, is_open=event.log_id == opened))
         if event.log_id == opened:
             rows.append(_trace_row(event, trace, now))
     if rows:
@@ -79,11 +88,11 @@ def newest(events: Iterable[LoggedEvent], chosen: Filter) -> list[LoggedEvent]:
     return found
 
 
-def _event_row(event: LoggedEvent, now: float, *, is_open: bool) -> Row:
+def _event_row(event: LoggedEvent, words: str, now: float, *, is_open: bool) -> Row:
     cells = (
         cell(clock(event.at, now), "number left"),
         cell(event.source),
-        cell(what(event.what), "wide quiet"),
+        cell(words, "wide quiet"),
         tag("td", tag("span", text(event.outcome), class_=f"state {STATES.get(event.outcome, 'quiet')}")),
         cell(event.reason, "detail"),
         cell(event.answer, "number wide quiet"),
@@ -103,50 +112,30 @@ def _event_row(event: LoggedEvent, now: float, *, is_open: bool) -> Row:
     return Row(event.log_id, row)
 
 
-def what(said: Mapping[str, object]) -> str:
-    """What an event was, in a few words."""
-    names = ("form", "door", "direction", "sensor", "people", "occupied", "state", "start", "end")
-    return " ".join(str(said[name]) for name in names if said.get(name) not in (None, ""))
-
-
-def _trace_row(event: LoggedEvent, trace: Sequence[LoggedEvent] | None, now: float) -> Row:
+def _trace_row(event: LoggedEvent, trace: Sequence[Way] | None, now: float) -> Row:
     if trace is None:
         inside = tag("p", "reading its way…", class_="quiet")
     else:
-        steps = "".join(_step(one, now) for one in trace or [event])
-        ids = tag(
-            "p", f"{tag('code', text(f'relayctl trace {event.delivery}'))} shows the same", class_="quiet"
+        inside = "".join(_way(way, now) for way in trace)
+        inside += tag(
+            "p", f"the same: {tag('code', text(f'relayctl trace {event.delivery}'))}", class_="quiet"
         )
-        inside = tag("ol", steps, class_="trace") + ids
     cells = tag("td", inside, colspan=str(COLUMNS))
     return Row(f"trace {event.log_id}", tag("tr", cells, class_="opened", data_testid="event-trace"))
 
 
-def _step(event: LoggedEvent, now: float) -> str:
-    """One attempt: when it began and where, each step with its milliseconds, and what came of it."""
-    where = "from the queue" if event.from_queue else "webhook"
-    begun = f"{clock(event.began_at, now)} {where}: {event.source} {what(event.what)}".strip()
-    steps = [f"{name} after {milliseconds} ms" for name, milliseconds in event.steps.items()]
-    counts = [f"{place} {_change(values)}" for place, values in event.counts.items()]
-    ended = " ".join(filter(None, (event.outcome, event.reason, nobody_named(event.detail))))
-    lines = [text(line) for line in (", ".join(steps), ", ".join(counts), _calven(event)) if line]
-    result = tag("span", text(ended), class_=f"state {STATES.get(event.outcome, 'quiet')}")
-    return tag("li", "<br>".join([text(begun), *lines, result]))
+def _way(way: Way, now: float) -> str:
+    """The way of one event: each step with its time, and where it is now."""
+    steps = "".join(_step(step, now) for step in way.steps)
+    title = tag("b", text(way.what)) + tag("span", text(way.source), class_="quiet note")
+    ended = tag("span", text(f"now {way.now.text}"), class_=f"state {PLACES[way.now.place]}")
+    return tag("p", title) + tag("ol", steps, class_="trace") + tag("p", ended)
 
 
-def _change(values: Sequence[object]) -> str:
-    return " → ".join("?" if value is None else str(value) for value in values)
-
-
-def _calven(event: LoggedEvent) -> str:
-    """What Calven answered, if it was asked."""
-    if not event.calven:
-        return ""
-    sent = number_of(len(event.calven_ids), "event")
-    status = event.calven.get("status")
-    answer = f"answered {status}" if status is not None else "did not answer"
-    code = event.calven.get("code")
-    return f"Calven was sent {sent} and {answer}" + (f", result code {code}" if code else "")
+def _step(step: Step, now: float) -> str:
+    milliseconds = f".{step.at % 1:.3f}"[2:]
+    at = tag("span", text(f"{clock(step.at, now)}{milliseconds}"), class_="quiet at")
+    return tag("li", f"{at}{tag('b', text(step.name))} {text(nobody_named(step.text))}")
 
 
 def filter_rows(log: LogState, chosen: Filter) -> list[Row]:

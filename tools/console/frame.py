@@ -81,7 +81,7 @@ def frame(hub: Hub, path: str, title: str) -> Iterator[Page]:
     with ui.element("header").classes("top"):
         ui.html(tag("div", name, class_="name") + tag("nav", links, aria_label="Views"), sanitize=False)
         page.status()
-    with ui.element("main"):
+    with ui.element("main").classes("view"):
         yield page
 
 

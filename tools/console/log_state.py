@@ -32,7 +32,8 @@ class LogState:
     `recent` are the newest events, in order of time. `points` has each place's count by the place's name and
     the steps of time, the last one in each. `refused` counts the requests of each source whose signature was
     not its vendor's, `heard` is when a source sent something last. `ends` is what became last of each event
-    that was in a queue, by its envelope's id, and when: `waiting` are those of them that wait.
+    that was in a queue, by its envelope's id, and when: `waiting` are those of them that wait. `words` has
+    what an event was, by its `log_id`. `number` counts the events that were new.
     """
 
     since: float
@@ -41,10 +42,11 @@ class LogState:
     refused: Counter[str] = field(default_factory=Counter)
     heard: dict[str, float] = field(default_factory=dict)
     ends: dict[str, tuple[float, Waiting | None]] = field(default_factory=dict)
+    words: dict[str, str] = field(default_factory=dict)
     number: int = 0
 
     def add(self, events: Sequence[LoggedEvent]) -> None:
-        """Take in what is newer than all before, in order of time."""
+        """Take in what came since the last time, in order of time."""
         self.number += len(events)
         self.recent.extend(events)
         self._note(events)
@@ -86,6 +88,13 @@ class LogState:
         if event.outcome == "queued":
             waits = Waiting(event.reason, event.source, event.received_at, event.attempts)
         self.ends[event.envelope_id] = (event.at, waits)
+
+    def say(self, words: Mapping[str, str]) -> None:
+        """Keep what events were, in words, as long as the events."""
+        self.words.update(words)
+        if len(self.words) > 2 * MOST_EVENTS:
+            kept = {event.log_id for event in self.recent}
+            self.words = {name: said for name, said in self.words.items() if name in kept}
 
     def _forget(self, before: float) -> None:
         for place in list(self.points):

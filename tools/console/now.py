@@ -33,7 +33,7 @@ DAY_SECONDS = 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the ledger has of a place: its count as text, whether Calven has been told, since when, by whom."""
+    """What the ledger has of a place: its count as text, whether Calven was told, since when, by whom."""
 
     people: str
     told: bool
@@ -103,7 +103,7 @@ def _place_row(
 
 def _told(known: Known | None) -> str:
     if known is None:
-        return tag("span", "nothing yet today", class_="quiet")
+        return tag("span", "nothing yet", class_="quiet")
     if known.told:
         return tag("span", "told", class_="state good")
     return tag("span", "not yet", class_="state wait")

@@ -15,7 +15,7 @@ from console.live import Live
 from console.redriving import ask_to_redrive
 from console.rows import Row, button, number_of, tag, text
 from relayctl import samples, vendors
-from relayctl.event_log import LoggedEvent
+from relayctl.tracing import Way
 
 
 def nothing(_action: str, _value: str, _chosen: dict[str, str]) -> None:
@@ -54,7 +54,7 @@ class EventsView:
         self._hub, self._page = hub, page
         self._filter = events.Filter()
         self._opened = ""
-        self._trace: list[LoggedEvent] | None = None
+        self._trace: list[Way] | None = None
         self._heading = heading("Events")
         self._fields = Live(self._choose, kind="fields")
         self._table = Live(self._open, head=events.HEAD, caption="Events, the newest first", kind="events")

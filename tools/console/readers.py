@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from console.feed import ReadFailed
-from console.log_state import LogState
+from console.log_state import MOST_EVENTS, LogState
 from console.rows import nobody_named
 from console.watched import WatchedTarget, denied_permission, watched
 from relay import vendors
@@ -22,10 +22,11 @@ from relay.reconciliation.runs import Runs, State
 from relay.reconciliation.schedule import interval_of
 from relay.time_off.submission import Employee
 from relay.vendors.support.memory import VendorMemory
-from relayctl import dead_letters, employees, ledger
+from relayctl import dead_letters, employees, ledger, tracing, wording
 from relayctl.event_log import EventLog, Follower, LoggedEvent
 from relayctl.network import AWS_ERRORS
 from relayctl.target import Target
+from relayctl.tracing import Way
 
 CONFIG_SECONDS = 5.0
 """How old the configuration may be."""
@@ -221,6 +222,7 @@ class Lines:
 
     new: Sequence[LoggedEvent]
     older: Sequence[LoggedEvent]
+    words: Mapping[str, str]
     start: float
     anew: bool
 
@@ -237,6 +239,7 @@ class Log:
         self._follower: Follower | None = None
         self._since = self._end = 0.0
         self._older_lines = 0
+        self._doors: wording.FindDoor = wording.no_doors
         self.state = LogState(time.time())
 
     def read(self) -> Lines:
@@ -249,10 +252,13 @@ class Log:
                 self._since = time.time() - BACK_SECONDS
                 self._end, self._older_lines = self._since - DAY_SECONDS, 0
                 self._follower = follower = EventLog(target).follow(self._since)
-                self._target = target
+                self._target, self._doors = target, wording.doors_of(target)
             new = follower.poll()
             older = [] if anew else self._older(target)
-            return Lines(new, older, self._since, anew)
+            words = {
+                event.log_id: wording.what(event, self._doors) for event in (*older, *new)[-MOST_EVENTS:]
+            }
+            return Lines(new, older, words, self._since, anew)
 
     def _older(self, target: Target) -> list[LoggedEvent]:
         if self._since <= self._end or self._older_lines > MOST_LINES:
@@ -269,9 +275,12 @@ class Log:
             self.state = LogState(lines.start)
         self.state.add(lines.new)
         self.state.add_older(lines.older, lines.start)
+        self.state.say(lines.words)
         return self.state
 
-    def trace(self, event: LoggedEvent) -> list[LoggedEvent]:
-        """The whole way of the events that came with this one."""
+    def trace(self, event: LoggedEvent) -> list[Way]:
+        """The whole way of each event that came with this one, as `relayctl trace` shows it."""
         with self._readers.reading():
-            return EventLog(self._readers.target).find(event.delivery, event.received_at)
+            target = self._readers.target
+            lines = EventLog(target).find(event.delivery, event.received_at)
+            return tracing.ways(lines or [event], target)

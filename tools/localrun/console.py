@@ -1,21 +1,15 @@
 """The console beside the local relay: a process of its own, which ends with it and takes nothing down."""
 
-import importlib.util
 import os
 import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
 
+from console import INSTALL, is_installed
 from localrun.serve import bind
 
-NOT_INSTALLED = "not installed: .venv/bin/pip install --no-deps --require-hashes -r requirements-console.lock"
 STOP_SECONDS = 3.0
-
-
-def is_installed() -> bool:
-    """Whether what the console needs is there."""
-    return importlib.util.find_spec("nicegui") is not None
 
 
 @dataclass
@@ -61,7 +55,7 @@ def prepare(port: int | None) -> Console:
     if port is None:
         return Console("off")
     if not is_installed():
-        return Console(NOT_INSTALLED)
+        return Console(f"not installed: {INSTALL}")
     try:
         sock = bind(port)
         sock.listen()

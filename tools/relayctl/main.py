@@ -13,6 +13,7 @@ from relayctl import vendors
 from relayctl.audit import audit_calven
 from relayctl.calven import calven
 from relayctl.configure import config
+from relayctl.console import console
 from relayctl.dlq import dlq
 from relayctl.doctor import doctor
 from relayctl.doors import list_doors
@@ -111,6 +112,7 @@ calven.add_command(audit_calven)
 COMMANDS = (
     calven,
     config,
+    console,
     dlq,
     doctor,
     import_leave,
