@@ -23,6 +23,7 @@ from relayctl.tracing import seconds
 OUTCOMES = ("forwarded", "ignored", "queued", "dead-lettered", "refused", "unknown", "unavailable")
 COLOURS = {"forwarded": "green", "ignored": "bright_black", "queued": "yellow"}
 """Any other outcome is red."""
+SAID_WIDTH = 40
 LOOK_SECONDS, LOCAL_LOOK_SECONDS = 2.0, 0.5
 """How often the log is looked at: AWS takes few questions a second, of a whole account."""
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1.0, 30.0
@@ -131,9 +132,11 @@ def line(event: LoggedEvent, now: datetime, doors: wording.FindDoor) -> str:
     moment = f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
     took = seconds(event.took_ms) if event.took_ms is not None else ""
     said = ", ".join(filter(None, (wording.outcome(event), wording.calven(event), took)))
-    styled = click.style(printable(said).ljust(40), fg=COLOURS.get(event.outcome, "red"))
+    counts = printable(wording.counts(event))
+    styled = click.style(printable(said), fg=COLOURS.get(event.outcome, "red"))
+    gap = " " * (max(SAID_WIDTH - len(said), 0) + 2)
     source, what = printable(event.source), printable(wording.what(event, doors))
-    return f"{moment}  {source:<16}  {what:<32}  {styled}  {printable(wording.counts(event))}".rstrip()
+    return f"{moment}  {source:<16}  {what:<32}  {styled}" + (gap + counts if counts else "")
 
 
 def as_dict(event: LoggedEvent, doors: wording.FindDoor) -> dict[str, Any]:
