@@ -113,10 +113,14 @@ def steps(lines: Sequence[LoggedEvent]) -> list[Step]:
 def _attempt(line: LoggedEvent) -> list[Step]:
     """The steps of one attempt: how it began, what it passed, what Calven said, what became of it."""
     found = [_beginning(line)]
-    names = {"verified": "its signature is its vendor's", "parsed": _parsed(line), "settled": "in the ledger"}
+    passed = {"verified": Step(0, "verified", "its signature is its vendor's")}
+    if not line.from_queue:
+        passed["parsed"] = Step(0, "parsed", _parsed(line))
+    if _is_mapped(line):
+        passed["settled"] = Step(0, "mapped", "in the ledger")
     for name, ms in line.steps.items():
-        if name in names and not (line.from_queue and name == "parsed"):
-            found.append(Step(line.began_at + ms / 1000, _NAMES.get(name, name), names[name]))
+        if name in passed:
+            found.append(replace(passed[name], at=line.began_at + ms / 1000))
     if line.calven:
         at = line.began_at + line.steps.get("answered", line.took_ms or 0) / 1000
         found.append(Step(at, "answered", wording.calven(line)))
@@ -124,7 +128,9 @@ def _attempt(line: LoggedEvent) -> list[Step]:
     return found
 
 
-_NAMES = {"settled": "mapped"}
+def _is_mapped(line: LoggedEvent) -> bool:
+    """Whether the ledger took an event: then Calven was asked, a count changed, or it was nothing new."""
+    return bool(line.calven or line.counts or (line.outcome == "ignored" and line.what))
 
 
 def _beginning(line: LoggedEvent) -> Step:
