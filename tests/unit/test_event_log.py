@@ -76,7 +76,7 @@ def test_refusals() -> None:
     line = {key: BADGE[key] for key in ("timestamp", "source", "vendor", "request_id")}
     refused = parse("1", "hris", json.dumps({**line, "message": "signature rejected", "check": "no header"}))
     assert refused is not None
-    assert (refused.outcome, refused.detail, refused.ids) == ("refused", "no header", {"api-1"})
+    assert (refused.outcome, refused.detail, set(refused.ids)) == ("refused", "no header", {"api-1"})
     unknown = parse("1", "hris", json.dumps({**line, "message": "unknown source", "asked": "kissi"}))
     assert unknown is not None
     assert wording.outcome(unknown) == "no such source: 404"
