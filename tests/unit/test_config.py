@@ -196,7 +196,7 @@ PLACES = [
     ("within: sydney}", "within: perth}", "7: unknown place 'perth'"),
     ("place: sydney-l3, direction: out", "place: perth", "12: unknown place 'perth'"),
     ("{place: boardroom}", "{place: perth}", "14: unknown place 'perth'"),
-    ("5C2D9A37", "D0FA9F18", "7: duplicate locationId, 'sydney' has it too"),
+    ("5C2D9A37", "D0FA9F18", "7: duplicate locationId, 'sydney' has it too, on line 6"),
     ("within: sydney-l3}", "within: boardroom}", "8: 'boardroom' is within itself"),
     (
         "within: sydney}",
@@ -210,8 +210,8 @@ PLACES = [
     ),
 ]
 FEEDS = [
-    ('"48212"', '"48211"', "12: duplicate key '48211'"),
-    ('"48212"', "48211", "12: duplicate key '48211'"),
+    ('"48212"', '"48211"', "12: duplicate key '48211', on line 11 already"),
+    ('"48212"', "48211", "12: duplicate key '48211', on line 11 already"),
     ("doors:\n  kisi-sydney:", "doors:\n  kisi-perth:", "10: unknown source 'kisi-perth'"),
     ("doors:\n  kisi-sydney:", "doors:\n  hibob:", "10: 'hibob' is an HR system: it has no doors"),
     ("sensors:\n  sensors:", "sensors:\n  deel:", "14: unknown source 'deel'"),
@@ -242,7 +242,7 @@ TOP_LEVEL = "the top level must be a mapping with `sources` and `places`"
         (b"sources:\n  a: {vendor: kisi\n", ":3: did not find expected ',' or '}'"),
         (b"sources:\n\ta: b\n", ":2: found character '\\t' that cannot start any token"),
         (b"sources: {}\n---\nplaces: {}\n", ":2: but found another document"),
-        (b"sources: {}\nsources: {}\n", ":2: duplicate key 'sources'"),
+        (b"sources: {}\nsources: {}\n", ":2: duplicate key 'sources', on line 1 already"),
         (b"sources: \x07\n", ": unacceptable character #x0007: control characters are not allowed"),
         (b"sources: \xff\n", ": not UTF-8"),
     ],
@@ -282,7 +282,7 @@ def test_problem_in_a_repeated_part(loads: Loads) -> None:
           sydney: &level {locationId: a, locationType: level}
           other: {<<: *level}
         """
-    assert problems(loads, text) == ["relay.yaml:3: duplicate locationId, 'sydney' has it too"]
+    assert problems(loads, text) == ["relay.yaml:3: duplicate locationId, 'sydney' has it too, on line 2"]
 
 
 def test_cycle(loads: Loads) -> None:

@@ -19,7 +19,7 @@ from localrun.background import Background, Clock
 from localrun.captures import NOTE, Captures
 from localrun.log_delivery import LogDelivery
 from localrun.poller import Poller
-from localrun.seed import load_config, routes, seed, with_vendor_api
+from localrun.seed import load_config, odd_secrets, routes, seed, usable, with_vendor_api
 from localrun.serve import Served, bind
 from localrun.settings import DEMO, Secrets, Settings, StartError, read, read_secrets
 from localrun.template import REGION, STACK, Template
@@ -83,7 +83,8 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     beside = console.prepare(settings.port_of_console)
     cleanup.callback(beside.stop)
     _start(front, sock, background(template, aws, resources), cleanup)
-    _announce(front.url, urls, config, beside.said)
+    _warn(settings, config, secrets)
+    _announce(front.url, urls, config, secrets, beside.said)
     # Only now: what it takes to start it, the relay does not wait for.
     beside.start(sock.getsockname()[1])
     return _wait(stop, world)
@@ -195,15 +196,26 @@ def about(urls: Urls, resources: Resources, variables: Mapping[str, str]) -> dic
     }
 
 
-def _announce(url: str, urls: Urls, config: "RelayYaml", console_url: str) -> None:
+def _warn(settings: Settings, config: "RelayYaml", secrets: Secrets) -> None:
+    # The demo's secrets are of many sources that a configuration of one's own does not have.
+    known = (
+        secrets if settings.secrets else {name: secrets[name] for name in config.sources if name in secrets}
+    )
+    for sentence in odd_secrets(config, known):
+        print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
+def _announce(url: str, urls: Urls, config: "RelayYaml", secrets: Secrets, console_url: str) -> None:
+    from relayctl.fitting import first_command  # noqa: PLC0415 - the environment must be right first
+
     webhooks = [f"  {url}/webhooks/{family}/{source}" for family, source in routes(config)]
     calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
     lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
     lines += ["console:", f"  {console_url}"]
-    if first := next(iter(config.sources.values()), None):
+    if command := first_command(config, lambda name: usable(config, secrets, name)):
         port = url.rpartition(":")[2]
         prefix = "" if port == "8080" else f"PORT={port} "
-        lines += ["a first event:", f"  {prefix}.venv/bin/relayctl send {first.vendor}"]
+        lines += ["a first event:", f"  {prefix}.venv/bin/{command}"]
     print(*lines, "", "ready", sep="\n", flush=True)
 
 

@@ -2,9 +2,8 @@
 
 import json
 import secrets as random
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +62,40 @@ def seed(
     for family, source in routes(config):
         if source in secrets:
             _put(aws, f"{family}/{source}", secrets[source])
-        else:
-            print(f"no secret for source {source!r}: its webhooks are answered 503", file=sys.stderr)
+
+
+def odd_secrets(config: "RelayYaml", secrets: Secrets) -> Iterator[str]:
+    """A sentence for each secret that is missing, cannot be right, or is of no source; no value is in any."""
+    from relay import vendors  # noqa: PLC0415 - the environment must be right first
+    from relay.config.file import did_you_mean  # noqa: PLC0415
+    from relayctl.secret_store import CALVEN, CALVEN_READER  # noqa: PLC0415
+
+    for name, source in config.sources.items():
+        put = f"relayctl --local secrets put {name}"
+        if name in secrets and (problem := _problem(source.vendor, secrets[name])):
+            yield f"the secret of {name!r} cannot be right: {problem} ({put})"
+        elif name not in secrets and vendors.load(source.vendor).sends_webhooks:
+            yield f"no secret for source {name!r}: its webhooks are answered 503 ({put})"
+    for name in secrets:
+        if name not in (CALVEN, CALVEN_READER, *config.sources):
+            yield f"a secret for {name!r}, which is no source{did_you_mean(name, config.sources)}"
+
+
+def usable(config: "RelayYaml", secrets: Secrets, name: str) -> bool:
+    """Whether a source has a secret that can be right."""
+    return name in secrets and not _problem(config.sources[name].vendor, secrets[name])
+
+
+def _problem(vendor: str, secret: Mapping[str, Any]) -> str:
+    """What is wrong with a source's secret, if anything."""
+    from relay import vendors  # noqa: PLC0415 - the environment must be right first
+    from relayctl.secret_store import BadSecret, checked_source  # noqa: PLC0415
+
+    try:
+        checked_source(vendors.load(vendor), dict(secret))
+    except BadSecret as error:
+        return str(error)
+    return ""
 
 
 def _put(aws: Aws, name: str, secret: Mapping[str, Any]) -> None:

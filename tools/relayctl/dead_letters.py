@@ -95,13 +95,15 @@ def read(
     selection: Selection | None = None,
     done: Done = lambda _: None,
     fields: Collection[str] | None = None,
+    url: str | None = None,
 ) -> Reading:
     """Every envelope in the queue that is meant; each message is given back at once, however this ends.
 
-    What somebody else is reading just now cannot be seen: `hidden` says how many those are, about. Of each
-    envelope only the `fields` that are named are kept.
+    The queue is the dead-letter queue, or the one at that `url`. What somebody else is reading just now, and
+    what waits for its time, cannot be seen: `hidden` says how many those are, about. Of each envelope only
+    the `fields` that are named are kept.
     """
-    queue, url = target.client("sqs"), target.dead_letter_queue_url
+    queue, url = target.client("sqs"), url or target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
     there = sum(numbers(queue, url))
     receipts: dict[str, str] = {}
@@ -170,15 +172,7 @@ def came_back(target: Target, sent: Sequence[str]) -> list[dict[str, Any]]:
 
 def are_waiting(target: Target) -> int:
     """Roughly how many events the Unprocessed queue holds, visible or not."""
-    names = (
-        "ApproximateNumberOfMessages",
-        "ApproximateNumberOfMessagesDelayed",
-        "ApproximateNumberOfMessagesNotVisible",
-    )
-    answer = target.client("sqs").get_queue_attributes(
-        QueueUrl=target.unprocessed_queue_url, AttributeNames=list(names)
-    )
-    return sum(int(answer["Attributes"][name]) for name in names)
+    return sum(numbers(target.client("sqs"), target.unprocessed_queue_url))
 
 
 def until_tried(target: Target, seconds: float) -> int:
@@ -246,11 +240,15 @@ def _each(
     return Redriven(sent, len(held) + missing)
 
 
-def numbers(queue: Any, url: str) -> tuple[int, int]:
-    """Roughly how many letters are visible, and how many somebody keeps hidden."""
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+def numbers(queue: Any, url: str) -> tuple[int, ...]:
+    """Roughly how many messages are visible, how many somebody keeps hidden, how many wait for their time."""
+    names = [
+        "ApproximateNumberOfMessages",
+        "ApproximateNumberOfMessagesNotVisible",
+        "ApproximateNumberOfMessagesDelayed",
+    ]
     found = queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    return int(found[names[0]]), int(found[names[1]])
+    return tuple(int(found[name]) for name in names)
 
 
 def about(target: Target) -> int:
@@ -303,7 +301,7 @@ def _longer(queue: Any, url: str) -> int:
 
     The local SQS says so of all of them at once, and a call that waits there holds up all others.
     """
-    shown, _ = numbers(queue, url)
+    shown, *_ = numbers(queue, url)
     return LONGER_SECONDS if shown and not is_local(queue.meta.endpoint_url) else 0
 
 

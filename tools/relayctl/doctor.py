@@ -70,7 +70,7 @@ def _configuration(target: Target) -> Iterator[Finding]:
     except UnknownVersion as error:
         yield Finding(check="configuration", ok=False, detail=str(error), next=todo)
         return
-    found = [f"{'.'.join(where)}: {what}" for where, what in relay_yaml.mistakes(relay)]
+    found = [f"{'.'.join(problem.where)}: {problem.what}" for problem in relay_yaml.mistakes(relay)]
     if not relay.sources:
         found.append("it has no sources")
     for problem in found:

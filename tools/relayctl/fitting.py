@@ -71,8 +71,10 @@ def _of_leave(vendor: Vendor, name: str, source: Source, change: LeaveChange) ->
 
 
 def first_command(relay: RelayYaml, usable: Callable[[str], bool] = lambda _: True) -> str | None:
-    """A `relayctl send` that works with a configuration, of the first source for which there is one."""
-    for name, source in relay.sources.items():
+    """A `relayctl send` that works with a configuration; at a door or sensor, if there is one."""
+    first = sorted(relay.sources, key=lambda name: name not in relay.doors and name not in relay.sensors)
+    for name in first:
+        source = relay.sources[name]
         vendor = vendors.load(source.vendor)
         if source.enabled and usable(name) and (command := command_for(relay, name, vendor)):
             return command

@@ -15,6 +15,8 @@ from relay.config.store import ConfigStore
 from relay.envelope import Envelope
 from relay.events import LeaveChange, iso_ms
 from relay.occupancy.ledger import Headcount
+from relay.occupancy.readings import WatchedPlace
+from relay.occupancy.rules import Count
 from relay.occupancy.sensors import Readings
 from relay.time_off.ledger import Leaves
 from relay.time_off.rules import runs, source_of
@@ -23,7 +25,7 @@ from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
 from relayctl.pushing import ApprovedLeave, approved
 
-COLUMNS = ("site", "place", "day", "people", "calven", "at", "source")
+COLUMNS = ("site", "place", "day", "count", "Calven has been told", "at", "source")
 LEAVES = ("leave", "state", "start", "end", "type", "version")
 HELD = ("start", "end", "type", "calven")
 
@@ -34,8 +36,8 @@ HELD = ("start", "end", "type", "calven")
 def occupancy(common: Common) -> None:
     """Show the counts of each site's operating day, and what sensors read last.
 
-    "told" is what Calven has accepted, or what is safe in a queue on its way there. "shadow" is what shadowed
-    sources say: they are counted apart, and Calven is told nothing of it.
+    Calven has been told what it has accepted, or what is safe in a queue on its way there. "shadow" is what
+    shadowed sources say: they are counted apart, and Calven is told nothing of it.
     """
     table = common.target().ledger()
     config = ConfigStore(table).current()
@@ -68,6 +70,7 @@ def counts_now(table: Table, config: Config, *, shadow: bool = False) -> Iterato
                 "version": count.version,
                 "reported": count.reported,
                 "told": count.reported >= count.version,
+                "told_people": _told(count.people, count),
                 "at": iso_ms(count.at) if count.at else None,
                 "source": config.named(count.source),
                 "shadow": shadow,
@@ -86,18 +89,32 @@ def readings_now(table: Table, config: Config, *, shadow: bool = False) -> Itera
             "version": last.version,
             "reported": last.reported,
             "told": last.reported >= last.version,
+            "told_people": _told(last.occupied if last.people is None else last.people, last),
             "at": iso_ms(last.at),
             "source": config.named(last.source),
             "shadow": shadow,
         }
 
 
+def _told(now: int | bool, last: Count | WatchedPlace) -> int | bool | None:
+    """What Calven has been told last: a count, or whether there is anybody; None where nobody knows."""
+    return now if last.reported >= last.version else last.reported_as
+
+
 def _words(row: dict[str, Any]) -> dict[str, Any]:
-    people, state = row["people"], "told" if row["told"] else "not yet"
-    if people is None:
-        people = "some" if row["occupied"] else "none"
-    version = "shadow" if row["shadow"] else f"{state} ({row['reported']} of {row['version']})"
-    return {**row, "people": people, "calven": version}
+    people = row["occupied"] if row["people"] is None else row["people"]
+    before = "" if row["told_people"] is None else f"{_count(row['told_people'])}, "
+    told = _count(people) if row["told"] else f"{before}not yet {_count(people)}"
+    if row["shadow"]:
+        told = "shadow"
+    return {**row, "count": _count(people), "Calven has been told": told}
+
+
+def _count(people: int | bool) -> str:
+    """A count, or whether there is anybody, in words."""
+    if isinstance(people, bool):
+        return "some" if people else "none"
+    return str(people)
 
 
 def _cell(value: object) -> object:

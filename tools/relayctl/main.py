@@ -23,6 +23,7 @@ from relayctl.listen import listen
 from relayctl.network import AWS_ERRORS
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json, print_table, printable
+from relayctl.queue import queue
 from relayctl.reconcile import reconcile_sources
 from relayctl.secrets import secrets
 from relayctl.sending import send
@@ -67,6 +68,7 @@ def _stop(number: int, _: object) -> None:
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="calven-relay")
 @common_options
 def main() -> None:
     """Run, configure and operate the relay."""
@@ -120,6 +122,7 @@ COMMANDS = (
     list_doors,
     listen,
     occupancy,
+    queue,
     reconcile_sources,
     secrets,
     send,

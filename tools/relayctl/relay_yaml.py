@@ -1,5 +1,6 @@
 """`relay.yaml` read and checked, every problem with its line."""
 
+import re
 from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
@@ -63,7 +64,33 @@ def oddities(relay: RelayYaml) -> list[str]:
     fed |= {sensor.place for sensors in relay.sensors.values() for sensor in sensors.values()}
     around = with_outer(relay, fed)
     found += [f"no door or sensor leads to {name!r}" for name in relay.places if name not in around]
-    return found
+    return [*found, *_one_way(relay)]
+
+
+def _one_way(relay: RelayYaml) -> Iterator[str]:
+    """The places that people only come into, or only leave, by doors that have one direction each."""
+    into, out_of = _directions(relay)
+    left = {place for place in relay.places if out_of & set(relay.path(place))}
+    entered = with_outer(relay, into)
+    for name in relay.places:
+        if name in into and name not in left:
+            yield f"doors lead in to {name!r} and none leads out: whoever comes in counts until the day ends"
+        if name in out_of and name not in entered:
+            yield f"doors lead out of {name!r} and none leads in: nobody is ever counted in it"
+
+
+def _directions(relay: RelayYaml) -> tuple[set[str], set[str]]:
+    """The places that doors lead in to, and those that doors lead out of; where the event says it, both."""
+    into: set[str] = set()
+    out_of: set[str] = set()
+    for source, doors in relay.doors.items():
+        by_event = "event" in vendors.load(relay.sources[source].vendor).direction
+        for door in doors.values():
+            if by_event or door.direction == "in":
+                into.add(door.place)
+            if by_event or door.direction == "out":
+                out_of.add(door.place)
+    return into, out_of
 
 
 def dump(relay: RelayYaml) -> str:
@@ -124,16 +151,23 @@ def _texts(node: Any) -> Iterator[str]:
 def _checked(path: Path, document: Entries, found: list[tuple[int, str]]) -> RelayYaml:
     try:
         relay = RelayYaml.model_validate({key: part for key, part in document.items() if part is not None})
-        found += [(document.line(where), what) for where, what in mistakes(relay)]
+        found += [_of_line(document, problem) for problem in mistakes(relay)]
     except ValidationError as error:
         for one in error.errors(include_url=False):
             where, what = _problem(one["loc"], one["type"], one["msg"])
             if where[-1:] == ("timezone",):
                 what += meant_zone(str(one["input"]))
+            elif one["type"] == "literal_error":
+                what += did_you_mean(str(one["input"]), re.findall(r"'([^']+)'", one["ctx"]["expected"]))
             found.append((document.line(where), what))
     if found:
         raise InvalidConfig([f"{path}:{line}: {what}" for line, what in sorted(found)])
     return relay
+
+
+def _of_line(document: Entries, problem: Problem) -> tuple[int, str]:
+    first = f", on line {document.line(problem.first)}" if problem.first else ""
+    return document.line(problem.where), problem.what + first
 
 
 def _problem(loc: tuple[int | str, ...], kind: str, message: str) -> tuple[KeyPath, str]:

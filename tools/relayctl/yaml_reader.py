@@ -127,7 +127,8 @@ class _Reader:
                 continue
             key = self._key(event)
             if key in entries:
-                self.problems.append((_line(event), f"duplicate key {key!r}"))
+                first = entries.lines[key]
+                self.problems.append((_line(event), f"duplicate key {key!r}, on line {first} already"))
             entries.lines[key] = _line(event)
             entries[key] = self._node(next(self._events))
         for key, value in merged.items():

@@ -168,7 +168,8 @@ class Secrets:
             fields = ", ".join(
                 ".".join(map(str, e["loc"])) or "JSON" for e in error.errors(include_input=False)
             )
-            raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}") from None
+            todo = _mending(name)
+            raise SecretUnreadable(f"{self._stack}/{name}: wrong or missing: {fields}{todo}") from None
         self._known.models[name] = text, found
         return found
 
@@ -185,9 +186,15 @@ class Secrets:
                 self._known.failed_at = now
                 return text
             self._known.texts.pop(name, None)
-            raise SecretUnreadable(f"{self._stack}/{name}: {code}") from None
+            todo = _mending(name) if code in GONE else ""
+            raise SecretUnreadable(f"{self._stack}/{name}: {code}{todo}") from None
         self._known.texts[name] = (self._clock(), text)
         return text
+
+
+def _mending(name: str) -> str:
+    """What stores a secret that is missing; the template alone makes the `person-key`."""
+    return "" if name == "person-key" else f": relayctl secrets put {name.rpartition('/')[2]}"
 
 
 def _code(error: Exception) -> str:

@@ -5,6 +5,7 @@ from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -32,8 +33,16 @@ TO_FILL_IN = "?"
 """What `config suggest` writes where somebody has to say more."""
 MOST_LEVELS = 20
 """A badge changes the counts of two paths in one transaction, which takes a hundred items."""
-Problem = tuple[tuple[str, ...], str]
-"""Where in `relay.yaml` (keys from the top), and what is wrong there."""
+
+
+class Problem(NamedTuple):
+    """Where in `relay.yaml` (keys from the top), what is wrong there, and where the same stands before."""
+
+    where: tuple[str, ...]
+    what: str
+    first: tuple[str, ...] | None = None
+
+
 NEIGHBOURS = 40
 """How many names on each side a wrong word is compared with, in order of beginnings and in order of ends."""
 MOST_GUESSES = 1000
@@ -76,12 +85,12 @@ def problems(relay: RelayYaml, vendors: Mapping[str, Vendor]) -> Iterator[Proble
             known = relay.sources.get(source_name)
             if known is None:
                 meant = did_you_mean(source_name, relay.sources)
-                yield (section, source_name), f"unknown source {source_name!r}{meant}"
+                yield Problem((section, source_name), f"unknown source {source_name!r}{meant}")
             elif known.vendor in vendors and vendors[known.vendor].families == ("hris",):
-                yield (section, source_name), f"{source_name!r} is an HR system: it has no {section}"
+                yield Problem((section, source_name), f"{source_name!r} is an HR system: it has no {section}")
             for entry, where in of_source.items():
                 if where.place not in relay.places:
-                    yield (section, source_name, entry, "place"), _unknown_place(where.place, places)
+                    yield Problem((section, source_name, entry, "place"), _unknown_place(where.place, places))
     yield from _feed_problems(relay)
 
 
@@ -128,17 +137,17 @@ def _source_problems(
 ) -> Iterator[Problem]:
     if vendor is None:
         meant = did_you_mean(source.vendor, known)
-        yield ("sources", name, "vendor"), f"unknown vendor {source.vendor!r}{meant}"
+        yield Problem(("sources", name, "vendor"), f"unknown vendor {source.vendor!r}{meant}")
         return
     fields = type(source).model_fields
     given = [fields[field].alias or field for field in fields if field in source.model_fields_set]
     for key in given:
         if key not in vendor.keys:
-            yield ("sources", name, key), f"{key} does nothing for {vendor.title}"
+            yield Problem(("sources", name, key), f"{key} does nothing for {vendor.title}")
     if source.reconcile and source.reconcile != "off" and vendor.lists is None:
-        yield ("sources", name, "reconcile"), f"{vendor.title} cannot be asked what happened"
+        yield Problem(("sources", name, "reconcile"), f"{vendor.title} cannot be asked what happened")
     if source.reconcile == "off" and not vendor.sends_webhooks:
-        yield ("sources", name, "reconcile"), f"{vendor.title} sends no webhooks: it has to be asked"
+        yield Problem(("sources", name, "reconcile"), f"{vendor.title} sends no webhooks: it has to be asked")
 
 
 def _unknown_place(name: str, places: Names) -> str:
@@ -152,19 +161,23 @@ def _tree_problems(relay: RelayYaml, places: Names) -> Iterator[Problem]:
     in_cycles = _in_cycles(relay)
     for name, place in relay.places.items():
         if place.within is not None and place.within not in relay.places:
-            yield ("places", name, "within"), _unknown_place(place.within, places)
+            yield Problem(("places", name, "within"), _unknown_place(place.within, places))
         elif name in in_cycles:
-            yield ("places", name, "within"), f"{name!r} is within itself"
+            yield Problem(("places", name, "within"), f"{name!r} is within itself")
         elif _too_deep(relay, name, in_cycles):
-            yield ("places", name, "within"), f"{name!r} is more than {MOST_LEVELS} levels deep"
+            yield Problem(("places", name, "within"), f"{name!r} is more than {MOST_LEVELS} levels deep")
         elif place.within is not None and {"timezone", "reset_at"} & place.model_fields_set:
             yield from _differs_from_site(relay, name, place)
         if place.timezone not in zones():
             meant = meant_zone(place.timezone)
-            yield ("places", name, "timezone"), f"unknown time zone {place.timezone!r}{meant}"
+            yield Problem(("places", name, "timezone"), f"unknown time zone {place.timezone!r}{meant}")
         if place.location_id in locations:
             other = locations[place.location_id]
-            yield ("places", name, "locationId"), f"duplicate locationId, {other!r} has it too"
+            yield Problem(
+                ("places", name, "locationId"),
+                f"duplicate locationId, {other!r} has it too",
+                ("places", other, "locationId"),
+            )
         locations.setdefault(place.location_id, name)
 
 
@@ -198,7 +211,7 @@ def _differs_from_site(relay: RelayYaml, name: str, place: Place) -> Iterator[Pr
     site = relay.places[relay.site(name)]
     for key, field in (("timezone", "timezone"), ("resetAt", "reset_at")):
         if field in place.model_fields_set and getattr(place, field) != getattr(site, field):
-            yield ("places", name, key), f"{key} belongs to the site, and differs from it here"
+            yield Problem(("places", name, key), f"{key} belongs to the site, and differs from it here")
 
 
 def _feed_problems(relay: RelayYaml) -> Iterator[Problem]:
@@ -206,4 +219,6 @@ def _feed_problems(relay: RelayYaml) -> Iterator[Problem]:
     for source, sensors in relay.sensors.items():
         for entry, sensor in sensors.items():
             if sensor.place in by_doors:
-                yield ("sensors", source, entry, "place"), f"{sensor.place!r} is fed by doors already"
+                yield Problem(
+                    ("sensors", source, entry, "place"), f"{sensor.place!r} is fed by doors already"
+                )

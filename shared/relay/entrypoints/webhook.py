@@ -132,7 +132,8 @@ def _verify(request: RawRequest, family: Family, vendor: Vendor, invocation: Inv
         lists = secret.lists
         wanted = [scheme.credentials for scheme in vendor.schemes]
         if not any(name in lists for name in wanted):
-            raise SecretUnreadable(f"{family}/{request.source}: has no {' and no '.join(wanted)}")
+            todo = f"relayctl secrets put {request.source}"
+            raise SecretUnreadable(f"{family}/{request.source}: has no {' and no '.join(wanted)}: {todo}")
         webhook = verify(request, vendor, lists, invocation.now())
         if webhook is not None:
             return webhook

@@ -294,6 +294,7 @@ def count_of(item: Item | None) -> Count:
         people=item["people"],
         version=item["version"],
         reported=item.get("reported", 0),
+        reported_as=item.get("reported_as"),
         queued=item.get("swept", 0),
         at=item["at"],
         event_id=item["event_id"],

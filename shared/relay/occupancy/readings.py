@@ -41,8 +41,9 @@ class WatchedPlace:
 
     `at` (ms), `people`, `occupied`, `event_id` and `source` are those of its last report. `sensors` holds the
     newest reading of each sensor, by `<source>|<sensor>`. Every report raises `version`. `reported` is the
-    newest version that Calven has accepted or that is safe in a queue, `queued` the newest that the schedule
-    has put into a queue. `name` and `type` are the place's when it was last read.
+    newest version that Calven has accepted or that is safe in a queue, and `reported_as` what that said (None
+    where it is not known); `queued` is the newest that the schedule has put into a queue. `name` and `type`
+    are the place's when it was last read.
     """
 
     at: int = 0
@@ -53,6 +54,7 @@ class WatchedPlace:
     sensors: Mapping[str, SensorState] = field(default_factory=dict)
     version: int = 0
     reported: int = 0
+    reported_as: int | bool | None = None
     queued: int = 0
     name: str = ""
     type: LocationType = "place"

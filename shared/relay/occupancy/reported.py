@@ -1,7 +1,8 @@
 """What Calven has been told: the note of it beside each count and each sensor's last reading.
 
-The attribute `reported` is the newest version that Calven has accepted or that is safe in a queue. `swept` is
-the newest that the schedule has put into a queue. Both are written by themselves, and only ever raised.
+The attribute `reported` is the newest version that Calven has accepted or that is safe in a queue, and
+`reported_as` the count that it said, or whether there was anybody. `swept` is the newest that the schedule
+has put into a queue. They are written by themselves, and the versions only ever raised.
 """
 
 from collections.abc import Sequence
@@ -35,16 +36,18 @@ class Reports:
 
         It is a new version then, unless there is one already.
         """
-        for key, version in _newest(facts).items():
-            self._write([Update(key=key, set={"version": version + 1}, expect={"version": version})])
+        for key, fact in _newest(facts).items():
+            after = {"version": fact.version + 1}
+            self._write([Update(key=key, set=after, expect={"version": fact.version})])
 
     def _raise(self, attribute: str, facts: Sequence[Fact]) -> None:
         """Raise a version beside what each fact reports."""
         updates: list[Update] = []
-        for key, version in _newest(facts).items():
-            raised = {attribute: version}
+        for key, fact in _newest(facts).items():
+            raised = {attribute: fact.version}
+            said = {"reported_as": _said(fact)} if attribute == "reported" else {}
             # Where the item has expired, an update would leave an item behind that has nothing else in it.
-            updates.append(Update(key=key, set=raised, below=raised, present=["version"]))
+            updates.append(Update(key=key, set={**raised, **said}, below=raised, present=["version"]))
         for start in range(0, len(updates), MAX_ITEMS):
             self._write(updates[start : start + MAX_ITEMS])
 
@@ -58,13 +61,18 @@ class Reports:
                     self._write([update])
 
 
-def _newest(facts: Sequence[Fact]) -> dict[Key, int]:
-    """The newest version that some facts report of each count or reading."""
-    newest: dict[Key, int] = {}
+def _newest(facts: Sequence[Fact]) -> dict[Key, Fact]:
+    """The newest that some facts report of each count or reading."""
+    newest: dict[Key, Fact] = {}
     for fact in facts:
         key = fact_key(fact)
-        newest[key] = max(newest.get(key, 0), fact.version)
+        if key not in newest or fact.version >= newest[key].version:
+            newest[key] = fact
     return newest
+
+
+def _said(fact: Fact) -> int | bool | None:
+    return fact.occupied if fact.people is None else fact.people
 
 
 def fact_key(fact: Fact) -> Key:

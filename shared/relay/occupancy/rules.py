@@ -99,7 +99,8 @@ class Count:
     """How many people are in a place, and what Calven has been told about it.
 
     Every change raises `version`. `reported` is the newest version that Calven has accepted or that is safe
-    in a queue, `queued` the newest that the schedule has put into a queue. `at`, `event_id` and `source` are
+    in a queue, and `reported_as` what that said (None where it is not known); `queued` is the newest that the
+    schedule has put into a queue. `at`, `event_id` and `source` are
     the instant (ms), id and source of the day's last report. A day that has `ended` is reported empty at its
     end, whatever `people` says. A count is `late` when it changed after that. `name` and `type` are the
     place's when it was last counted. A count has `moved` when the day of another site reports the place
@@ -109,6 +110,7 @@ class Count:
     people: int = 0
     version: int = 0
     reported: int = 0
+    reported_as: int | None = None
     queued: int = 0
     at: int = 0
     event_id: str = ""

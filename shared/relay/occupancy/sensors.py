@@ -170,6 +170,7 @@ def _watched_place(item: Item | None) -> WatchedPlace:
         sensors=sensors,
         version=item["version"],
         reported=item.get("reported", 0),
+        reported_as=item.get("reported_as"),
         queued=item.get("swept", 0),
         name=item["name"],
         type=item["type"],
