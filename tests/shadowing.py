@@ -12,7 +12,9 @@ from relay.config.store import MAX_AGE_SECONDS, TAKEN_UP_SECONDS
 from relayctl import pushing
 from tests.rig import Rig
 
-SITE: dict[str, Any] = {"locationId": "SITE", "locationType": "location", "timezone": "Australia/Sydney"}
+RESET = f"{(datetime.now(UTC).hour + 12) % 24:02}:00"
+"""Far from now: no operating day ends unasked."""
+SITE: dict[str, Any] = {"locationId": "SITE", "locationType": "location", "resetAt": RESET}
 LEVEL: dict[str, Any] = {"locationId": "LEVEL", "locationType": "level", "within": "site"}
 ROOM: dict[str, Any] = {"locationId": "ROOM", "locationType": "space"}
 DOORS = {"level": {"place": "level"}, "lobby": {"place": "site"}}

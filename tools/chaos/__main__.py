@@ -1,7 +1,8 @@
 """`python -m chaos`: a stream of signed events, faults one after another, and an account of every event.
 
-Every event that the relay acknowledged must in the end be at Calven, ignored by rule, or in the dead-letter
-queue with a reason; and what Calven then shows must equal what happened. Exit code 1 if anything is missing.
+Every event that the relay acknowledged must in the end be at Calven, in shadow, ignored by rule, or in the
+dead-letter queue with a reason; and what Calven then shows must equal what happened at the live sources. Exit
+code 1 if anything is missing.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from rich.table import Table
 
 from chaos.faults import FAULTS, Fault, Injection
 from chaos.stage import Stage
-from chaos.stream import EMPLOYEES, Happening, Stream, away, people
+from chaos.stream import EMPLOYEES, PILOTS, Happening, Stream, away, people
 from relay import vendors
 from relay.aws.table import Table as Ledger
 from relay.events import BadgeEvent, iso_ms, utc
@@ -92,8 +93,8 @@ class Run:
 
     def _post(self, happening: Happening) -> int:
         vendor = vendors.load(happening.vendor)
-        signature = vendor.scheme.sign(happening.body, self._stage.secrets[happening.vendor], time.time())
-        url = f"{self._stage.url}/webhooks/{vendor.family}/{happening.vendor}"
+        signature = vendor.scheme.sign(happening.body, self._stage.secrets[happening.source], time.time())
+        url = f"{self._stage.url}/webhooks/{vendor.family}/{happening.source}"
         headers = {"content-type": "application/json", **signature.headers}
         return self._http.post(
             url, content=happening.body, headers=headers, timeout=VENDOR_WAITS_SECONDS
@@ -136,8 +137,10 @@ def account(stage: Stage, deliveries: Sequence[Delivery]) -> Account:
             where[one.event_id] = "dead-lettered"
         elif one.kind == "denied":
             where[one.event_id] = "ignored"
+        elif _in_ledger(stage, ledger, one):
+            where[one.event_id] = "in shadow" if one.kind in PILOTS else "at Calven"
         else:
-            where[one.event_id] = "at Calven" if _in_ledger(stage, ledger, one) else "lost"
+            where[one.event_id] = "lost"
     problems = [f"lost: {one.kind} {one.event_id}" for one in happened if where[one.event_id] == "lost"]
     problems += [
         f"never acknowledged: {d.happening.kind} {d.happening.event_id}, answers {d.statuses[-3:]}"
@@ -150,15 +153,16 @@ def account(stage: Stage, deliveries: Sequence[Delivery]) -> Account:
 
 def _in_ledger(stage: Stage, ledger: Ledger, one: Happening) -> bool:
     """Whether the ledger has this happening, or a later one of the same person."""
-    if one.kind == "leave":
+    if one.kind in ("leave", "shadow leave"):
         number = one.who.partition("@")[0].rpartition("-")[2]
-        key = (f"leave#deel#leave {number}", "leave")
+        key = (f"leave#{one.source}#{one.kind} {number}", "leave")
         item = ledger.get([key]).get(key)
         return item is not None and item["version"] >= iso_ms(one.at)
     badge = BadgeEvent(event_id=one.event_id, at=utc(one.at / 1000), door="door", person=one.who)
     secret = stage.aws.secrets.get_secret_value(SecretId=f"{stage.target.stack}/person-key")["SecretString"]
-    person = anonymous(badge, one.vendor, secret.encode()).person
-    key = position_key(stage.day, str(person))
+    person = anonymous(badge, one.source, secret.encode()).person
+    day = stage.day.for_source(shadowed=one.kind in PILOTS)
+    key = position_key(day, str(person))
     item = ledger.get([key]).get(key)
     return item is not None and (item["at"], item["event"]) >= one.order
 
@@ -175,19 +179,22 @@ def _contradictions(stage: Stage, happened: Sequence[Happening], where: dict[str
         who = f"employee-{number}@example.com"
         if held.get(who, set()) != truth.get(who, set()):
             found.append(f"{who} is away on other days than approved")
+    if any(body.get("sourceId") in PILOTS.values() for body in stage.told()):
+        found.append("Calven was told something of a shadowed source")
     return found
 
 
 def report(run: Run, found: Account) -> None:
     """One table: faults by what became of the events sent during each."""
-    columns = ("sent", "acknowledged", "at Calven", "ignored", "dead-lettered", "lost", "slowest answer")
+    became_columns = ("at Calven", "in shadow", "ignored", "dead-lettered", "lost")
+    columns = ("sent", "acknowledged", *became_columns, "slowest answer")
     table = Table("fault", *columns, box=None, header_style="bold")
     for fault in dict.fromkeys(delivery.fault for delivery in run.deliveries):
         some = [delivery for delivery in run.deliveries if delivery.fault == fault]
         became = Counter(found.where.get(delivery.happening.event_id, "") for delivery in some)
         acknowledged = sum(delivery.acknowledged for delivery in some)
         slowest = max((delivery.slowest for delivery in some), default=0)
-        numbers: list[Any] = [len(some), acknowledged, *(became[column] for column in columns[2:6])]
+        numbers: list[Any] = [len(some), acknowledged, *(became[column] for column in became_columns)]
         table.add_row(fault, *map(str, numbers), f"{slowest:.2f} s")
     console = Console(highlight=False, markup=False)
     Console(highlight=False, width=console.width if console.is_terminal else 130).print(table)

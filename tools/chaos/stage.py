@@ -30,7 +30,15 @@ from relay.occupancy.days import Day, operating_day
 from relayctl.target import Target
 
 CALVEN = {"apiKey": "chaos", "apiSecret": "example"}
-SECRETS = {"kisi": "kisi-secret-1", "verkada": "verkada-secret-1", "deel": "deel-secret-1"}
+VENDORS = {
+    "kisi": "kisi",
+    "verkada": "verkada",
+    "deel": "deel",
+    "verkada-pilot": "verkada",
+    "deel-pilot": "deel",
+}
+"""The vendor of each source; the pilots are shadowed."""
+SECRETS = {name: f"{name}-secret-1" for name in VENDORS}
 WITHIN = {"hq": None, "l1": "hq", "l2": "hq", "l1-a": "l1", "l1-b": "l1", "l2-a": "l2"}
 TYPES = {"hq": "location", "l1": "level", "l2": "level"}
 RETRY_BASE_SECONDS = 0.5
@@ -180,6 +188,11 @@ class Stage:
         found: dict[str, Any] = httpx.get(f"{self.urls.sandbox}/_sandbox/state", trust_env=False).json()
         return found
 
+    def told(self) -> list[dict[str, Any]]:
+        """The bodies of what Calven was asked to take, as far back as its sandbox remembers."""
+        found = httpx.get(f"{self.urls.sandbox}/_sandbox/requests", trust_env=False).json()
+        return [request["body"] for request in found if isinstance(request["body"], dict)]
+
     def waiting(self) -> int:
         """How many messages the Unprocessed queue holds, in whatever state."""
         names: Any = [f"ApproximateNumberOfMessages{state}" for state in ("", "NotVisible", "Delayed")]
@@ -214,8 +227,11 @@ def _config() -> RelayYaml:
     }
     return RelayYaml.model_validate(
         {
-            "sources": {name: {"vendor": name} for name in SECRETS},
+            "sources": {
+                name: {"vendor": vendor, "shadow": name.endswith("-pilot")}
+                for name, vendor in VENDORS.items()
+            },
             "places": places,
-            "doors": {"kisi": doors, "verkada": doors},
+            "doors": {"kisi": doors, "verkada": doors, "verkada-pilot": doors},
         }
     )

@@ -14,9 +14,19 @@ from relay.time_off.days import span
 from relayctl import samples
 
 PEOPLE, EMPLOYEES = 120, 40
-Kind = Literal["badge", "leave", "denied", "unmapped", "unknown user"]
-KINDS: dict[Kind, int] = {"badge": 68, "leave": 22, "denied": 4, "unmapped": 3, "unknown user": 3}
+Kind = Literal["badge", "leave", "denied", "unmapped", "unknown user", "shadow badge", "shadow leave"]
+KINDS: dict[Kind, int] = {
+    "badge": 60,
+    "leave": 18,
+    "denied": 4,
+    "unmapped": 3,
+    "unknown user": 3,
+    "shadow badge": 8,
+    "shadow leave": 4,
+}
 """How often each kind of event comes, in a hundred."""
+PILOTS = {"shadow badge": "verkada-pilot", "shadow leave": "deel-pilot"}
+"""The shadowed sources, whose people are those of the live ones."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +47,14 @@ class Happening:
     days: frozenset[date] = frozenset()
 
     @property
+    def source(self) -> str:
+        """The source that it is posted to."""
+        return PILOTS.get(self.kind, self.vendor)
+
+    @property
     def order(self) -> tuple[int, str]:
         """What decides which of two badges of a person came last."""
-        return self.at, f"{self.vendor}|{self.event_id}"
+        return self.at, f"{self.source}|{self.event_id}"
 
 
 class Stream:
@@ -55,9 +70,11 @@ class Stream:
         self._number += 1
         self._last = max(int(now * 1000), self._last + 1)
         [kind] = self._random.choices(list(KINDS), list(KINDS.values()))
-        if kind in ("leave", "unknown user"):
+        if kind in ("leave", "unknown user", "shadow leave"):
             return self._leave(kind)
-        return self._verkada() if kind == "badge" and self._random.random() < 0.4 else self._kisi(kind)
+        if kind == "shadow badge" or (kind == "badge" and self._random.random() < 0.4):
+            return self._verkada(kind)
+        return self._kisi(kind)
 
     def _kisi(self, kind: Kind) -> Happening:
         way, door = self._random.choice(("in", "out")), self._random.choice(list(WITHIN))
@@ -73,7 +90,7 @@ class Stream:
         place = door if way == "in" else WITHIN[door]
         return Happening(kind, "kisi", event_id, _json(payload), self._last, str(person), place)
 
-    def _verkada(self) -> Happening:
+    def _verkada(self, kind: Kind) -> Happening:
         way, door = self._random.choice(("Inbound", "Outbound")), self._random.choice(list(WITHIN))
         email, event_id = f"guest-{self._random.randrange(PEOPLE)}@example.com", f"verkada-{self._number}"
         second = self._last // 1000
@@ -88,7 +105,7 @@ class Stream:
         payload["data"]["door_info"]["door_id"] = f"in {door}"
         payload["data"]["user_info"] |= {"email": email, "user_id": email}
         place = door if way == "Inbound" else WITHIN[door]
-        return Happening("badge", "verkada", event_id, _json(payload), second * 1000, email, place)
+        return Happening(kind, "verkada", event_id, _json(payload), second * 1000, email, place)
 
     def _leave(self, kind: Kind) -> Happening:
         number, tracking = self._random.randrange(EMPLOYEES), f"deel-{self._number}"

@@ -16,11 +16,14 @@ def pending_days(source: str, employee: Employee, shadowed: frozenset[str]) -> d
     Each has the type that is scheduled, None where the day is given back. `source` and `shadowed` are keys.
     """
     covered = sources_by_day(employee.leaves)
+    nobody = frozenset[str]()
     found: dict[date, TimeOffType | None] = {}
     for time_off in employee.to_send(shadowed - {source}):
         for day in span(time_off.start, time_off.end):
-            of_day = covered.get(day) if time_off.type else employee.held[day].origins
-            if of_day and source in of_day:
+            held = employee.held.get(day)
+            wanted_by = covered.get(day, nobody) if time_off.type else nobody
+            # What was held for the source has stood in the way of others' changes, too.
+            if source in wanted_by or (held and source in held.origins):
                 found[day] = time_off.type
     return found
 
@@ -30,8 +33,8 @@ def pending_leaves(
 ) -> list[str]:
     """The ids of those leaves of a source whose days are sent for an employee as soon as the source is live.
 
-    `leaves` are those of the source that are the employee's, or were. Where there are only days to be given
-    back, any of them will do: what is sent is computed from the employee.
+    `leaves` are those of the source that are the employee's, or were. Where the days to be sent are none of
+    theirs any more, any leave will do: what is sent is computed from the employee.
     """
     days = pending_days(source, employee, shadowed)
     scheduled = {day for day, kind in days.items() if kind}
