@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,20 +42,23 @@ class Trial:
         """Push the sources with these shadowed or live, as far as the pointer: then the push is cut off."""
         for name, is_shadowed in shadow.items():
             self.sources[name] = {**self.sources[name], "shadow": is_shadowed}
+        # The rig signs with the secret of the demo's source.
+        demo = self.rig.config
+        self.rig.push(self.relay_yaml(), self._folder)
+        self.rig.config = demo
+        self.rig.clock.advance(MAX_AGE_SECONDS + 1)
+
+    def relay_yaml(self) -> str:
+        """The configuration as it is to be pushed."""
         sections = {
             "sources": self.sources,
             "places": {"site": SITE, "level": LEVEL, "room": ROOM},
             "doors": dict.fromkeys(self.sources, DOORS),
-            "sensors": {name: {f"{name}-{n}": {"place": "room"} for n in "12"} for name in self.sources},
+            "sensors": {
+                name: {f"{name}-{number}": {"place": "room"} for number in (1, 2)} for name in self.sources
+            },
         }
-        self._pushing(sections)
-        self.rig.clock.advance(MAX_AGE_SECONDS + 1)
-
-    def _pushing(self, sections: Mapping[str, Any]) -> None:
-        # The signature is of this secret, whatever the configuration says.
-        demo = self.rig.config
-        self.rig.push(json.dumps(sections), self._folder)
-        self.pushed, self.rig.config = self.rig.config, demo
+        return json.dumps(sections)
 
     def go_live(self) -> dict[str, int]:
         """Take the shadow of `trial` away, as `config push` does, and let the queue drain."""

@@ -1,6 +1,7 @@
 """Shadowed sources by the rules alone: which they are, what of them is wanted, held and pending."""
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -11,8 +12,9 @@ from relay.envelope import RELAY, in_envelopes
 from relay.occupancy.changeover import lineage
 from relay.occupancy.days import day_of
 from relay.occupancy.rules import Count, Fact, unqueued_facts
+from relay.time_off.days import span
 from relay.time_off.pending import by_person, pending_days, pending_leaves
-from relay.time_off.rules import Held, Leave, sources_by_day, to_send, wanted, with_origins
+from relay.time_off.rules import Held, Leave, TimeOff, sources_by_day, to_send, wanted, with_origins
 from relay.time_off.submission import Employee
 from tests.unit.test_time_off_rules import KINDS, TODAY, day, leave
 
@@ -102,8 +104,7 @@ def test_what_is_sent_in_shadow(employee: Employee) -> None:
     """Only days that live leave wants are scheduled, and what is held for the shadowed source stays."""
     live = {name: one for name, one in employee.leaves.items() if name.startswith("live/")}
     for sent in employee.to_send(TRIAL):
-        for number in range(sent.start.toordinal(), sent.end.toordinal() + 1):
-            on = sent.start.fromordinal(number)
+        for on in span(sent.start, sent.end):
             held = employee.held.get(on)
             assert (on in wanted(live.values())) == (sent.type is not None)
             assert held is None or not held.confirmed or "trial" not in held.origins
@@ -117,12 +118,12 @@ def test_nothing_is_shadowed(employee: Employee) -> None:
 
 
 @given(LEAVES, HELD)
-def test_origins(leaves: dict[str, Leave], held: dict[object, Held]) -> None:
+def test_origins(leaves: dict[str, Leave], held: dict[date, Held]) -> None:
     """A shadowed source keeps its days, a live one has those that its leave covers; nobody loses the last."""
     live = sources_by_day({name: one for name, one in leaves.items() if name.startswith("live/")})
-    after = with_origins(held, live, TRIAL)  # type: ignore[arg-type]
+    after = with_origins(held, live, TRIAL)
     for on, before in held.items():
-        origins = after[on].origins  # type: ignore[index]
+        origins = after[on].origins
         assert ("trial" in origins) == ("trial" in before.origins)
         if on in live:
             assert "live" in origins
@@ -141,12 +142,8 @@ def test_pending(employee: Employee) -> None:
     assert bool(ids) == bool(days and of_source)
 
 
-def _days(sending: list[object]) -> list[object]:
-    return [
-        each.start.fromordinal(number)  # type: ignore[attr-defined]
-        for each in sending
-        for number in range(each.start.toordinal(), each.end.toordinal() + 1)  # type: ignore[attr-defined]
-    ]
+def _days(sending: Sequence[TimeOff]) -> list[date]:
+    return [on for each in sending for on in span(each.start, each.end)]
 
 
 def test_by_person() -> None:
