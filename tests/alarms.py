@@ -98,6 +98,8 @@ def text(value: Any) -> Any:
 def aggregate(points: Points, statistic: str, windows: Windows) -> Series:
     """A statistic of the values in each window that has any."""
     found: Series = {}
+    earliest, latest = windows.begins[-1], windows.begins[0] + windows.period
+    points = [point for point in points if earliest <= point[0] < latest]
     for begin in windows.begins:
         values = [value for at, value in points if begin <= at < begin + windows.period]
         if values:

@@ -17,6 +17,7 @@ os.environ |= {
 from functools import cache
 
 import boto3
+import moto.core.models
 import pytest
 from hypothesis import settings
 from moto import mock_aws
@@ -51,6 +52,8 @@ def read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.session, "Session", cache(boto3.session.Session))
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
+        # At each start moto lists its 1,300 URLs for `requests`, which nothing here uses.
+        patch.setattr(moto.core.models, "RESPONSES_METHODS", [])
         yield
 
 

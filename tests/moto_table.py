@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import boto3
 from hypothesis import Phase, settings
@@ -12,9 +12,7 @@ from moto import mock_aws
 from relay.aws.table import Item, Key, Table
 from relay.time_off.items import INDEX, SOURCE
 from tests.rig import Clock
-
-if TYPE_CHECKING:
-    from mypy_boto3_dynamodb import DynamoDBClient
+from tests.servers import aws_client
 
 NAME = "ledger"
 SESSION = boto3.session.Session("testing", "testing", region_name="us-east-1")
@@ -44,7 +42,7 @@ class Ledger:
     def __enter__(self) -> Self:
         """Create the table as the template does."""
         self._aws.start()
-        self.client, self._other = _client(), _client()
+        self.client, self._other = SESSION.client("dynamodb"), aws_client("dynamodb")
         self.client.create_table(
             TableName=NAME,
             KeySchema=[
@@ -111,7 +109,3 @@ class Ledger:
 
 class _Refusal:
     status_code = 400
-
-
-def _client() -> "DynamoDBClient":
-    return SESSION.client("dynamodb")

@@ -1,10 +1,12 @@
 """A whole relay in one process: moto for AWS, the sandbox for Calven, a clock that only the test moves."""
 
 import base64
+import copyreg
 import json
+import pickle
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +17,7 @@ from moto.backends import get_backend
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from starlette.types import Receive, Scope, Send
 
-from localrun.aws import Aws, create
+from localrun.aws import Aws, Resources, create
 from localrun.sandbox import Sandbox
 from localrun.seed import seed, with_vendor_api
 from localrun.serve import Served
@@ -58,23 +60,27 @@ class Clock:
         self.now += seconds
 
 
-class Seeded:
-    """Moto's table and secrets as the configuration leaves them: the same for every relay of a session.
+# A queue of moto's has a condition to wait on. Its copy gets one of its own.
+copyreg.pickle(threading.Condition, lambda _: (threading.Condition, ()))
 
-    To store them anew for each test takes most of what its relay takes.
+
+class Seeded:
+    """Moto's table, queues and secrets as the configuration leaves them, for every relay of a session.
+
+    To make and store them anew for each test takes most of what its relay takes.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[Any, Any] | None = None
+        self._kept: tuple[Resources, bytes] | None = None
 
-    def fill(self, seed: Callable[[], None]) -> None:
-        """Have moto hold them: by seeding it the first time, and as a copy from then on."""
-        secrets, tables = _backend("secretsmanager"), _backend("dynamodb")
+    def fill(self, make: Callable[[], Resources]) -> Resources:
+        """Have moto hold them: by making them the first time, and as a copy from then on."""
+        secrets, tables, queues = map(_backend, ("secretsmanager", "dynamodb", "sqs"))
         if self._kept is None:
-            seed()
-            self._kept = deepcopy((secrets.secrets, tables.tables))
-        else:
-            secrets.secrets, tables.tables = deepcopy(self._kept)
+            self._kept = make(), pickle.dumps((secrets.secrets, tables.tables, queues.queues))
+        resources, kept = self._kept
+        secrets.secrets, tables.tables, queues.queues = pickle.loads(kept)  # noqa: S301 - of this process
+        return resources
 
 
 def _backend(service: Any) -> Any:
@@ -122,11 +128,15 @@ class Rig:
         sandboxes.current = Sandbox(self.secrets["calven"], reader=reader, now=self.clock)
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
         self.vendors = httpx.Client(base_url=sandboxes.vendor_api, trust_env=False)
-        self.aws = sandboxes.aws
-        self.resources = create(sandboxes.template, self.aws)
-        sandboxes.seeded.fill(lambda: seed(self.aws, self.resources, self.config, self.secrets, self.clock))
+        self.aws, self._template = sandboxes.aws, sandboxes.template
+        self.resources = sandboxes.seeded.fill(self._make)
         self._relays: list[Container] = []
         self.relay = self.built()
+
+    def _make(self) -> Resources:
+        resources = create(self._template, self.aws)
+        seed(self.aws, resources, self.config, self.secrets, self.clock)
+        return resources
 
     def built(self, **settings: str) -> Container:
         """Another relay on the same AWS and Calven: a fresh container, or one with other settings."""

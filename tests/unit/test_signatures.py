@@ -24,6 +24,7 @@ from relay.vendors.support.signatures import (
     Part,
     StandardWebhooks,
 )
+from tests.moto_table import many
 
 TIME_DOT_BODY = (Part.TIMESTAMP, b".", Part.BODY)
 
@@ -137,7 +138,7 @@ def each(accepted: Callable[[Scheme], bool]) -> pytest.MarkDecorator:
 every_scheme = each(lambda scheme: True)
 every_signature = each(signs_the_body)
 every_timed_signature = each(signs_the_time)
-few = settings(max_examples=25, deadline=None)
+few = many(10)
 
 
 def signed(scheme: Scheme, body: bytes = BODY, secret: str = KEY, now: float = NOW) -> Request:
