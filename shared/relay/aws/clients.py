@@ -75,6 +75,7 @@ class _Bounded:
             left = self._deadline.left() - self._reserve
             future = _threads.submit(operation, **parameters)
             try:
+                # A deadline may be infinite, which no lock waits for.
                 return future.result(min(max(left, LEAST_AWS_SECONDS), TIMEOUT_MAX))
             except TimeoutError:
                 raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url) from None

@@ -21,6 +21,7 @@ def until_written(attempt: Callable[[], T], deadline: Deadline) -> T:
         try:
             return attempt()
         except Conflict:
+            # Drawn from the whole range: writers that have met once would else meet again after each pause.
             pause = random.uniform(0, longest)  # noqa: S311 - spreads retries, guards nothing
             if deadline.left_for_work() < pause + LEAST_ATTEMPT_SECONDS:
                 break

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from relay.deadline import Deadline
 
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
 SQS_MAX_DELAY_SECONDS = 900
 SQS_MAX_VISIBILITY_SECONDS = 12 * 3600
 SQS_BATCH = 10
@@ -86,6 +87,7 @@ class Queues:
     def _send(self, url: str, envelopes: Sequence[tuple[Envelope, float]]) -> None:
         for batch in _batches([_entry(envelope, wait) for envelope, wait in envelopes]):
             entries = [{**entry, "Id": str(i)} for i, entry in enumerate(batch)]
+            # A batch is a success even where SQS refused some of it: those are sent once more.
             for _ in range(2):
                 failed = self._send_batch(url, entries)
                 entries = [entry for entry in entries if entry["Id"] in failed]

@@ -182,6 +182,7 @@ class Secrets:
             text = self._client.get_secret_value(SecretId=f"{self._stack}/{name}")["SecretString"]
         except (ClientError, BotoCoreError, KeyError) as error:
             code = _code(error)
+            # An outage must not stop deliveries; a secret that was deleted must, at once.
             if text and code not in GONE:
                 self._known.failed_at = now
                 return text

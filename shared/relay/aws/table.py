@@ -22,8 +22,10 @@ Key = tuple[str, str]
 
 Item = Mapping[str, Any]
 
+# BatchGetItem takes no more.
 MAX_KEYS = 100
 
+# With `Exception` they are errors of a request, without it reasons why a transaction was cancelled.
 CONFLICTS = frozenset(
     {
         "ConditionalCheckFailed",
@@ -85,10 +87,12 @@ class Table:
             some, wanted = wanted[:MAX_KEYS], wanted[MAX_KEYS:]
             with _errors():
                 answer = self._client.batch_get_item(
+                    # What another container has just written may be missing from any other read.
                     RequestItems={self._name: {"Keys": some, "ConsistentRead": True}}
                 )
             for item in map(_deserialize, answer["Responses"].get(self._name, [])):
                 found[item["pk"], item["sk"]] = item
+            # An answer ends at 16 MB, and sooner while DynamoDB throttles: the rest is asked for again.
             left = answer["UnprocessedKeys"].get(self._name)
             wanted += left["Keys"] if left else []
         return found
@@ -116,6 +120,7 @@ class Table:
             with _errors():
                 answer = self._client.query(TableName=self._name, **parameters, **more)
             yield from map(_deserialize, answer["Items"])
+            # A page ends at 1 MB. An empty one may have others after it: only the key tells.
             if "LastEvaluatedKey" not in answer:
                 return
             more = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
@@ -123,6 +128,7 @@ class Table:
     def write(self, updates: Sequence[Update]) -> None:
         """Carry out every update, or none: one request, a transaction when there are several."""
         with _errors():
+            # A transaction costs twice as much, so one update goes alone. Only transactions have checks.
             if len(updates) == 1 and updates[0].changes:
                 self._client.update_item(TableName=self._name, **_parameters(updates[0]))
             elif updates:
@@ -139,6 +145,7 @@ def _errors() -> Iterator[None]:
         yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
+        # A cancelled transaction has a reason for each of its actions; `None` is that of one without fault.
         reasons = {str(r.get("Code")) for r in error.response.get("CancellationReasons", [])} - {"None"}
         if code in CONFLICTS or (reasons and reasons <= CONFLICTS):
             raise Conflict from None
