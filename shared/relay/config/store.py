@@ -82,6 +82,7 @@ class ConfigStore:
         While it cannot be read the last one goes on being used, and is tried again every few seconds.
         """
         if self._is_due(max_age):
+            # Several threads find it due at once: the first one reads for all, and the others look again.
             with self._known.lock:
                 if self._is_due(max_age):
                     self._try_refresh()

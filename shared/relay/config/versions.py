@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from relay.deadline import Clock
 
+# An item holds 400 kB, and a character takes up to four bytes.
 PART_CHARACTERS = 90_000
 AT_ONCE = 25
 """So many items DynamoDB stores in a request."""
@@ -68,6 +69,7 @@ def push(
     pointer = _pointer(table)
     newest = pointer.get("newest")
     version = (newest or 0) + 1
+    # The number is taken before anything is stored under it: two pushes never write into one version.
     table.write([Update(key=POINTER, set={"newest": version}, expect={"newest": newest})])
     parts = _parts(relay.config().model_dump_json(by_alias=True, exclude={"lineage"}))
     _write_all(client, table_name, version, relay, parts, progress)
@@ -104,6 +106,7 @@ def planned(table: Table, relay: RelayYaml, now: float) -> Changeover | None:
 
 def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) -> Update:
     """The pointer as it is once this version is the current one."""
+    # Configurations are ordered by this time, even where an operator's clock goes backwards.
     at = max(int(now * 1000), pointer.get("swapped_at", 0) + 1)
     old = in_force(table) or Config()
     behind = [*pointer.get("behind", ()), *([pointer["version"]] if "version" in pointer else [])]
