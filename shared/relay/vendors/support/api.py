@@ -177,6 +177,7 @@ class VendorClient:
         else:
             token = self._token(self._oauth)
             answer = self._send(method, path, {**self._headers, **self._oauth.carry(token)}, json=body)
+            # A vendor may end a token before its time. One that is new is refused for another reason.
             if answer.status == 401:
                 token = self._token(self._oauth, refused=token)
                 answer = self._send(method, path, {**self._headers, **self._oauth.carry(token)}, json=body)
@@ -196,6 +197,7 @@ class VendorClient:
 
     def _new_token(self, oauth: OAuth) -> str:
         answer = self._send_for_token(oauth, self._form)
+        # OAuth answers 400 to credentials that it does not know (RFC 6749, 5.2): to ask again helps nobody.
         if answer.status == 400:
             raise VendorRefused("the vendor's API gave no token: 400")
         grant = self._read_grant(oauth, answer)

@@ -90,6 +90,7 @@ class VendorMemory:
         """The names of a kind by id, where they were asked within a day; none otherwise."""
         key = self._key(source, f"names#{kind}")
         item = self._table.get([key]).get(key)
+        # DynamoDB deletes an expired item within days, not at once.
         return item["names"] if item and item["expires_at"] > self._clock() else {}
 
     def remember_names(self, source: str, kind: str, names: Mapping[str, str]) -> None:

@@ -203,6 +203,7 @@ class JwtChecksum(Proof):
 
     def _in_time(self, claims: Mapping[str, Any], now: float) -> bool:
         issued, expires = claims.get("iat", 0), claims.get("exp", 0)
+        # `isinstance` would take True for a time.
         if not all(type(time) is int and 0 <= time < 10**13 for time in (issued, expires)):
             return False
         return bool(issued - TOLERANCE_SECONDS <= now < expires)
