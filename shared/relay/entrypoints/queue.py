@@ -177,6 +177,7 @@ def _unreadable(record: _Record) -> Envelope:
 
 
 def _message(record: _Record, envelope: Envelope) -> _Message:
+    # The envelope counts the deliveries of its former messages, SQS those of this one.
     received = int(record["attributes"]["ApproximateReceiveCount"])
     envelope = envelope.model_copy(update={"attempts": envelope.attempts + received - 1})
     since = int(record["attributes"]["SentTimestamp"]) / 1000

@@ -77,6 +77,7 @@ class UnderWay:
             self._answers, self._left = False, []
         else:
             self._answers = True
+            # An expired item is there until DynamoDB gets round to deleting it, which may take days.
             slots = [_slot(item) for item in items if item["expires_at"] > now]
             self._left = left_behind(slots, self._own, now)
         return tried_alone(ids, self._left)
