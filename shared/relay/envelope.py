@@ -32,6 +32,7 @@ class Schedule:
 
     def wait(self, attempts: int) -> float:
         """The wait after that many attempts, before jitter; none before the first attempt."""
+        # The longest wait is reached long before sixteen doublings, and 2.0 ** 1024 is an error.
         return min(self.first * 2.0 ** min(attempts - 1, 16), self.longest) if attempts else 0.0
 
 

@@ -60,6 +60,7 @@ class Answer:
         """The wait in seconds that `Retry-After` asks for, as a number or as a date; at most 11 hours."""
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdigit():
+            # Nine digits are beyond the longest wait already, and a header may hold thousands.
             return min(float(text[:9]), MAX_RETRY_AFTER_SECONDS)
         try:
             wait = parsedate_to_datetime(text).timestamp() - now
@@ -218,7 +219,9 @@ class Http:
         self._client = httpx.Client(
             transport=transport or _Transport(),
             follow_redirects=False,
+            # Neither a proxy nor a .netrc of the machine has a say in where credentials go.
             trust_env=False,
+            # The client is shared: a cookie of one source's account would go along with another's request.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
