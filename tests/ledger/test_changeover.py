@@ -23,7 +23,7 @@ from relay.occupancy.rules import REPORT_AFTER_MS, Fact, through
 from relay.occupancy.sensors import Readings
 from tests.memory import Memory
 from tests.moto_table import Crash, many
-from tests.rig import NOON, Clock
+from tests.rig import Clock
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
@@ -388,39 +388,3 @@ def test_any_history(steps: list[tuple[Any, ...]]) -> None:
         assert world.shown() == world.truth.counts(), step
     world.night()
     assert world.shown() == Counter()
-
-
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 40 * 3600), st.sampled_from(ZONES), st.sampled_from(RESETS)), max_size=6
-    )
-)
-def test_clocks(changes: list[tuple[int, str, str]]) -> None:
-    """A site's open day goes on to the next reset of the new clock; no instant is without its one day."""
-    at = int(NOON)
-    config = _site("UTC", "04:00")
-    for later, zone, reset in changes:
-        at += later
-        before = operating_day(config, "HQ", at * 1000)
-        after = _site(zone, reset)
-        new = after.model_copy(update={"lineage": lineage(config, after, 1, at * 1000)})
-        open_day = operating_day(new, "HQ", at * 1000)
-        assert open_day.key == before.key, "the open day stays the one that it is"
-        if (zone, reset) != (config.places["hq"].timezone, config.places["hq"].reset_at):
-            assert open_day.end == operating_day(after, "HQ", at * 1000).end
-        config = new
-    day = operating_day(config, "HQ", int(NOON) * 1000 - 3 * DAY * 1000)
-    keys = set()
-    while day.start < (at + 3 * DAY) * 1000:
-        assert day.start < day.end
-        assert {operating_day(config, "HQ", instant).key for instant in (day.start, day.end - 1)} == {day.key}
-        assert day.key not in keys
-        keys.add(day.key)
-        following = operating_day(config, "HQ", day.end)
-        assert following.start == day.end
-        day = following
-
-
-def _site(zone: str, reset: str) -> Config:
-    place = {"locationId": "HQ", "locationType": "location", "timezone": zone, "resetAt": reset}
-    return Config.model_validate({"places": {"hq": place}})
