@@ -230,7 +230,7 @@ def test_malformed_calven(stack: Stack, value: Any, fields: str) -> None:
     stack.put("calven", value)
     with pytest.raises(SecretUnreadable) as unreadable:
         stack.secrets.calven()
-    assert str(unreadable.value) == f"stack/calven: wrong or missing: {fields}"
+    assert str(unreadable.value) == f"stack/calven: wrong or missing: {fields}: relayctl secrets put calven"
     assert HIDDEN not in "".join(traceback.format_exception(unreadable.value))
 
 
@@ -248,7 +248,9 @@ def test_malformed_source(stack: Stack, value: Any, fields: str) -> None:
     stack.put(NAME, value)
     with pytest.raises(SecretUnreadable) as unreadable:
         stack.signing()
-    assert str(unreadable.value) == f"stack/{NAME}: wrong or missing: {fields}"
+    assert str(unreadable.value) == (
+        f"stack/{NAME}: wrong or missing: {fields}: relayctl secrets put {SOURCE}"
+    )
     assert HIDDEN not in "".join(traceback.format_exception(unreadable.value))
 
 

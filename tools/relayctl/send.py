@@ -117,7 +117,9 @@ def plan(target: Target, wanted: Wanted) -> Plan:
     if wanted.at is not None:
         at = _moment(made, wanted.at, configuration)
         made = replace(made, changes=replace(made.changes, at=at))
-    content = made.content(0, datetime.now(UTC))
+    now = datetime.now(UTC)
+    content = made.content(0, now)
+    made.content(wanted.count - 1, now)  # what cannot be sent of many people is refused before any is
     # A time, a door and a person are in it by now: whatever else is wrong with it may be wanted so.
     found = read(made.vendor, content, made.topic)
     whole = cache(partial(pull, target.ledger()))
