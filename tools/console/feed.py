@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from relay.observability import whereabouts
+
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -38,11 +40,15 @@ Hear = Callable[[Snapshot[T]], object]
 class Feed(Generic[R, T]):
     """Calls `read` in a thread every so many seconds while somebody listens, and `take` in the event loop.
 
-    `read` raises `ReadFailed`; what it returns `take` makes a value of.
+    `read` raises `ReadFailed`; what it returns `take` makes a value of. The first to listen has it read at
+    once, unless that was done within so many seconds as it is `kept`.
     """
 
-    def __init__(self, read: Callable[[], R], take: Callable[[R], T], seconds: float) -> None:
+    def __init__(
+        self, read: Callable[[], R], take: Callable[[R], T], seconds: float, *, kept: float = 0.0
+    ) -> None:
         self._read = read
+        self._kept = kept
         self._take = take
         self._seconds = seconds
         self._busy = 0.0
@@ -72,6 +78,8 @@ class Feed(Generic[R, T]):
         self._woken.set()
 
     async def _run(self) -> None:
+        if time.time() - self.last.at < self._kept:
+            await self._pause(0.0)
         while self._listeners:
             self._woken.clear()
             reading = asyncio.ensure_future(asyncio.to_thread(self._measured))
@@ -86,6 +94,9 @@ class Feed(Generic[R, T]):
             return Snapshot(self._take(reading.result()), time.time())
         except ReadFailed as failure:
             return replace(self.last, error=str(failure), behind=0.0)
+        except Exception as error:  # noqa: BLE001 - one answer that nobody foresaw must not end the feed
+            said = f"internal error: {whereabouts(error)}"
+            return replace(self.last, error=said, behind=0.0)
 
     async def _pause(self, busy: float) -> None:
         """Wait until the next read is due or somebody asks for it, but not so short as to be always busy."""
@@ -107,7 +118,8 @@ class Feed(Generic[R, T]):
     def _publish(self, snapshot: Snapshot[T]) -> None:
         self.last = snapshot
         for hear in list(self._listeners):
-            hear(snapshot)
+            # One page that cannot take it must not keep it from the others.
+            asyncio.get_running_loop().call_soon(hear, snapshot)
 
 
 class ReadFailed(Exception):

@@ -27,13 +27,15 @@ class Hub:
         self.name = name
         self.is_local = is_local
         self.readers = Readers(find)
-        often, seldom = (5.0, 10.0) if is_local else (2.0, 20.0)
+        often, seldom = (10.0, 10.0) if is_local else (2.0, 20.0)
         self.log: Feed[Lines, LogState] = Feed(self.readers.log.read, self._take, 1.0 if is_local else 5.0)
         self.places: Feed[Places, Places] = Feed(self.readers.places, _same, often)
         self.sources: Feed[list[SourceHealth], list[SourceHealth]] = Feed(self.readers.sources, _same, seldom)
         self.people: Feed[list[Employee], list[Employee]] = Feed(self.readers.people, _same, seldom)
         self.queues: Feed[Queues, Queues] = Feed(self.readers.queues, self._counted, 2.0)
-        self.letters: Feed[Reading, Reading] = Feed(self.readers.letters, _same, LETTERS_SECONDS)
+        self.letters: Feed[Reading, Reading] = Feed(
+            self.readers.letters, _same, LETTERS_SECONDS, kept=LETTERS_SECONDS
+        )
         self._dead = -1
 
     @property
@@ -65,9 +67,11 @@ class Hub:
         return state
 
     def _counted(self, queues: Queues) -> Queues:
-        """The queues as they are; where there are more or fewer dead letters than before, these are read."""
-        if queues.dead != self._dead:
-            self._dead = queues.dead
+        """The queues as they are; dead letters that are not as many as were read are read again."""
+        known = self.letters.last.value
+        is_news = queues.dead != self._dead
+        self._dead = queues.dead
+        if is_news and known is not None and queues.dead != len(known.letters) + known.hidden:
             self.letters.wake()
         return queues
 

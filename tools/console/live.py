@@ -19,7 +19,14 @@ class Live(ui.element, component=Path(__file__).parent / "live.js"):
         super().__init__()
         self._props.update(head=head, caption=caption, kind=kind)
         self._shown: Shown = {}
+        self._known: object = None
         self.on("act", lambda event: act(event.args["action"], event.args["value"], event.args["chosen"]))
+
+    def show_of(self, known: object, make: Callable[[], Sequence[Row]]) -> None:
+        """The same with rows that are made only where what they are made of is not what it was."""
+        if known != self._known:
+            self._known = known
+            self.show(make())
 
     def show(self, rows: Sequence[Row]) -> None:
         """Have the page show these rows: what it shows already is not sent again."""

@@ -45,6 +45,11 @@ class LogState:
     words: dict[str, str] = field(default_factory=dict)
     number: int = 0
 
+    @property
+    def version(self) -> tuple[float, int]:
+        """Changes with whatever was taken in."""
+        return self.since, self.number
+
     def add(self, events: Sequence[LoggedEvent]) -> None:
         """Take in what came since the last time, in order of time."""
         self.number += len(events)

@@ -36,12 +36,14 @@ def now_page(hub: Hub) -> None:
             if found is None:
                 places.show([reading_row(6)])
             else:
-                places.show(now.place_rows(found, hub.events))
+                known_now = hub.places.last.at, hub.events.version
+                places.show_of(known_now, lambda: now.place_rows(found, hub.events))
                 retitle(of_places, "Places", number_of(len(found.config.places), "place"))
             if known is None:
                 sources.show([reading_row(5)])
             else:
-                sources.show(now.source_rows(known, hub.events, titles, time.time()))
+                known_now = hub.sources.last.at, hub.events.version
+                sources.show_of(known_now, lambda: now.source_rows(known, hub.events, titles, time.time()))
                 retitle(of_sources, "Sources", f"refused signatures {known_since(hub.events.since)}")
 
         page.show(draw, hub.places, hub.sources)
@@ -66,7 +68,10 @@ class EventsView:
         if not self._hub.log.last.at and not log.recent:
             self._table.show([reading_row(events.COLUMNS)])
             return
-        self._table.show(events.event_rows(log, self._filter, time.time(), self._opened, self._trace))
+        known = log.version, self._filter, self._opened, self._trace
+        self._table.show_of(
+            known, lambda: events.event_rows(log, self._filter, time.time(), self._opened, self._trace)
+        )
         note = f"the newest {events.MOST_SHOWN} of {log.number:,}" if log.number > events.MOST_SHOWN else ""
         retitle(self._heading, "Events", note)
 
@@ -131,7 +136,8 @@ class AwayView:
             self._table.show([reading_row(away.DAYS + 1)])
             return
         today = date.today()  # noqa: DTZ011
-        self._table.show(away.away_rows(found, self._first, today, self._search))
+        known = self._hub.people.last.at, self._first, today, self._search
+        self._table.show_of(known, lambda: away.away_rows(found, self._first, today, self._search))
 
     def _choose(self, action: str, value: str, chosen: dict[str, str]) -> None:
         if action == "choose":
@@ -187,7 +193,10 @@ def waiting_page(hub: Hub) -> None:
             if found is None:
                 letters.show([reading_row(waiting.COLUMNS)])
             else:
-                letters.show(waiting.letter_rows(found.letters, found.hidden, opened, present))
+                known = hub.letters.last.at, frozenset(opened)
+                letters.show_of(
+                    known, lambda: waiting.letter_rows(found.letters, found.hidden, opened, present)
+                )
                 retitle(of_letters, "Dead letters", number_of(len(found.letters), "letter"))
 
         page.show(draw, hub.queues, hub.letters)

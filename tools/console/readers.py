@@ -237,7 +237,7 @@ class Log:
         self._readers = readers
         self._target: WatchedTarget | None = None
         self._follower: Follower | None = None
-        self._since = self._end = 0.0
+        self._since = self._end = self._read_at = 0.0
         self._older_lines = 0
         self._doors: wording.FindDoor = wording.no_doors
         self.state = LogState(time.time())
@@ -247,7 +247,9 @@ class Log:
         with self._readers.reading():
             target = self._readers.target
             follower = self._follower
-            anew = target is not self._target or follower is None
+            long_ago = time.time() - self._read_at > BACK_SECONDS
+            anew = target is not self._target or follower is None or long_ago
+            self._read_at = time.time()
             if anew or follower is None:
                 self._since = time.time() - BACK_SECONDS
                 self._end, self._older_lines = self._since - DAY_SECONDS, 0

@@ -1,0 +1,193 @@
+"""What serves the console: who may use it, when it reads, and what it says AWS denies."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.stub import Stubber
+from starlette.responses import PlainTextResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from console.feed import Feed, ReadFailed, Snapshot
+from console.guard import Guard
+from console.hub import trouble
+from console.readers import Readers
+from console.watched import permission, watched
+from relayctl.target import Target
+
+HOST = "127.0.0.1:8081"
+TARGET = Target(
+    stack="relay",
+    api_url="http://127.0.0.1:1",
+    table="table",
+    unprocessed_queue_url="http://127.0.0.1:1/queue",
+    dead_letter_queue_url="http://127.0.0.1:1/dead",
+    region="us-east-1",
+    endpoint="http://127.0.0.1:1",
+)
+
+
+async def hello(scope: Scope, _: Receive, send: Send) -> None:
+    """A page, and a socket."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+    else:
+        await PlainTextResponse("hello")(scope, _, send)
+
+
+def ask(
+    headers: dict[str, str], *, token: str = "", query: str = "", kind: str = "http"
+) -> tuple[int | str, dict[str, str]]:
+    """The status of the answer, or the type of what a socket is sent; and the headers."""
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    given = {"host": HOST, **headers}
+    scope: Scope = {
+        "type": kind,
+        "method": "GET",
+        "path": "/",
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+    asyncio.run(Guard(hello, 8081, token)(scope, receive, send))
+    found = {name.decode(): value.decode() for name, value in sent[0].get("headers", ())}
+    return sent[0].get("status", sent[0]["type"]), found
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"host": "localhost:8081"}, 200),
+        ({"host": "relay.evil.example"}, 403),
+        ({"host": "127.0.0.1:9999"}, 403),
+        ({"host": ""}, 403),
+        ({"origin": f"http://{HOST}"}, 200),
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_only_this_machine(headers: dict[str, str], status: int) -> None:
+    """Another host or origin is refused, in a request as in a socket."""
+    answered, said = ask(headers)
+    assert (answered, said["x-frame-options"]) == (status, "DENY")
+    accepted = "websocket.accept" if status == 200 else "websocket.close"
+    assert ask(headers, kind="websocket")[0] == accepted
+
+
+def test_token_becomes_a_cookie() -> None:
+    """The first request has the token in its query; from then on the cookie is enough, and needed."""
+    assert ask({}, token="a-token")[0] == 403
+    assert ask({}, token="a-token", query="token=another")[0] == 403
+    assert ask({}, token="a-token", query="token=a-token", kind="websocket")[0] == "websocket.close"
+    status, said = ask({}, token="a-token", query="token=a-token&x=1")
+    assert (status, said["location"]) == (303, "/?x=1")
+    cookie, *attributes = said["set-cookie"].split("; ")
+    assert {"HttpOnly", "SameSite=strict"} <= set(attributes)
+    for kind, answered in (("http", 200), ("websocket", "websocket.accept")):
+        assert ask({"cookie": f"other=1; {cookie}"}, token="a-token", kind=kind)[0] == answered
+    assert ask({"cookie": cookie.replace("a-token", "b-token")}, token="a-token")[0] == 403
+
+
+def after(seconds: float, heard: list[Snapshot[int]], read: Callable[[], int], *, listeners: int = 1) -> None:
+    """Listen to a feed for so long."""
+
+    async def run() -> None:
+        feed: Feed[int, int] = Feed(read, lambda value: value, 60)
+        stops = [feed.listen(heard.append) for _ in range(listeners)]
+        await asyncio.sleep(seconds)
+        feed.wake()
+        await asyncio.sleep(seconds)
+        for stop in stops:
+            stop()
+        await asyncio.sleep(0.05)
+        count = len(heard)
+        feed.wake()
+        await asyncio.sleep(seconds)
+        assert len(heard) == count, "nobody listens any more"
+
+    asyncio.run(run())
+
+
+def test_feed_reads_once_for_all() -> None:
+    """Two that listen share a read; it is read again when asked for, and not when nobody listens."""
+    reads: list[int] = []
+
+    def read() -> int:
+        reads.append(1)
+        return len(reads)
+
+    heard: list[Snapshot[int]] = []
+    after(0.3, heard, read, listeners=2)
+    assert [snapshot.value for snapshot in heard] == [1, 1, 2, 2]
+
+
+def test_feed_goes_on_after_failures() -> None:
+    """What fails is said, beside what was read before, and the next read is made."""
+    answers: list[Any] = [7, ReadFailed("AWS denies dynamodb:Query")]
+
+    def read() -> int:
+        answer = answers.pop(0) if answers else ValueError("nobody foresaw it")
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    heard: list[Snapshot[int]] = []
+    after(0.3, heard, read)
+    assert [snapshot.value for snapshot in heard] == [7, 7]
+    assert trouble(*heard) == "AWS denies dynamodb:Query"
+
+
+def test_trouble() -> None:
+    """A read that takes long is said to be behind."""
+    assert trouble(Snapshot(1, 1.0), Snapshot(2, 2.0)) == ""
+    assert trouble(Snapshot(1, 1.0, behind=4.2)) == "behind: a read has been under way for 4 s"
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "named"),
+    [
+        ("dynamodb", "BatchGetItem", "dynamodb:BatchGetItem"),
+        ("sqs", "ChangeMessageVisibilityBatch", "sqs:ChangeMessageVisibility"),
+        ("logs", "FilterLogEvents", "logs:FilterLogEvents"),
+        ("monitoring", "GetMetricStatistics", "cloudwatch:GetMetricStatistics"),
+    ],
+)
+def test_permission(service: str, operation: str, named: str) -> None:
+    """IAM's name for what an operation needs."""
+    assert permission(service, operation) == named
+
+
+def test_denied_permission_is_named() -> None:
+    """A read that AWS denies says which permission is missing."""
+    target = watched(TARGET)
+    readers = Readers(lambda: target)
+    stubber = Stubber(readers.target.client("sqs"))
+    stubber.add_client_error("get_queue_attributes", "AccessDenied", http_status_code=403)
+    with (
+        stubber,
+        pytest.raises(ReadFailed, match=r"AWS denies sqs:GetQueueAttributes: have it allowed for relay"),
+    ):
+        readers.queues()
+
+
+def test_relay_that_does_not_answer() -> None:
+    """Where nothing answers, that is said, and the relay is looked for anew."""
+    found: list[Target] = []
+
+    def find() -> Target:
+        found.append(TARGET)
+        return TARGET
+
+    readers = Readers(find)
+    for _ in range(2):
+        with pytest.raises(ReadFailed, match="AWS does not answer"):
+            readers.places()
+    assert len(found) == 2
