@@ -25,7 +25,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
 
 from e2e.checks import Failed, Skipped
-from e2e.deploy import STACK, Deployment, add_routes, enable_queues, make_token_secrets
+from e2e.deploy import STACK, Deployment, make_token_secrets
 from e2e.emulator import ROOT, Emulator
 from e2e.relay import Calven, Relay
 from e2e.steps import STEPS
@@ -33,7 +33,7 @@ from localrun import vendor_api
 from localrun.sandbox import Sandbox
 from localrun.seed import with_vendor_api
 from localrun.serve import Served
-from localrun.settings import DEMO, Secrets, StartError, read_secrets
+from localrun.settings import DEMO, StartError, read_secrets
 from relayctl import relay_yaml
 from relayctl.relay_yaml import InvalidConfig
 
@@ -142,9 +142,10 @@ def _emulated(report: Report, folder: Path, cleanup: ExitStack) -> Relay:
     _only_here(emulator)
     log = LOGS / "sam-deploy.log"
     log.unlink(missing_ok=True)
-    deployment = Deployment(calven_url, folder, log)
+    deployment = Deployment(calven_url, emulator.url, folder, log)
     report.step("deploy", deployment.deploy, lambda _: STACK)
-    report.step("routes", lambda: _complete(emulator.url, secrets), str)
+    report.step("routes", deployment.complete, str)
+    make_token_secrets(STACK, secrets)
     return Relay(
         stack=STACK,
         folder=folder,
@@ -166,15 +167,6 @@ def _demo_config(folder: Path) -> Path:
             place["resetAt"] = f"{(here.hour + 12) % 24:02}:00"
     yaml.dump(document, path)
     return path
-
-
-def _complete(emulator_url: str, secrets: Secrets) -> str:
-    """Do what the emulator left out of the deployment; the API's URL."""
-    enable_queues()
-    make_token_secrets(STACK, secrets)
-    url = add_routes(STACK, emulator_url)
-    os.environ["RELAY_API_URL"] = url
-    return url
 
 
 def _only_here(emulator: Emulator) -> None:

@@ -39,8 +39,8 @@ class Deployment:
     It keeps its parameters as `samconfig.toml` does: what a deploy does not change stays.
     """
 
-    def __init__(self, calven_url: str, folder: Path, log: Path) -> None:
-        self._folder, self._log = folder, log
+    def __init__(self, calven_url: str, emulator_url: str, folder: Path, log: Path) -> None:
+        self._emulator_url, self._folder, self._log = emulator_url, folder, log
         self._parameters = {"CalvenBaseUrl": calven_url}
         self._deploys = 0
 
@@ -61,6 +61,20 @@ class Deployment:
         command = [sys.executable, ROOT / "tools" / "build" / "deploy.py", sam, STAGE, *where, *how]
         environment = {**os.environ, "SAM_CLI_TELEMETRY": "0", "TMPDIR": str(self._folder)}
         _run([*map(str, command), "--no-progressbar"], environment, self._log)
+
+    def delete(self) -> None:
+        """Delete the stack."""
+        cloudformation = boto3.client("cloudformation")
+        cloudformation.delete_stack(StackName=STACK)
+        waiter = cloudformation.get_waiter("stack_delete_complete")
+        waiter.wait(StackName=STACK, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+    def complete(self) -> str:
+        """Do what the emulator leaves out of a stack that is new; the API's URL."""
+        enable_queues()
+        url = add_routes(STACK, self._emulator_url)
+        os.environ["RELAY_API_URL"] = url
+        return url
 
 
 def _samconfig(parameters: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""What operators do to a relay that runs: change a parameter, go back, restore the ledger, hear an alarm.
+"""What operators do to a relay that runs: change a parameter, go back, make the stack anew, hear an alarm.
 
 These steps need a stack that may be deployed again, and Calven's sandbox.
 """
@@ -20,6 +20,7 @@ NOTICE_SECONDS = 10.0
 ALIAS = "live"
 LEVEL = "sydney-l3"
 ALARM_QUEUE = "e2e-alarms"
+VERSION_EXISTS = "A version for this Lambda function exists"
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,50 @@ def roll_back(relay: Relay) -> str:
     name = _retry_function()
     equal("what differs from the version before", _differing(newest[name], again[name]), {"REVISION"})
     return f"{_span(newest, earlier)}, forwarded at once; the same commit again is {_span(newest, again)}"
+
+
+def repeat_version(relay: Relay) -> str:
+    """Why a deploy changes every function: a version of one that is as it was fails, and nothing is changed.
+
+    Lambda publishes none, and CloudFormation, which asked for one under a new id, takes it all back. The
+    emulator counts each function of a deploy as changed, so that this asks for the version alone.
+    https://docs.aws.amazon.com/lambda/latest/api/API_PublishVersion.html
+    """
+    _operated(relay)
+    cloudformation, before = relay.target.client("cloudformation"), _live(relay)
+    stack = f"{relay.stack}-version"
+    version = {
+        "Type": "AWS::Lambda::Version",
+        "Properties": {"FunctionName": before[_retry_function()].function},
+    }
+    cloudformation.create_stack(StackName=stack, TemplateBody=json.dumps({"Resources": {"Version": version}}))
+    reason = until("the version refused", SETTLE_SECONDS, lambda: _failure(cloudformation, stack))
+    equal("the reason", reason.startswith(VERSION_EXISTS), True)
+    cloudformation.delete_stack(StackName=stack)
+    equal("what the aliases point to after the failure", _live(relay), before)
+    return reason
+
+
+def make_anew(relay: Relay) -> str:
+    """The stack is deleted and made anew: its table and person key were kept, and it knows who is inside."""
+    calven, secrets = _operated(relay), relay.target.client("secretsmanager")
+    people, held, table = _people(relay, calven), _held(relay), relay.target.table
+    key, items = _person_key(relay, secrets), _items(relay, table)
+    equal("positions in the table", any(pk.startswith("people#") for pk, _ in items), True)
+    relay.deployed_here.delete()
+    equal("items of the table that was kept", _items(relay, table), items)
+    equal("the key that was kept", _person_key(relay, secrets) == key, True)
+
+    relay.make_anew(ExistingTable=table, ExistingPersonKey="true")
+    # Calven's secret goes with the stack; those of the sources are not the stack's.
+    relay.put_secret("calven", (relay.secrets or {})["calven"])
+    equal("the stack's table", relay.target.table, table)
+    equal("what the ledger holds", _held(relay), held)
+    _wait_for_answer(relay)
+    # With another key this would be somebody who has never come in.
+    equal("kisi badge-out", relay.send("kisi", "badge-out"), (202, "queued"))
+    _wait_for_people(relay, calven, people - 1)
+    return f"table with {len(items)} items and key taken over, who was inside badges out: {people - 1:g} left"
 
 
 def restore_ledger(relay: Relay) -> str:
@@ -244,6 +289,17 @@ def _restore(relay: Relay, table: str) -> str:
     indexes = [each["IndexName"] for each in description.get("GlobalSecondaryIndexes", [])]
     equal("indexes of the restored table", indexes, ["leaves"])
     return restored
+
+
+def _failure(cloudformation: Any, stack: str) -> str:
+    """Why a resource of a stack could not be made, as soon as it is known."""
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    failed = [each for each in events if each["ResourceStatus"] == "CREATE_FAILED"]
+    return str(failed[-1].get("ResourceStatusReason", "")) if failed else ""
+
+
+def _person_key(relay: Relay, secrets: Any) -> str:
+    return str(secrets.get_secret_value(SecretId=f"{relay.stack}/person-key")["SecretString"])
 
 
 def _items(relay: Relay, table: str) -> dict[tuple[str, str], Any]:

@@ -69,12 +69,23 @@ class Relay:
         """The stack as `relayctl` finds it."""
         return target.deployed(self.stack)
 
-    def deploy(self, **changed: str) -> None:
-        """Deploy the same commit again, with parameters changed; raises `Failed`."""
+    @property
+    def deployed_here(self) -> Deployment:
+        """What deploys the stack; raises `Failed`."""
         if self.deployment is None:
             raise Failed("this stack is not to be deployed here")
-        self.deployment.deploy(**changed)
+        return self.deployment
+
+    def deploy(self, **changed: str) -> None:
+        """Deploy the same commit again, with parameters changed; raises `Failed`."""
+        self.deployed_here.deploy(**changed)
         # Another table may be the stack's now.
+        self.__dict__.pop("target", None)
+
+    def make_anew(self, **changed: str) -> None:
+        """Deploy the stack that was deleted, with parameters changed; raises `Failed`."""
+        self.deployed_here.deploy(**changed)
+        self.deployed_here.complete()
         self.__dict__.pop("target", None)
 
     @cached_property

@@ -77,6 +77,7 @@ def count_people(relay: Relay) -> str:
 def plan_leave(relay: Relay) -> str:
     """Leave of three vendors, one of which the relay has to ask for the facts."""
     calven = _sandbox(relay)
+    until("a first answer", FIRST_ANSWER_SECONDS, lambda: relay.send("deel", "contract-created")[0] == 200)
     for vendor in ("deel", "hibob", "vacationtracker"):
         equal(f"{vendor} approved", relay.send(vendor, "approved"), (200, "forwarded"))
     equal("days away", {person: len(days) for person, days in calven.state()["away"].items()}, _AWAY)
@@ -231,6 +232,8 @@ STEPS = (
     Step("schedules", run_schedules),
     Step("parameter", operations.change_parameter),
     Step("rollback", operations.roll_back),
+    Step("version", operations.repeat_version),
+    Step("anew", operations.make_anew),
     Step("restore", operations.restore_ledger),
     Step("alarms", operations.hear_alarms),
     Step("queues", find_nothing_left),
