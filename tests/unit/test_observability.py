@@ -64,6 +64,30 @@ def test_a_line_each(log: Lines) -> None:
     assert "reason" not in second
 
 
+def test_steps() -> None:
+    """The first step is the beginning, and the others are told from there; no clock makes them negative."""
+    telemetry = Telemetry("request-1")
+    assert telemetry.times(100.0) == {}
+    telemetry.passed("received", 100.0)
+    assert telemetry.times(100.25) == {"took_ms": 250, "steps": None}
+    telemetry.passed("verified", 100.003)
+    telemetry.passed("settled", 100.1)
+    telemetry.passed("settled", 100.2)
+    telemetry.passed("answered", 99.0)
+    steps = {"verified": 3, "settled": 200, "answered": 0}
+    assert telemetry.times(100.25) == {"took_ms": 250, "steps": steps}
+
+
+def test_greeted(log: Lines, metrics: Lines) -> None:
+    """A request without an event is a line, and no figure."""
+    telemetry = Telemetry("request-1")
+    telemetry.greeted("ping", source="hibob", vendor="hibob")
+    telemetry.flush()
+    [line] = log()
+    assert (line["outcome"], line["reason"], line["answer"]) == ("ignored", "ping", 200)
+    assert metrics() == []
+
+
 def test_rejected(log: Lines) -> None:
     """A bad signature is a warning that names its source, and nothing of the request."""
     Telemetry("request-1").rejected(source="kisi-sydney", vendor="kisi", check="no x-signature")
