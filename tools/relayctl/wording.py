@@ -119,5 +119,5 @@ def outcome(event: LoggedEvent) -> str:
     """What became of it: `forwarded`, `ignored: denied`, `queued: calven_unavailable`, `refused: 401`."""
     named = {"refused": "refused: 401", "unknown": "no such source: 404", "unavailable": "unavailable: 503"}
     if event.outcome in named:
-        return named[event.outcome]
+        return ", ".join(filter(None, (named[event.outcome], event.detail)))
     return f"{event.outcome}: {event.reason}" if event.reason else event.outcome
