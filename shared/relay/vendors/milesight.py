@@ -141,4 +141,5 @@ VENDOR = Vendor(
     scheme=Basic(),
     parse=parse,
     fresh={"time_info.time": "iso", "time_info.end_time": "iso"},
+    subjects={"device_info.device_sn": "door"},
 )

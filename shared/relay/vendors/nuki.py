@@ -101,5 +101,10 @@ VENDOR = Vendor(
     scheme=Hmac(header="x-nuki-signature-sha256"),
     parse=parse,
     fresh={"smartlockLog.id": "id", "smartlockLog.date": "iso"},
+    subjects={
+        "smartlockLog.smartlockId": "door",
+        "smartlockLog.accountUserId": "person",
+        "smartlockLog.authId": "person",
+    },
     settings=frozenset({"remoteUnlocks"}),
 )

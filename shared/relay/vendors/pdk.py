@@ -79,6 +79,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             at=utc(request.occurred / 1000),
             door=request.door(),
             person=request.holder_id or request.holder_name,
+            name=request.device_name,
         )
     ]
 
@@ -96,4 +97,10 @@ VENDOR = Vendor(
     scheme=Hmac(header="x-pdk-signature", algorithm="sha1"),
     parse=parse,
     fresh={"metadata.occurred": "milliseconds"},
+    subjects={
+        "metadata.deviceId": "door",
+        "metadata.deviceName": "door",
+        "metadata.holderId": "person",
+        "metadata.holderName": "person",
+    },
 )

@@ -87,5 +87,12 @@ VENDOR = Vendor(
     scheme=StandardWebhooks(prefix="svix-"),
     parse=parse,
     fresh={"event_id": "id", "occurred_at": "iso"},
+    subjects={
+        "device_id": "door",
+        "acs_entrance_id": "door",
+        "user_identity_id": "person",
+        "acs_user_id": "person",
+        "access_code_id": "person",
+    },
     settings=frozenset({"remoteUnlocks"}),
 )
