@@ -11,7 +11,7 @@ from relayctl import known_doors
 from relayctl.in_process import invocation_of
 from relayctl.known_doors import Known
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import listing, print_json, print_table
+from relayctl.output import listing, print_json, print_table, working
 from relayctl.reconcile import check_source
 
 COLUMNS = ("id", "name", "last seen", "place", "direction")
@@ -32,7 +32,8 @@ def list_doors(common: Common, source: str) -> None:
     with invocation_of(target) as invocation:
         check_source(source, invocation)
         _check_family(source, invocation)
-        letters = known_doors.read_letters(target)
+        with working("reading dead letters"):
+            letters = known_doors.read_letters(target)
         with listing(f"asking {source}") as progress:
             asked = known_doors.ask_vendor(invocation, source, progress)
         found = known_doors.merged(

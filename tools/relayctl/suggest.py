@@ -18,7 +18,7 @@ from relayctl import known_doors, relay_yaml, suggestions, yaml_insert
 from relayctl.in_process import invocation_of
 from relayctl.known_doors import Asked, Known
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import listing, print_json, printable
+from relayctl.output import listing, print_json, printable, working
 from relayctl.reconcile import check_source
 from relayctl.suggestions import Suggestions, Written
 from relayctl.target import Target
@@ -68,7 +68,8 @@ def suggest(common: Common, file: Path | None, source: str | None) -> None:
 
 def _look(target: Target, source: str | None, written: Written | None) -> _Looked:
     """Look at everything that knows of doors and kinds of leave."""
-    letters = known_doors.read_letters(target)
+    with working("reading dead letters"):
+        letters = known_doors.read_letters(target)
     known = [one for one in letters.named if source in (None, one.source)]
     types: dict[str, Sequence[str]] = {}
     missing: list[str] = [*letters.missing]
