@@ -92,14 +92,10 @@ def _extend(text: str, node: Any, tree: Tree, edits: _Edits, flow_end: int | Non
     if node.flow_style and flow_end is None:
         flow_end = node.end_mark.index
     children = {key.value: (key, value) for key, value in node.value}
-    new: dict[str, Any] = {}
     for key, part in tree.items():
-        if key not in children:
-            new[key] = part
-        elif _is_empty(children[key][1]):
-            _begin(text, children[key][0], part, edits)
-        else:
-            _extend(text, children[key][1], part, edits, flow_end)
+        if key in children:
+            _fill(text, *children[key], part, edits, flow_end)
+    new = {key: part for key, part in tree.items() if key not in children}
     if new and flow_end is not None:
         _append_to_flow(node, new, edits, flow_end)
     elif new:
@@ -107,8 +103,11 @@ def _extend(text: str, node: Any, tree: Tree, edits: _Edits, flow_end: int | Non
         _put_lines(text, _end(node), _lines(new, indent), edits)
 
 
-def _begin(text: str, key: Any, part: Tree, edits: _Edits) -> None:
-    """Give a key without a value, in a mapping of lines, its entries."""
+def _fill(text: str, key: Any, value: Any, part: Tree, edits: _Edits, flow_end: int | None) -> None:
+    """Find where entries go that belong to a key which is there; it may have no value yet."""
+    if not _is_empty(value):
+        _extend(text, value, part, edits, flow_end)
+        return
     indent = " " * key.start_mark.column + STEP
     _put_lines(text, key.end_mark.index, _lines(part, indent), edits)
 
