@@ -18,6 +18,8 @@ PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
 WORKERS ?= 2
+# Each worker begins with whole modules, so that what a module shares is started once.
+DIVIDED := --dist worksteal
 COVERAGE :=
 
 export SAM_CLI_TELEMETRY := 0
@@ -30,10 +32,10 @@ run: $(CONSOLE_READY) ## Start the relay and its console on this machine, with n
 	@exec $(BIN)/relayctl local
 
 test: $(CONSOLE_READY) $(BROWSER_READY) ## Run the tests (those of the console need Chromium: make browser)
-	$(BIN)/pytest -n $(WORKERS) $(COVERAGE) -m "$(TESTS)"
+	$(BIN)/pytest -n $(WORKERS) $(DIVIDED) $(COVERAGE) -m "$(TESTS)"
 
 test-fast: $(READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
-	$(BIN)/pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/ledger
+	$(BIN)/pytest -q -n $(WORKERS) $(DIVIDED) -m "not slow" tests/unit tests/ledger
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
