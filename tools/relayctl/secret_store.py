@@ -184,14 +184,18 @@ def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
     except ValueError as error:
         raise BadSecret(str(error)) from None
     if url := given.get(BASE_URL):
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        whole = f"{parts.scheme}://{parts.netloc}"
-        plain = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
-        if not plain or url.rstrip("/") != whole:
-            raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
+        _check_base_url(url)
+
+
+def _check_base_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    whole = f"{parts.scheme}://{parts.netloc}"
+    plain = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
+    if not plain or url.rstrip("/") != whole:
+        raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
 
 
 def _fields(error: ValidationError) -> str:

@@ -1,6 +1,7 @@
 """`relayctl secrets`: the secrets of Calven and of each source, put and checked."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,22 @@ from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json
 from relayctl.secret_store import BASE_URL, CALVEN, CALVEN_READER, BadSecret, Content
 from relayctl.target import Target
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a secret is put: the options of `secrets put`."""
+
+    family: Family | None
+    add: bool
+    token: bool
+    generate: bool
+    file: str | None
+
+    @property
+    def is_for_webhooks(self) -> bool:
+        """Whether an option was given that only what verifies webhooks has."""
+        return self.add or self.token or self.generate
 
 
 @click.group()
@@ -52,27 +69,12 @@ def put_secret(
     if file and (generate or token):
         raise click.UsageError("--from-file excludes --generate and --token")
     target, made = common.target(), None
+    way = _Way(family, add, token, generate, file)
     try:
         if source in (CALVEN, CALVEN_READER) and family is None:
-            if add or generate or token:
-                raise click.UsageError(f"the secret of {source} has one key: no --add, --generate or --token")
-            content = secret_store.checked_calven(_from_file(file) if file else _asked_calven())
-            names = [secret_store.put(target, source, content)]
+            names = [_put_calven(target, source, way)]
         else:
-            vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
-            if (add or generate or token) and not vendor.sends_webhooks:
-                raise click.UsageError(f"{vendor.title} sends no webhooks: no --add, --generate or --token")
-            scheme = _scheme(vendor, token)
-            made = secret_store.generated(scheme) if generate else None
-            families = _families(vendor, family)
-            old = _old(target, source, families) if add else {}
-            if file:
-                new = _from_file(file)
-            else:
-                kept = {} if add else secret_store.api(target, families[0], source)
-                new = _asked(vendor, scheme, made, None if add else kept)
-            kept_beside = None if file or add else scheme.credentials
-            names = _put(target, vendor, source, new, old, families, kept_beside)
+            names, made = _put_source(target, source, way)
     except BadSecret as error:
         raise click.ClickException(f"the secret of {source}: {error}") from None
     if common.as_json:
@@ -82,6 +84,32 @@ def put_secret(
         click.echo(f"{name} is stored; functions take it up within five minutes")
     if made:
         click.echo(f"give this to the vendor, it is not shown again: {made}")
+
+
+def _put_calven(target: Target, name: str, way: _Way) -> str:
+    """Store credentials for Calven; what their secret is called."""
+    if way.is_for_webhooks:
+        raise click.UsageError(f"the secret of {name} has one key: no --add, --generate or --token")
+    content = secret_store.checked_calven(_from_file(way.file) if way.file else _asked_calven())
+    return secret_store.put(target, name, content)
+
+
+def _put_source(target: Target, source: str, way: _Way) -> tuple[list[str], str | None]:
+    """Store what a source's webhooks are verified with: what the secrets are called, and the value made."""
+    vendor = secret_store.source_vendor(ConfigStore(target.ledger()).current(), source)
+    if way.is_for_webhooks and not vendor.sends_webhooks:
+        raise click.UsageError(f"{vendor.title} sends no webhooks: no --add, --generate or --token")
+    scheme = _scheme(vendor, way.token)
+    made = secret_store.generated(scheme) if way.generate else None
+    families = _families(vendor, way.family)
+    old = _old(target, source, families) if way.add else {}
+    if way.file:
+        new = _from_file(way.file)
+    else:
+        kept = None if way.add else secret_store.api(target, families[0], source)
+        new = _asked(vendor, scheme, made, kept)
+    kept_beside = None if way.file or way.add else scheme.credentials
+    return _put(target, vendor, source, new, old, families, kept_beside), made
 
 
 def _put(
