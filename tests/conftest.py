@@ -12,6 +12,8 @@ os.environ |= {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "POWERTOOLS_METRICS_NAMESPACE": "CalvenRelay",
+    # Local relays start without the console, but for those of its own tests.
+    "CONSOLE_PORT": "off",
 }
 
 from functools import cache

@@ -16,7 +16,7 @@ import pytest
 
 from console.browser import chromium
 from localrun.serve import bind
-from tests.generic import badge, leave, post
+from localrun.made_up import badge, leave, post
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

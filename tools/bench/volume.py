@@ -150,7 +150,7 @@ def _local_relay() -> Iterator[str]:
     """The relay as `make run` starts it."""
     with bind() as free:
         port = free.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port), "RETRY_BASE_SECONDS": "1"}
+    environment = {**os.environ, "PORT": str(port), "CONSOLE_PORT": "off", "RETRY_BASE_SECONDS": "1"}
     command: list[str | Path] = [Path(sys.executable).with_name("relayctl"), "local"]
     with RELAY_LOG.open("wb") as log:
         process = subprocess.Popen(

@@ -3,22 +3,23 @@
 It needs Chromium. With a folder as argument it takes pictures of every view: light, dark, on a phone.
 """
 
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from console.browser import chromium
+from localrun.made_up import badge, leave, post
 from localrun.serve import bind
 from localrun.settings import DEMO
 
@@ -28,10 +29,16 @@ SHOWN = ("now", "away", "waiting")
 """The views in the documents."""
 VIEWS = {"now": "/", "events": "/events", "away": "/away", "waiting": "/waiting", "try": "/try"}
 MODES = {"light": (1280, 800), "dark": (1280, 800), "phone": (390, 844)}
-PEOPLE = [
-    f"{name}@example.com" for name in ("ada", "ben", "cleo", "dan", "eli", "fay", "gus", "hana", "ivo", "jo")
-]
-TOKEN = json.loads((DEMO / "secrets.json").read_text("utf-8"))["generic"]["tokens"][0]
+NAMES = ("ada", "ben", "cleo", "dan", "eli", "fay", "gus", "hana", "ivo", "jo")
+PEOPLE = [f"{name}@example.com" for name in NAMES]
+
+
+def configured(folder: Path) -> Path:
+    """The demo's configuration, in which the people's sick leave is sick leave."""
+    text = (DEMO / "relay.yaml").read_text("utf-8")
+    path = folder / "relay.yaml"
+    path.write_text(text.replace("{Vacation: holiday}", "{Vacation: holiday, Sick: sick}"), "utf-8")
+    return path
 
 
 @contextmanager
@@ -41,12 +48,16 @@ def relay() -> Iterator[tuple[str, str]]:
     port, console_port = (sock.getsockname()[1] for sock in sockets)
     for sock in sockets:
         sock.close()
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "CONSOLE_PORT": str(console_port),
-        "RETRY_BASE_SECONDS": "60",
-    }
+    with TemporaryDirectory() as folder:
+        environment = {**os.environ, "PORT": str(port), "CONSOLE_PORT": str(console_port)}
+        environment |= {"RETRY_BASE_SECONDS": "60", "RELAY_CONFIG": str(configured(Path(folder)))}
+        with running(environment):
+            yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{console_port}"
+
+
+@contextmanager
+def running(environment: dict[str, str]) -> Iterator[None]:
+    """`relayctl local`, once it is ready."""
     command = [str(Path(sys.executable).with_name("relayctl")), "local"]
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -56,62 +67,27 @@ def relay() -> Iterator[tuple[str, str]]:
         for line in process.stdout:
             if line.strip() == "ready":
                 break
-        yield f"http://127.0.0.1:{port}", f"http://127.0.0.1:{console_port}"
+        yield
     finally:
         process.terminate()
         process.communicate(timeout=20)
 
 
-def post(url: str, family: str, source: str, event: dict[str, Any]) -> None:
-    """Post an event in the generic format."""
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    httpx.post(
-        f"{url}/webhooks/{family}/{source}", json=event, headers=headers, timeout=30
-    ).raise_for_status()
-
-
 def fill(url: str) -> None:
     """A morning of badges, some leave, and some events that cannot go on."""
     chance, today = Random(7), date.today()  # noqa: DTZ011, S311 - days as the page shows them
+    kinds = ("Vacation", "Sick", "Study")
     for number, person in enumerate(PEOPLE):
-        post(
-            url, "access-control", "generic", badge(f"in-{number}", person, "north", chance.randrange(10, 90))
-        )
-        start = today - timedelta(days=today.weekday()) + timedelta(days=chance.randrange(0, 20))
-        post(
-            url,
-            "hris",
-            "generic",
-            leave(person, start, chance.randrange(1, 8), ("Holiday", "Sick", "Study")[number % 3]),
-        )
-    for number in range(3):
-        post(url, "access-control", "generic", badge(f"out-{number}", PEOPLE[number], "north", 2, "out"))
-        post(url, "access-control", "generic", badge(f"new-{number}", PEOPLE[number], f"side-{number}", 1))
+        post(url, "access-control", badge(person, minutes=chance.randrange(10, 90)))
+        start = today + timedelta(days=chance.randrange(20) - today.weekday())
+        post(url, "hris", leave(person, start, chance.randrange(1, 8), kinds[number % 3]))
+    for number, person in enumerate(PEOPLE[:3]):
+        post(url, "access-control", badge(person, direction="out", minutes=2))
+        post(url, "access-control", badge(person, f"side-{number}"))
     calven = httpx.get(f"{url}/_local").json()["sandbox_url"]
     httpx.post(f"{calven}/_sandbox/fail", json={"mode": "503"})
-    post(url, "hris", "generic", leave("kim@example.com", today + timedelta(days=3), 3, "Holiday"))
-    post(url, "access-control", "generic", badge("late", "lee@example.com", "north", 0))
-
-
-def badge(name: str, person: str, door: str, minutes: int, direction: str = "in") -> dict[str, Any]:
-    """A badge so many minutes ago."""
-    at = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
-    return {"type": "badge", "id": name, "at": at, "door": door, "person": person, "direction": direction}
-
-
-def leave(person: str, start: date, days: int, kind: str) -> dict[str, Any]:
-    """Approved leave of so many days."""
-    return {
-        "type": "leave",
-        "id": f"{person}-{start}",
-        "leave": f"{person}-{start}",
-        "state": "approved",
-        "changedAt": datetime.now(UTC).isoformat(),
-        "email": person,
-        "start": start.isoformat(),
-        "end": (start + timedelta(days=days - 1)).isoformat(),
-        "leaveType": kind,
-    }
+    post(url, "hris", leave("kim@example.com", today + timedelta(days=3), 3, "Vacation"))
+    post(url, "access-control", badge("lee@example.com"))
 
 
 def shoot(browser: Browser, url: str, view: str, mode: str, path: Path) -> None:

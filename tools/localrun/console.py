@@ -14,7 +14,7 @@ STOP_SECONDS = 3.0
 
 @dataclass
 class Console:
-    """The child process, from its parent's side; `said` is its URL, or why there is none.
+    """The child process, from its parent's side; `said` is its URL, or why there is none, or empty.
 
     The parent binds the port, so that a browser that comes before the child has started waits for it.
     """
@@ -53,7 +53,7 @@ class Console:
 def prepare(port: int | None) -> Console:
     """The console that is to listen on a port, None for none. What is wrong with it stops nobody."""
     if port is None:
-        return Console("off")
+        return Console("")
     if not is_installed():
         return Console(f"not installed: {INSTALL}")
     try:

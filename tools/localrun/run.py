@@ -211,7 +211,8 @@ def _announce(url: str, urls: Urls, config: "RelayYaml", secrets: Secrets, conso
     webhooks = [f"  {url}/webhooks/{family}/{source}" for family, source in routes(config)]
     calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
     lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
-    lines += ["console:", f"  {console_url}"]
+    if console_url:
+        lines += ["console:", f"  {console_url}"]
     if command := first_command(config, lambda name: usable(config, secrets, name)):
         port = url.rpartition(":")[2]
         prefix = "" if port == "8080" else f"PORT={port} "
