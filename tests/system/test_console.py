@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from console.browser import chromium
-from localrun.serve import bind
 from localrun.made_up import badge, leave, post
+from localrun.serve import bind
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
