@@ -39,6 +39,6 @@ def _endpoint(call: ListCall, listed: list[Any]) -> Callable[[Request], Awaitabl
     async def answer(request: Request) -> Response:
         if call.auth and not vendor_api.authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
-        return JSONResponse(call.answered(listed, request.query_params))
+        return JSONResponse(call.answered(call.asked_for(listed, request.query_params)))
 
     return answer

@@ -171,6 +171,7 @@ class Rig:
         self.sandbox.delete("/_sandbox/fail")
         self.sandbox.close()
         self.vendors.delete("/_vendors/happened")
+        self.vendors.delete("/_vendors/fail")
         self.vendors.close()
         for relay in self._relays:
             relay.http.close()

@@ -1,8 +1,8 @@
 """`python -m chaos`: a stream of signed events, faults one after another, and an account of every event.
 
 Every event that the relay acknowledged must in the end be at Calven, in shadow, ignored by rule, or in the
-dead-letter queue with a reason; and what Calven then shows must equal what happened at the live sources. Exit
-code 1 if anything is missing.
+dead-letter queue with a reason; and what Calven then shows must equal what happened at the live sources. Then
+lists go wrong, and an audit asks Calven itself. Exit code 1 if anything is missing.
 """
 
 import argparse
@@ -21,7 +21,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from chaos.audit import audit_problems
 from chaos.faults import FAULTS, Fault, Injection
+from chaos.lists import Lists, Outcome
 from chaos.stage import Stage
 from chaos.stream import EMPLOYEES, PILOTS, Happening, Stream, away, people
 from relay import vendors
@@ -104,18 +106,12 @@ class Run:
         """Let everything recover: deliveries, the queue, what an operator redrives, what is left to tell."""
         self._pool.shutdown(wait=True)
         self._http.close()
-        self._drain()
+        self._stage.drain(DRAIN_SECONDS)
         found = dead_letters.redrive(self._stage.target, Selection(reasons=REFUSED), lambda number: number)
         self.redriven = len(found.sent)
-        self._drain()
+        self._stage.drain(DRAIN_SECONDS)
         self.swept = self._stage.sweep()
-        self._drain()
-
-    def _drain(self) -> None:
-        until = time.monotonic() + DRAIN_SECONDS
-        while self._stage.waiting() and time.monotonic() < until:
-            time.sleep(0.2)
-        time.sleep(0.5)
+        self._stage.drain(DRAIN_SECONDS)
 
 
 @dataclass
@@ -184,8 +180,8 @@ def _contradictions(stage: Stage, happened: Sequence[Happening], where: dict[str
     return found
 
 
-def report(run: Run, found: Account) -> None:
-    """One table: faults by what became of the events sent during each."""
+def report(run: Run, found: Account, lists: Sequence[Outcome]) -> None:
+    """One table: faults by what became of the events sent during each, or of what a list told."""
     became_columns = ("at Calven", "in shadow", "ignored", "dead-lettered", "lost")
     columns = ("sent", "acknowledged", *became_columns, "slowest answer")
     table = Table("fault", *columns, box=None, header_style="bold")
@@ -196,6 +192,9 @@ def report(run: Run, found: Account) -> None:
         slowest = max((delivery.slowest for delivery in some), default=0)
         numbers: list[Any] = [len(some), acknowledged, *(became[column] for column in became_columns)]
         table.add_row(fault, *map(str, numbers), f"{slowest:.2f} s")
+    for one in lists:
+        listed = (one.changes, one.changes, one.at_calven, 0, 0, 0, one.lost)
+        table.add_row(one.fault, *map(str, listed), f"{one.slowest:.2f} s")
     console = Console(highlight=False, markup=False)
     Console(highlight=False, width=console.width if console.is_terminal else 130).print(table)
     print(
@@ -222,7 +221,10 @@ def main() -> int:
             run.play(fault, share * fault.weight)
         run.settle()
         found = account(stage, run.deliveries)
-    report(run, found)
+        lists = Lists(stage).play()
+        found.problems += [problem for one in lists for problem in one.problems]
+        found.problems += audit_problems(stage)
+    report(run, found, lists)
     print(f"the relay's log: {log}")
     return 1 if found.problems else 0
 

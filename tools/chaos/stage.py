@@ -30,6 +30,8 @@ from relay.occupancy.days import Day, operating_day
 from relayctl.target import Target
 
 CALVEN = {"apiKey": "chaos", "apiSecret": "example"}
+READER = {"apiKey": "chaos-reader", "apiSecret": "example-reader"}
+"""A key that may read what Calven shows."""
 VENDORS = {
     "kisi": "kisi",
     "verkada": "verkada",
@@ -37,8 +39,10 @@ VENDORS = {
     "verkada-pilot": "verkada",
     "deel-pilot": "deel",
 }
-"""The vendor of each source; the pilots are shadowed."""
+"""The vendor of each source that has webhooks; the pilots are shadowed."""
 SECRETS = {name: f"{name}-secret-1" for name in VENDORS}
+LISTED = "bamboohr"
+"""The source that has no webhooks, and is asked."""
 WITHIN = {"hq": None, "l1": "hq", "l2": "hq", "l1-a": "l1", "l1-b": "l1", "l2-a": "l2"}
 TYPES = {"hq": "location", "l1": "level", "l2": "level"}
 RETRY_BASE_SECONDS = 0.5
@@ -51,7 +55,7 @@ class Stage:
 
     def __init__(self, log: Path) -> None:
         self.secrets = dict(SECRETS)
-        self._world = World(CALVEN)
+        self._world = World(CALVEN, reader=READER)
         self._log = log.open("ab")
         self._front: subprocess.Popen[bytes] | None = None
         self.config = _config()
@@ -65,7 +69,9 @@ class Stage:
         signing: dict[str, dict[str, Any]] = {
             name: {"signingSecrets": [secret]} for name, secret in self.secrets.items()
         }
-        seed(self.aws, self.resources, self.config, {"calven": CALVEN, **signing})
+        api = {"company": "example", "apiKey": "chaos-api-key", "baseUrl": self.urls.vendor_api}
+        keys: dict[str, dict[str, Any]] = {"calven": CALVEN, "calven-reader": READER, LISTED: {"api": api}}
+        seed(self.aws, self.resources, self.config, {**keys, **signing})
         self._hide_briefly()
         with bind() as free:
             self.port = int(free.getsockname()[1])
@@ -97,6 +103,7 @@ class Stage:
             table=self.resources.table,
             unprocessed_queue_url=self.resources.unprocessed_queue_url,
             dead_letter_queue_url=self.resources.dead_letter_queue_url,
+            sandbox_url=self.urls.sandbox,
         )
 
     @property
@@ -175,6 +182,27 @@ class Stage:
         httpx.delete(f"{self.urls.aws}/_aws/fail", trust_env=False).raise_for_status()
         httpx.delete(f"{self.urls.sandbox}/_sandbox/fail", trust_env=False).raise_for_status()
 
+    def happen(self, vendor: str, sample: str, payload: Mapping[str, Any]) -> None:
+        """Have happen at a vendor what a sample says; its list tells of it from now on."""
+        self._order_vendors("POST", "happened", {"vendor": vendor, "sample": sample, "payload": payload})
+
+    def break_list(self, vendor: str, mode: str, after: int, count: int | None) -> None:
+        """Have a vendor's list go wrong."""
+        self._order_vendors("POST", "fail", {"vendor": vendor, "mode": mode, "after": after, "count": count})
+
+    def mend_lists(self) -> None:
+        """Have every list be right again."""
+        self._order_vendors("DELETE", "fail")
+
+    def _order_vendors(self, method: str, order: str, content: Mapping[str, Any] | None = None) -> None:
+        url = f"{self.urls.vendor_api}/_vendors/{order}"
+        httpx.request(method, url, json=content, trust_env=False).raise_for_status()
+
+    def take_out(self, email: str, day: str) -> None:
+        """Have somebody take a day away out of their plan at Calven."""
+        url, order = f"{self.urls.sandbox}/_sandbox/away", {"email": email, "day": day}
+        httpx.request("DELETE", url, json=order, trust_env=False).raise_for_status()
+
     def rotate(self, source: str, family: str) -> None:
         """Give a source another signing secret; the old one holds beside it for now."""
         old, new = self.secrets[source], f"{self.secrets[source]}-rotated"
@@ -200,6 +228,13 @@ class Stage:
             QueueUrl=self.resources.unprocessed_queue_url, AttributeNames=names
         )
         return sum(map(int, found["Attributes"].values()))
+
+    def drain(self, seconds: float) -> None:
+        """Let the queue become empty, for so long at most."""
+        until = time.monotonic() + seconds
+        while self.waiting() and time.monotonic() < until:
+            time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def _settings() -> Settings:
@@ -229,7 +264,7 @@ def _config() -> RelayYaml:
         {
             "sources": {
                 name: {"vendor": vendor, "shadow": name.endswith("-pilot")}
-                for name, vendor in VENDORS.items()
+                for name, vendor in (*VENDORS.items(), (LISTED, LISTED))
             },
             "places": places,
             "doors": {"kisi": doors, "verkada": doors, "verkada-pilot": doors},

@@ -6,6 +6,7 @@ posts a webhook. `events/<vendor>/list.yaml` says how the vendor lists it.
 
 - `POST /_vendors/happened`, `{"vendor", "sample", "payload"}`: this sample is posted next, as that payload.
 - `GET /_vendors/happened`: all of them, in order. `DELETE` forgets them.
+- `POST /_vendors/fail`: a list goes wrong; see `localrun.vendor_faults`.
 """
 
 import json
@@ -24,6 +25,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, compile_path
 
 from localrun.sandbox_rules import Malformed, parse
+from localrun.vendor_faults import ListFaults
 from localrun.vendor_lists import Happened, HappenedRequest, ListCall, listings
 
 EVENTS = Path(__file__).parents[2] / "events"
@@ -67,14 +69,18 @@ def recorded_calls(events: Path = EVENTS) -> tuple[Call, ...]:
 
 def create(events: Path = EVENTS) -> Starlette:
     """The application. Of two vendors' calls with one path, such as `/oauth/token`, the first answers."""
-    happened = Happened(listings(events))
-    routes = [Route("/_vendors/happened", _telling(happened), methods=["GET", "POST", "DELETE"])]
+    happened, faults = Happened(listings(events)), ListFaults()
+    orders = ["GET", "POST", "DELETE"]
+    routes = [
+        Route("/_vendors/happened", _telling(happened), methods=orders),
+        Route("/_vendors/fail", faults.serve, methods=orders),
+    ]
     routes += [
         Route(call.path, _endpoint(call, events), methods=[call.method]) for call in recorded_calls(events)
     ]
     for vendor, listing in happened.listings.items():
         for listed in listing.calls:
-            endpoint = _list_endpoint(vendor, listed, happened)
+            endpoint = _list_endpoint(vendor, listed, happened, faults)
             routes.append(Route(listed.path, endpoint, methods=[listed.method]))
     # One vendor's `/v1/timeoff/{id}` must not answer for another's `/v1/timeoff/whosout`.
     routes.sort(key=lambda route: route.path.count("{"))
@@ -118,12 +124,15 @@ def _endpoint(call: Call, events: Path) -> Callable[[Request], Awaitable[Respons
 
 
 def _list_endpoint(
-    vendor: str, call: ListCall, happened: Happened
+    vendor: str, call: ListCall, happened: Happened, faults: ListFaults
 ) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         if call.auth and not authenticated(request, call.auth):
             return JSONResponse({"error": "unauthorized"}, 401)
-        return JSONResponse(happened.answer(vendor, call, request.query_params))
+        entries = happened.asked_for(vendor, call, request.query_params)
+        if not call.lists:
+            return JSONResponse(call.answered(entries))
+        return faults.respond(vendor, call.answered, entries)
 
     return answer
 

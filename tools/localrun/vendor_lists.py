@@ -4,6 +4,7 @@
 `entries` the entry of each sample.
 """
 
+import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +34,8 @@ class ListCall(BaseModel):
 
     All entries are on the first page. `paged_by` is the parameter that numbers the pages, where a listing
     goes on until a page is empty, and `first` the first page's number. `things` are the entries of a listing
-    that has always the same, such as doors.
+    that has always the same, such as doors. `days` are the parameters with the first and the last day that a
+    page is about, and the fields with those of an entry, where the vendor filters by overlap.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,12 +47,28 @@ class ListCall(BaseModel):
     paged_by: str | None = None
     first: str = "1"
     things: tuple[Any, ...] | None = None
+    days: tuple[str, str, str, str] | None = None
 
-    def answered(self, entries: list[Any], query: Mapping[str, str]) -> Any:
-        """The answer where these are all entries. Behind the last page there is nothing."""
-        is_first = self.paged_by is None or query.get(self.paged_by, self.first) == self.first
-        listed = entries if self.things is None else list(self.things)
-        return _with_entries(self.answer, listed if is_first else [])
+    @property
+    def lists(self) -> bool:
+        """Whether its answer has the entries: some calls only prepare a list."""
+        return ENTRIES in json.dumps(self.answer)
+
+    def asked_for(self, entries: Sequence[Any], query: Mapping[str, str]) -> list[Any]:
+        """Those of all entries that are on the page. Behind the last page there is nothing."""
+        if self.paged_by is not None and query.get(self.paged_by, self.first) != self.first:
+            return []
+        if self.things is not None:
+            return list(self.things)
+        if self.days is None:
+            return list(entries)
+        first, last, start, end = self.days
+        asked_first, asked_last = query.get(first, ""), query.get(last, "9999")
+        return [one for one in entries if one[start] <= asked_last and one[end] >= asked_first]
+
+    def answered(self, entries: list[Any]) -> Any:
+        """The answer where these are the entries of the page."""
+        return _with_entries(self.answer, entries)
 
 
 class Listing(BaseModel):
@@ -136,9 +154,9 @@ class Happened:
             if entry is not None:
                 listed[thing] = entry
 
-    def answer(self, vendor: str, call: ListCall, query: Mapping[str, str]) -> Any:
-        """The answer to a call, with all that the vendor lists now."""
-        return call.answered(list(self.listed.get(vendor, {}).values()), query)
+    def asked_for(self, vendor: str, call: ListCall, query: Mapping[str, str]) -> list[Any]:
+        """What the vendor lists now on the page that is asked for."""
+        return call.asked_for(list(self.listed.get(vendor, {}).values()), query)
 
     def clear(self) -> None:
         """Forget all of it."""
