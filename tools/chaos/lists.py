@@ -110,7 +110,8 @@ class Lists:
         with invocation_of(self._stage.target) as invocation:
             report = reconcile(invocation, LISTED, Wishes(by_hand=True))
         outcome.slowest = max(outcome.slowest, time.monotonic() - began)
-        self._stage.drain(DRAIN_SECONDS)
+        if report.queued:
+            self._stage.drain(DRAIN_SECONDS)
         return report
 
     def _say(self, number: int, status: str) -> None:
