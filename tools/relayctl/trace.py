@@ -21,6 +21,8 @@ def trace_event(common: Common, id_: str) -> None:
 
     ID may be the beginning of one. Exit code 1 where nothing has it, or several things do.
     """
+    if not id_.strip():
+        raise click.UsageError("ID is empty")
     target = common.target()
     with listing("reading the log") as read:
         total = 0
