@@ -335,7 +335,7 @@ def test_what_comes_back(rig: Rig, command: Command, monkeypatch: pytest.MonkeyP
             put(rig, json.dumps(envelope))
         return 0
 
-    monkeypatch.setattr("relayctl.dlq._until_tried", back)
+    monkeypatch.setattr("relayctl.dead_letters.until_tried", back)
     result = command("redrive", "--reason", "unmapped_door")
     assert result.exit_code == 1
     assert "2 of them came back: unmapped_door" in result.stdout

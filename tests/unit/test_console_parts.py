@@ -6,14 +6,20 @@ from typing import Any
 
 import pytest
 from botocore.stub import Stubber
+from click.testing import CliRunner
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
+from console import INSTALL
 from console.feed import Feed, ReadFailed, Snapshot
 from console.guard import Guard
 from console.hub import trouble
 from console.readers import Readers
 from console.watched import permission, watched
+from localrun import console as beside
+from localrun import settings
+from localrun.serve import bind
+from relayctl.main import main
 from relayctl.target import Target
 
 HOST = "127.0.0.1:8081"
@@ -191,3 +197,49 @@ def test_relay_that_does_not_answer() -> None:
         with pytest.raises(ReadFailed, match="AWS does not answer"):
             readers.places()
     assert len(found) == 2
+
+
+def test_console_beside_the_relay() -> None:
+    """The relay starts without a console where none is wanted or its port is taken, and says so."""
+    assert beside.prepare(None).said == ""
+    taken = bind()
+    taken.listen()
+    port = taken.getsockname()[1]
+    refused = beside.prepare(port)
+    assert refused.said.startswith(f"port {port}: ")
+    assert "CONSOLE_PORT" in refused.said
+    refused.start(8080)
+    refused.stop()
+    taken.close()
+    ready = beside.prepare(0)
+    assert ready.said.startswith("http://127.0.0.1:") or INSTALL in ready.said
+    ready.stop()
+
+
+@pytest.mark.parametrize(
+    ("variables", "port"),
+    [
+        ({}, 8081),
+        ({"PORT": "9000"}, 9001),
+        ({"PORT": "9000", "CONSOLE_PORT": "7000"}, 7000),
+        ({"PORT": "0"}, 0),
+        ({"CONSOLE_PORT": "off"}, None),
+    ],
+)
+def test_port_of_the_console(variables: dict[str, str], port: int | None) -> None:
+    """It is the one after the relay's unless another is named."""
+    assert settings.read(variables).port_of_console == port
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "code", "said"),
+    [
+        (("--local",), {"PORT": "9"}, 1, "no local relay answers"),
+        (("--local", "--stack", "x"), {}, 2, "exclude each other"),
+        (("--port", "70000"), {}, 2, "70000"),
+    ],
+)
+def test_command(arguments: tuple[str, ...], variables: dict[str, str], code: int, said: str) -> None:
+    """What cannot be served is said, and nothing is."""
+    result = CliRunner().invoke(main, ("console", *arguments), env=variables)
+    assert (result.exit_code, said in result.output) == (code, True)

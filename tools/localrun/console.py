@@ -37,17 +37,23 @@ class Console:
         )
         self._sock.close()
 
+    def ask_to_stop(self) -> None:
+        """End it by the end of its input, without waiting for that."""
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+
     def stop(self) -> None:
-        """End it: by the end of its input, by force if that does not help."""
+        """End it, by force if it does not end by itself."""
+        self.ask_to_stop()
+        if self._sock is not None:
+            self._sock.close()
         if self._process is None:
-            if self._sock is not None:
-                self._sock.close()
             return
         try:
-            self._process.communicate(timeout=STOP_SECONDS)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.communicate()
+            self._process.wait()
 
 
 def prepare(port: int | None) -> Console:

@@ -87,6 +87,8 @@ def _run(settings: Settings, stop: Stop, cleanup: ExitStack) -> int:
     _announce(front.url, urls, config, secrets, beside.said)
     # Only now: what it takes to start it, the relay does not wait for.
     beside.start(sock.getsockname()[1])
+    # It takes a second to end, which the others take too.
+    cleanup.callback(beside.ask_to_stop)
     return _wait(stop, world)
 
 
