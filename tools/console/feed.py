@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
@@ -51,7 +52,8 @@ class Feed(Generic[R, T]):
         self._kept = kept
         self._take = take
         self._seconds = seconds
-        self._busy = 0.0
+        # Of the last two reads the cheaper one counts: the first makes clients, which is not done again.
+        self._costs = deque([0.0], maxlen=2)
         self._listeners: list[Hear[T]] = []
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -87,7 +89,7 @@ class Feed(Generic[R, T]):
             while not (await asyncio.wait({reading}, timeout=BEHIND_SECONDS))[0]:
                 self._publish(replace(self.last, behind=time.monotonic() - began))
             self._publish(self._snapshot(reading))
-            await self._pause(self._busy)
+            await self._pause(min(self._costs))
 
     def _snapshot(self, reading: "asyncio.Future[R]") -> Snapshot[T]:
         try:
@@ -113,7 +115,7 @@ class Feed(Generic[R, T]):
         try:
             return self._read()
         finally:
-            self._busy = time.thread_time() - before
+            self._costs.append(time.thread_time() - before)
 
     def _publish(self, snapshot: Snapshot[T]) -> None:
         self.last = snapshot
