@@ -92,13 +92,14 @@ def counted(place: str, people: int | None, *, told: bool = True, **more: Any) -
 def test_places(config: Config) -> None:
     """The tree in its order, each with its count as text, and whether Calven has been told."""
     counts = [counted("level", 3), counted("hq", 4, told=False), counted("gone", 1)]
+    counts.append(counted("level", 9, shadow=True))
     readings = [counted("room", None, occupied=True)]
     found = now.place_rows(Places(config, counts, readings, {"hq": NOON - 3600}), LogState(NOON), NOON)
-    assert [row.key for row in found] == ["hq", "level", "room", "annex", "gone"]
-    for row, words in zip(found, ("4", "3", "some", "0", "1"), strict=True):
+    assert [row.key for row in found] == ["hq", "level", "level (shadow)", "room", "annex", "gone"]
+    for row, words in zip(found, ("4", "3", "9", "some", "0", "1"), strict=True):
         assert f'data-testid="place-{row.key}">{words}</td>' in row.html
     assert "not yet" in found[0].html
-    assert "not configured" in found[4].html
+    assert "not configured" in found[5].html
 
 
 def test_line_of_the_day(config: Config) -> None:

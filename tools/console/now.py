@@ -51,6 +51,8 @@ def place_rows(places: Places, log: LogState, now: float | None = None) -> list[
         begins = places.day_begins.get(config.site(name), 0.0)
         line = sparkline(log.line(name, begins), begins, present)
         rows.append(_place_row(name, depth, known.pop(name, None), line, present))
+        if shadowed := known.pop(_in_shadow(name), None):
+            rows.append(_place_row(_in_shadow(name), depth, shadowed, "", present))
     gone = (_place_row(name, 0, count, "", present, gone=True) for name, count in sorted(known.items()))
     return [*rows, *gone]
 
@@ -71,9 +73,14 @@ def _known(places: Places) -> dict[str, Known]:
     found = {}
     for row in (*places.counts, *places.readings):
         at = datetime.fromisoformat(row["at"]).timestamp() if row["at"] else None
-        shadowed = " (shadow)" if row.get("shadow") else ""
-        found[f"{row['place']}{shadowed}"] = Known(_people(row), row["told"], at, row["source"] or "")
+        name = _in_shadow(row["place"]) if row.get("shadow") else row["place"]
+        found[name] = Known(_people(row), row["told"], at, row["source"] or "")
     return found
+
+
+def _in_shadow(place: str) -> str:
+    """How the row of a place is called that has what shadowed sources say of it."""
+    return f"{place} (shadow)"
 
 
 def _people(row: Mapping[str, Any]) -> str:
