@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from localrun.settings import DEMO
 from relay import vendors
 from relay.container import Container
 from relay.entrypoints import webhook
@@ -79,6 +80,25 @@ def test_unknown_source(rig: Rig, vendor: str, source: str | None, family: str |
     """A source that is not configured is 404, and so is one of the other family's route."""
     status, body = rig.post(vendor, _body(vendor), source=source, family=family)
     assert (status, body) == (404, {"error": "unknown source"})
+
+
+def test_source_that_was_just_pushed(rig: Rig, tmp_path: Path) -> None:
+    """A source is known as soon as it is pushed; what stays unknown is looked for once a minute."""
+    yaml = (DEMO / "relay.yaml").read_text("utf-8")
+
+    def answer(source: str) -> int:
+        rig.clock.advance(2)
+        return rig.post("kisi", "badge-in", source=source, headers={})[0]
+
+    assert answer("perth") == 404
+    rig.push(yaml.replace("kisi-sydney", "perth"), tmp_path)
+    # It has no secret yet.
+    assert answer("perth") == 503
+    assert answer("darwin") == 404
+    rig.push(yaml.replace("kisi-sydney", "darwin"), tmp_path)
+    assert answer("darwin") == 404
+    rig.clock.advance(60)
+    assert answer("darwin") == 503
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, rig: Rig, **settings: str) -> tuple[Container, list[str]]:

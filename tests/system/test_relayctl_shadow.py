@@ -123,8 +123,8 @@ def test_push_says_so(operator: Operator) -> None:
     ]
     result = operator.push_file(live=False, trial=False)
     assert result.stderr.splitlines() == [
-        "live is live from now on: its badges count, and its pending leave is sent to Calven",
-        "trial is live from now on: its badges count, and its pending leave is sent to Calven",
+        "live is live from now on: its events count, and its pending leave is sent to Calven",
+        "trial is live from now on: its events count, and its pending leave is sent to Calven",
     ]
     assert "trial is live: 2 of its leaves are on the way to Calven" in result.stdout
     operator.rig.clock.advance(61)

@@ -247,7 +247,11 @@ def _print(audit: Audit, sent: Resubmitted | None, *, extra: bool) -> None:
     if extra:
         _print_days("away at Calven, and never told by the relay", audit.extra, ("employee", "start", "end"))
     employees = "1 employee" if audit.employees == 1 else f"{audit.employees} employees"
-    click.echo(f"compared: {audit.checked} confirmed days of {employees}, from {audit.first} to {audit.last}")
+    if audit.checked:
+        days = f"{audit.checked} confirmed days of {employees}"
+        click.echo(f"compared: {days}, from {audit.first} to {audit.last}")
+    else:
+        click.echo("compared: nothing, as Calven has confirmed no day of these that is still to come")
     if sent is not None:
         click.echo(f"sent again: Calven took {sent.accepted}")
         for email, why in sent.failed:

@@ -14,6 +14,7 @@ from relay.aws.queues import Queues
 from relay.envelope import Envelope
 from relayctl import stopping
 from relayctl.network import AWS_ERRORS, is_local
+from relayctl.recent_push import wait_for_push
 from relayctl.target import Target
 
 HIDE_SECONDS = 300
@@ -152,6 +153,7 @@ def redrive(target: Target, selection: Selection, done: Done, *, rate: float | N
     Each is sent before it is deleted: one that is interrupted in between is redriven again, and settled once
     all the same. A letter that comes back meanwhile stays. `done` is told the number of each few.
     """
+    wait_for_push(target)
     queue = target.client("sqs")
     queues = Queues(queue, target.unprocessed_queue_url, target.dead_letter_queue_url)
 

@@ -41,8 +41,10 @@ def occupancy(common: Common) -> None:
     """
     table = common.target().ledger()
     config = ConfigStore(table).current()
-    counts = [*counts_now(table, config), *counts_now(table, config, shadow=True)]
-    readings = [*readings_now(table, config), *readings_now(table, config, shadow=True)]
+    counts, readings = list(counts_now(table, config)), list(readings_now(table, config))
+    if config.shadowed:
+        counts += counts_now(table, config, shadow=True)
+        readings += readings_now(table, config, shadow=True)
     if common.as_json:
         print_json({"counts": counts, "readings": readings})
         return

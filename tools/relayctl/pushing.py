@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from relay import vendors
 from relay.aws.queues import Queues, QueueUnavailable
 from relay.aws.table import Table
 from relay.config.file import RelayYaml
@@ -89,7 +90,14 @@ def shadows(old: Config, new: Config) -> Iterator[str]:
         elif source.shadow:
             yield f"{name} is shadowed from now on: nothing of it is sent to Calven, and nothing taken back"
         elif was:
-            yield f"{name} is live from now on: its badges count, and its pending leave is sent to Calven"
+            yield f"{name} is live from now on: {_what_is_sent(source.vendor)}"
+
+
+def _what_is_sent(vendor: str) -> str:
+    """What happens to the events of a source that is live again."""
+    families = vendors.load(vendor).families
+    said = {"access-control": "its events count", "hris": "its pending leave is sent to Calven"}
+    return ", and ".join(said[family] for family in families)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from relayctl.differences import Found, Sight, is_well, print_found, say_if_refu
 from relayctl.in_process import invocation_of
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import listing, print_json
+from relayctl.recent_push import wait_for_push
 
 DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -42,7 +43,10 @@ def reconcile_sources(
     Exit code 1 where a source was not listed to its end, or where its list would end too many leaves.
     """
     first_day, last_day = as_days(first, last)
-    with invocation_of(common.target()) as invocation:
+    target = common.target()
+    if not dry:
+        wait_for_push(target)
+    with invocation_of(target) as invocation:
         names = _named(sources, invocation) if sources else _askable(invocation)
         found: list[Found] = []
         for name in names:

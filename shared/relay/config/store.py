@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from relay.aws.table import Item, Key, Table
-from relay.config.model import Config, Door, Lineage, Sensor, Tree
+from relay.config.model import Config, Door, Lineage, Sensor, Source, Tree
 from relay.errors import TableUnavailable
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ FRESH_SECONDS = 5.0
 
 It is the wait after a failure as well.
 """
+NEWEST_SECONDS = 1.0
+"""How old it may be when a source is called unknown: some vendors do not send again after a 404."""
+MOST_LOOKED_FOR = 1000
+"""So many unknown sources are looked for within a minute: whoever asks for more makes names up."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,16 @@ class Snapshot:
 
 @dataclass(slots=True)
 class _Known:
-    """What a container knows: the newest snapshot, when it was read, and when that failed last."""
+    """What a container knows: the newest snapshot, when it was read, and when that failed last.
+
+    `looked_for` is when each unknown source was last looked for.
+    """
 
     lock: Lock = field(default_factory=Lock)
     snapshot: Snapshot = field(default_factory=Snapshot)
     read_at: float = float("-inf")
     failed_at: float = float("-inf")
+    looked_for: dict[str, float] = field(default_factory=dict)
 
 
 class ConfigStore:
@@ -87,6 +95,19 @@ class ConfigStore:
                 if self._is_due(max_age):
                     self._try_refresh()
         return self._known.snapshot
+
+    def look_again(self, source: str) -> Snapshot:
+        """The configuration, read anew for a source that it lacked: once a minute for each."""
+        if self._is_due(NEWEST_SECONDS) and self._may_look_for(source):
+            return self.snapshot(NEWEST_SECONDS)
+        return self._known.snapshot
+
+    def _may_look_for(self, source: str) -> bool:
+        now = self._clock()
+        recent = {name: at for name, at in self._known.looked_for.items() if now - at < MAX_AGE_SECONDS}
+        may = source not in recent and len(recent) < MOST_LOOKED_FOR
+        self._known.looked_for = {**recent, source: now} if may else recent
+        return may
 
     def entry(self, snapshot: Snapshot, model: type[M], key: Key) -> M | None:
         """A door or sensor of a snapshot's version; None where it has none under that key."""
@@ -129,8 +150,8 @@ class ConfigStore:
 class Configuration:
     """The configuration that one invocation works with: read once.
 
-    A door or sensor that it does not know may have been pushed since, and a shadowed source may be live by
-    now: then, and only then, it is read anew.
+    A source, door or sensor that it does not know may have been pushed since, and a shadowed source may be
+    live by now: then, and only then, it is read anew.
     Raises `TableUnavailable`.
     """
 
@@ -152,9 +173,20 @@ class Configuration:
         """Which configuration this is: the later one is the greater."""
         return self._snapshot.order
 
-    def is_shadowed(self, source: str) -> bool:
-        """Whether nothing of a source is sent to Calven. One that is shadowed may be live by now."""
-        return self.config.is_shadowed(source) and (not self._renew() or self.config.is_shadowed(source))
+    def source(self, name: str) -> Source | None:
+        """A source by its name now. One that is unknown may have been pushed since."""
+        if name not in self.config.sources:
+            self._snapshot = self._store.look_again(name)
+        return self.config.sources.get(name)
+
+    def is_shadowed(self, source: str, max_age: float = FRESH_SECONDS) -> bool:
+        """Whether nothing of a source is sent to Calven.
+
+        One that is shadowed may be live by now: what says so is that many seconds old at most.
+        """
+        if not self.config.is_shadowed(source):
+            return False
+        return not self._renew(max_age) or self.config.is_shadowed(source)
 
     def door(self, source: str, door: str) -> Door | None:
         """A door of a source (by its name now)."""
@@ -170,9 +202,9 @@ class Configuration:
             found = self._look_up(model, source, entry)
         return found
 
-    def _renew(self) -> bool:
-        """Read what is older than a few seconds once more; whether it is another configuration now."""
-        before, self._snapshot = self._snapshot, self._store.snapshot(FRESH_SECONDS)
+    def _renew(self, max_age: float = FRESH_SECONDS) -> bool:
+        """Read what is older than that many seconds once more; whether it is another configuration now."""
+        before, self._snapshot = self._snapshot, self._store.snapshot(max_age)
         return self._snapshot is not before
 
     def _look_up(self, model: type[M], source: str, entry: str) -> M | None:

@@ -135,7 +135,8 @@ def _what(event: Event | None) -> dict[str, Any] | None:
             said = {"form": "reading", "sensor": event.sensor, "people": event.people}
             said |= {"occupied": event.occupied}
         case LeaveChange():
-            said = {"form": "leave", "state": event.state, "start": _day(event.start), "end": _day(event.end)}
+            state = "resumed" if event.resumed else event.state
+            said = {"form": "leave", "state": state, "start": _day(event.start), "end": _day(event.end)}
         case _:
             return None
     return {name: value for name, value in said.items() if value is not None}

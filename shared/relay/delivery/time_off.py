@@ -6,6 +6,7 @@ from functools import partial
 
 from relay.calven import CalvenEvent, Result
 from relay.config.model import Source
+from relay.config.store import FRESH_SECONDS
 from relay.delivery.outcome import Outcome, Told
 from relay.delivery.step import Step, attempt, check, stopped
 from relay.envelope import Envelope
@@ -101,8 +102,10 @@ class TimeOff:
             raise Unparseable("event: it belongs to the other family's route")
         invocation = self._invocation
         seconds = min(invocation.deadline.left_for_work(), 2 * invocation.pace.call_seconds)
-        # What is shadowed is found out first, as that may read the configuration anew.
-        invocation.configuration.is_shadowed(step.envelope.source)
+        # What is shadowed is found out first, as that may read the configuration anew. Leave of a source that
+        # is live again comes right behind the push that says so.
+        max_age = 0 if change.resumed else FRESH_SECONDS
+        invocation.configuration.is_shadowed(step.envelope.source, max_age)
         config = invocation.config
         source = self._source(change, step.envelope)
         recorded = invocation.leaves.record(

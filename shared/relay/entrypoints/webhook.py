@@ -60,7 +60,7 @@ def _answer(container: Container, family: Family, event: Mapping[str, Any], tele
     admit(request, container.settings.front_door_sha256)
     first = max(request.received_at + SHORTEST_ACK_SECONDS, container.clock() + CONFIG_SECONDS)
     invocation = Invocation(container, Deadline(first, container.clock), telemetry)
-    source = invocation.config.sources.get(request.source)
+    source = invocation.configuration.source(request.source)
     vendor = _vendor(source)
     if source is None or vendor is None or family not in vendor.families:
         why = "not configured" if source is None else f"of the other route's family: {source.vendor}"
