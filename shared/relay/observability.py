@@ -133,6 +133,10 @@ class Telemetry:
         of = {"Source": source, "Vendor": vendor}
         self._add(of, "ReconcileAge", MetricUnit.Seconds, max(round(seconds), 0))
 
+    def asked_to_reconcile(self, sources: int) -> None:
+        """Note how many sources a run of the reconcile schedule has asked for: zero is said too."""
+        self._add(TOTAL, "SourcesDue", MetricUnit.Count, sources)
+
     def still_waits(self, seconds: float) -> None:
         """Note for how long an event has waited that was tried once more in vain: SQS does not tell."""
         self._add(TOTAL, "OldestWaitSeconds", MetricUnit.Seconds, round(seconds))

@@ -87,6 +87,10 @@ CASES: Mapping[str, Case] = {
         fires={"SilentSources": ago((1801, 0), (2701, 0), (3601, 0))},
         quiet={"SilentSources": ago((1799, 0), (2699, 0), (3599, 0))},
     ),
+    "ReconcileSilentAlarm": Case(
+        fires={"SourcesDue": ago((1801, 0), (2701, 0), (3601, 0))},
+        quiet={"SourcesDue": ago((1799, 0), (2699, 0), (3599, 0))},
+    ),
     "RefreshTokenRefusedAlarm": Case(
         fires={"TokenRefusedSeconds": ago((1000, 600))}, quiet={"TokenRefusedSeconds": ago((30, 599))}
     ),
@@ -157,27 +161,32 @@ def test_stays_quiet(name: str) -> None:
     assert not red(name, ALL[name].quiet)
 
 
+DEAD_MANS_SWITCHES = {"ScheduleSilentAlarm": "SilentSources", "ReconcileSilentAlarm": "SourcesDue"}
+"""Alarms that are red while a schedule says nothing, and what it says."""
+
+
 def test_every_alarm_is_played() -> None:
     """No alarm is left out; the reminder has a day of its own below."""
     assert set(ALL) | {"DeadLetterReminderAlarm"} == set(of_type("AWS::CloudWatch::Alarm"))
 
 
-@pytest.mark.parametrize("name", sorted(set(of_type("AWS::CloudWatch::Alarm")) - {"ScheduleSilentAlarm"}))
+@pytest.mark.parametrize("name", sorted(set(of_type("AWS::CloudWatch::Alarm")) - set(DEAD_MANS_SWITCHES)))
 def test_a_quiet_relay_is_a_good_one(name: str) -> None:
     """Without webhooks there are no metrics, and nobody is called for that."""
     assert not red(name, {})
 
 
-def test_the_schedule_is_missed() -> None:
-    """Two runs of the schedule that did not do their work are noticed, and so is one that never ran."""
+@pytest.mark.parametrize(("name", "metric"), DEAD_MANS_SWITCHES.items())
+def test_the_schedule_is_missed(name: str, metric: str) -> None:
+    """Two runs of a schedule that did not do their work are noticed, and so is one that never ran."""
     runs = [(NOW - 20 * HOUR + number * 900, 0.0) for number in range(80)]
-    assert not red("ScheduleSilentAlarm", {"SilentSources": runs})
+    assert not red(name, {metric: runs})
     last = runs[-1][0]
     one_missed, two_missed = last + 2 * 900 - 1, last + 2 * 900 + 1
-    assert not red("ScheduleSilentAlarm", {"SilentSources": runs}, one_missed)
-    assert red("ScheduleSilentAlarm", {"SilentSources": runs}, two_missed)
-    assert red("ScheduleSilentAlarm", {"SilentSources": runs}, last + DAY)
-    assert red("ScheduleSilentAlarm", {})
+    assert not red(name, {metric: runs}, one_missed)
+    assert red(name, {metric: runs}, two_missed)
+    assert red(name, {metric: runs}, last + DAY)
+    assert red(name, {})
 
 
 @pytest.mark.slow

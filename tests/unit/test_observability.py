@@ -178,6 +178,14 @@ def test_silent(log: Lines, metrics: Lines) -> None:
     assert said_of([[]], metrics()) == [{"SilentSources": [0]}]
 
 
+def test_sources_due(metrics: Lines) -> None:
+    """Each run of the reconcile schedule says how many sources it has asked for, none included."""
+    telemetry = Telemetry("request-1")
+    telemetry.asked_to_reconcile(0)
+    telemetry.flush()
+    assert said_of([[]], metrics()) == [{"SourcesDue": [0]}]
+
+
 def test_longest_wait(metrics: Lines) -> None:
     """Of many waits the longest is told: an alarm asks for no other, and a line does not hold them all."""
     telemetry = Telemetry("request-1")

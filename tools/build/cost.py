@@ -71,6 +71,7 @@ OF_ALL = (
     "CalvenFailures",
     "CalvenLatency",
     "SilentSources",
+    "SourcesDue",
     "OldestWaitSeconds",
     "TokenRefusedSeconds",
 )

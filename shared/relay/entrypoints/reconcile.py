@@ -123,6 +123,8 @@ def _ask_for_due(invocation: Invocation) -> list[str]:
             if is_due(state, interval, now, news.get(name, 0.0)) and not hindrance(invocation, name):
                 due.append(name)
         invocation.queues.ask_to_reconcile(due)
+        # Only now: where no run says so, an alarm does.
+        invocation.telemetry.asked_to_reconcile(len(due))
     except (NotNow, QueueUnavailable) as error:
         invocation.telemetry.problem(
             "sources not asked for, the next run does it", error=type(error).__name__, detail=str(error)
