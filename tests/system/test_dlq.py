@@ -493,7 +493,11 @@ def test_longer_where_letters_are_left() -> None:
     """After an empty answer SQS is asked to look longer where it says that letters are left; not locally."""
     queue = Mock()
     queue.get_queue_attributes.return_value = {
-        "Attributes": {"ApproximateNumberOfMessages": "3", "ApproximateNumberOfMessagesNotVisible": "0"}
+        "Attributes": {
+            "ApproximateNumberOfMessages": "3",
+            "ApproximateNumberOfMessagesNotVisible": "0",
+            "ApproximateNumberOfMessagesDelayed": "0",
+        }
     }
     queue.receive_message.return_value = {}
     waits = []

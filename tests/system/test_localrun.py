@@ -430,8 +430,8 @@ def test_run_with_another_calven(tmp_path: Path) -> None:
     code, error = running.end(signal.SIGINT)
     assert code == 0
     named = [line.split("'")[1] for line in error.splitlines()]
-    assert named[:3] == ["kisi-sydney", "verkada", "hibob"]
-    assert "deel" not in named
+    assert named[0] == "kisi-sydney"
+    assert {"verkada", "hibob"} <= set(named)
 
 
 def test_run_ends_when_its_child_does() -> None:

@@ -16,6 +16,7 @@ from relay.config.model import Source
 from relay.config.versions import push
 from relay.vendors.support.base import Api
 from relay.vendors.support.proof import Credentials
+from relay.vendors.support.signatures import StandardWebhooks
 from relayctl import secret_store
 from relayctl.main import main
 from tests.rig import Rig
@@ -25,6 +26,8 @@ Command = Callable[..., Result]
 
 WITH_API = [name for name in vendors.NAMES if vendors.load(name).api]
 VALUE = "example-value-of-a-secret"
+WHSEC = "whsec_ZXhhbXBsZS12YWx1ZS1vZi1hLXNlY3JldA=="
+"""What Standard Webhooks sign with is base64."""
 SIGNING = '"signingSecrets": ["long-enough"]'
 
 
@@ -92,12 +95,14 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     delete(rig, f"{vendor.family}/{source}")
     fields = vendor.api.fields if vendor.api else ()
     optional = (*vendor.api.optional, "baseUrl") if vendor.api else ()
-    proofs = [VALUE] if vendor.sends_webhooks else []
+    proof = WHSEC if isinstance(vendor.scheme, StandardWebhooks) else VALUE
+    proofs = [proof] if vendor.sends_webhooks else []
     answers = [*proofs, *(f"{VALUE}-{field}" for field in fields), *("" for _ in optional)]
     result = command("put", source, answers=answers)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{STACK}/{vendor.family}/{source} is stored")
     assert VALUE not in result.output
+    assert WHSEC not in result.output
     api = {"api": {field: f"{VALUE}-{field}" for field in fields}} if fields else {}
     lists: dict[Credentials, list[str]] = {}
     if vendor.sends_webhooks:
@@ -268,13 +273,12 @@ def test_both_families(rig: Rig, command: Command) -> None:
 def test_two_lists(rig: Rig, command: Command) -> None:
     """Of a vendor with two proofs one list is put and the other kept; a token is put by name."""
     before = stored(rig, "access-control/envoy")
-    made = json.loads(command("put", "envoy", "--token", "--generate", "--json").stdout)["generated"]
+    made_at = command("put", "envoy", "--token", "--generate", "--json", answers=["", ""])
+    made = json.loads(made_at.stdout)["generated"]
     assert stored(rig, "access-control/envoy") == {**before, "tokens": [made]}
-    command("put", "envoy", answers=["another-signing-secret"])
-    assert stored(rig, "access-control/envoy") == {
-        "signingSecrets": ["another-signing-secret"],
-        "tokens": [made],
-    }
+    command("put", "envoy", answers=["another-signing-secret", "", ""])
+    after = {"signingSecrets": ["another-signing-secret"], "tokens": [made]}
+    assert stored(rig, "access-control/envoy") == {**before, **after}
     command("put", "envoy", "--token", "--add", answers=["one-more-token"])
     assert stored(rig, "access-control/envoy")["tokens"] == ["one-more-token", made]
     command("put", "envoy", "--from-file", "-", answers=[json.dumps({"tokens": [" only-this-token\n"]})])

@@ -65,7 +65,7 @@ def test_report(operator: Operator) -> None:
         (SAM, "2027-03-01", "2027-03-05", "leave"),
         ("ghost@example.com", "2027-03-01", "2027-03-02", "leave"),
     }
-    assert [(entry["section"], entry["entry"]) for entry in report["unmapped"]] == [("doors", "nowhere")]
+    assert [(entry["kind"], entry["id"]) for entry in report["unmapped"]] == [("door", "nowhere")]
     assert report["unread"] is None
     result = operator.run("shadow", "report", "trial")
     assert result.exit_code == 0
