@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from relay.aws.table import Update
+from relay.config.store import FRESH_SECONDS, LAYOUT, POINTER
 from relayctl import dead_letters
 from relayctl.dead_letters import Selection
 from tests.rig import Rig
@@ -159,6 +161,32 @@ def test_push_that_was_cut_off(trial: Trial) -> None:
     trial.schedule()
     trial.schedule()
     assert len(trial.rig.requests("/v1/timeoff")) == 1
+
+
+def test_configuration_that_cannot_be_read(trial: Trial) -> None:
+    """Leave of a source that is live again is queued once: it waits until it is known that it is."""
+    trial.leave("trial", "01", "05")
+    trial.push(trial=False)
+    assert trial.resume() == {"trial": 1}
+    table = trial.rig.relay.table
+    table.write([Update(key=POINTER, set={"layout": LAYOUT + 1})])
+    assert len(trial.rig.retry()["batchItemFailures"]) == 1
+    table.write([Update(key=POINTER, set={"layout": LAYOUT})])
+    trial.rig.clock.advance(FRESH_SECONDS + 1)
+    assert trial.rig.retry() == {"batchItemFailures": []}
+    assert len(trial.away()) == 5
+
+
+def test_shadowed_again(trial: Trial) -> None:
+    """What was queued for a source that is shadowed again by then is not sent, and comes again."""
+    trial.leave("trial", "01", "05")
+    trial.push(trial=False)
+    assert trial.resume() == {"trial": 1}
+    trial.push(trial=True)
+    assert trial.rig.retry() == {"batchItemFailures": []}
+    assert trial.away() == {}
+    assert trial.go_live() == {"trial": 1}
+    assert len(trial.away()) == 5
 
 
 def test_change_while_functions_take_the_push_up(trial: Trial) -> None:

@@ -96,6 +96,11 @@ class ConfigStore:
                     self._try_refresh()
         return self._known.snapshot
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the last attempt to read it failed: a push that is known elsewhere may be missing."""
+        return self._known.failed_at > self._known.read_at
+
     def look_again(self, source: str) -> Snapshot:
         """The configuration, read anew for a source that it lacked: once a minute for each."""
         if self._is_due(NEWEST_SECONDS) and self._may_look_for(source):
@@ -172,6 +177,11 @@ class Configuration:
     def order(self) -> int:
         """Which configuration this is: the later one is the greater."""
         return self._snapshot.order
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether there may be a later one, as it could not be read anew."""
+        return self._store.is_doubtful
 
     def source(self, name: str) -> Source | None:
         """A source by its name now. One that is unknown may have been pushed since."""

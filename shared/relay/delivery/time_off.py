@@ -6,7 +6,6 @@ from functools import partial
 
 from relay.calven import CalvenEvent, Result
 from relay.config.model import Source
-from relay.config.store import FRESH_SECONDS
 from relay.delivery.outcome import Outcome, Told
 from relay.delivery.step import Step, attempt, check, stopped
 from relay.envelope import Envelope
@@ -102,10 +101,8 @@ class TimeOff:
             raise Unparseable("event: it belongs to the other family's route")
         invocation = self._invocation
         seconds = min(invocation.deadline.left_for_work(), 2 * invocation.pace.call_seconds)
-        # What is shadowed is found out first, as that may read the configuration anew. Leave of a source that
-        # is live again comes right behind the push that says so.
-        max_age = 0 if change.resumed else FRESH_SECONDS
-        invocation.configuration.is_shadowed(step.envelope.source, max_age)
+        # What is shadowed is found out first, as that may read the configuration anew.
+        self._find_shadow(change, step.envelope.source)
         config = invocation.config
         source = self._source(change, step.envelope)
         recorded = invocation.leaves.record(
@@ -125,6 +122,20 @@ class TimeOff:
             raise Ignore(reason="shadow")
         # Recorded a second time, it was sent with what was under way.
         raise Ignore(reason="merged" if step.again else recorded.reason)
+
+    def _find_shadow(self, change: LeaveChange, source: str) -> None:
+        """Read the configuration anew where it has a source shadowed.
+
+        Leave of a source that is live again comes right behind the push that says so, and only once. Raises
+        `Ignore` where a later push says otherwise, and `TableUnavailable` where nobody knows.
+        """
+        configuration = self._invocation.configuration
+        if not change.resumed:
+            configuration.is_shadowed(source)
+        elif configuration.is_shadowed(source, max_age=0):
+            if configuration.is_doubtful:
+                raise TableUnavailable("the configuration cannot be read, and a push may be missing")
+            raise Ignore(reason="shadow")
 
     def _source(self, change: LeaveChange, envelope: Envelope) -> Source:
         config = self._invocation.config
