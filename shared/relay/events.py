@@ -174,7 +174,8 @@ class LeaveChange(_Event):
     replaces: Id | None = None
     listed_at: AwareDatetime | None = None
     inferred: bool = False
-    resumed: bool = False
+    resumed: Literal[True] | None = None
+    """Absent where it is not so: then an older version of the relay reads the envelope."""
 
     @property
     def content(self) -> str:

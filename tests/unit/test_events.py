@@ -186,6 +186,15 @@ def test_broken_leave(change: dict[str, Any]) -> None:
         LeaveChange.model_validate(fields | change)
 
 
+def test_leave_as_it_waits() -> None:
+    """An envelope is what it was: an older version of the relay, which knows no `resumed`, reads it."""
+    change = LeaveChange(event_id="e", leave_id="l", state="ended", version="1")
+    assert "resumed" not in change.model_dump(mode="json", exclude_none=True)
+    resumed = change.model_copy(update={"resumed": True})
+    assert LeaveChange.model_validate_json(resumed.model_dump_json(exclude_none=True)) == resumed
+    assert resumed.content == change.content
+
+
 def test_events_do_not_change() -> None:
     """An event is a value."""
     with pytest.raises(ValidationError, match="frozen"):
