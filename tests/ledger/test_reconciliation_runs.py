@@ -9,6 +9,7 @@ import pytest
 from relay.events import iso
 from relay.reconciliation.rules import Difference
 from relay.reconciliation.runs import LEASE_SECONDS, Runs
+from relay.reconciliation.schedule import is_due
 from relay.vendors.support.base import VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
 from tests.ledger.test_reconciliation import BY_HAND, DRY, SCHEDULED, Truth, days, reconcile, run
@@ -233,3 +234,15 @@ def test_state(rig: Rig) -> None:
     assert (state.status, state.listed, state.differences, state.ends) == ("complete", 1, 1, 0)
     began = datetime.fromtimestamp(state.complete / 1000, UTC)
     assert began == datetime.fromtimestamp(NOON, UTC)
+
+
+def test_state_of_before(rig: Rig) -> None:
+    """A state of a version that kept less of it is read, and the source is due."""
+    runs = Runs(rig.relay.table, rig.clock)
+    runs.begin("deel", lambda run, _: run)
+    key = {"pk": {"S": "reconcile#deel"}, "sk": {"S": "state"}}
+    gone = "REMOVE began, run.ends, run.by_hand"
+    rig.aws.dynamodb.update_item(TableName=rig.resources.table, Key=key, UpdateExpression=gone)
+    state = runs.state("deel")
+    assert (state.began, state.run and (state.run.ends, state.run.by_hand)) == (0, (0, False))
+    assert is_due(replace(state, run=None, until=0), 86400.0, rig.clock())

@@ -251,6 +251,7 @@ def _values(state: State) -> dict[str, Any]:
 
 
 def _state(item: Item | None) -> State:
+    """A state as it is stored, also by a version that kept no `began`, `ends` and `by_hand` of it."""
     if item is None:
         return State()
     run = item["run"]
@@ -260,7 +261,7 @@ def _state(item: Item | None) -> State:
         by_hand=item["by_hand"],
         since=item["since"],
         complete=item["complete"],
-        began=item["began"],
+        began=item.get("began", 0),
         listed=item["listed"],
         differences=item["differences"],
         ends=item["ends"],
@@ -274,8 +275,8 @@ def _state(item: Item | None) -> State:
             following=run["following"],
             unreadable=run["unreadable"],
             found=run["found"],
-            ends=run["ends"],
-            by_hand=run["by_hand"],
+            ends=run.get("ends", 0),
+            by_hand=run.get("by_hand", False),
         )
         if run
         else None,
