@@ -1,6 +1,7 @@
 """Shadowed sources by the rules alone: which they are, what of them is wanted, held and pending."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
@@ -140,6 +141,20 @@ def test_pending(employee: Employee) -> None:
     assert live <= set(_days(employee.to_send(TRIAL)))
     ids = pending_leaves("trial", of_source, employee, TRIAL)
     assert bool(ids) == bool(days and of_source)
+
+
+def test_pending_of_no_leave() -> None:
+    """Days to be given back are told by the leave of the last news, if it is known whose that is."""
+    employee = Employee(SAM, held={day(1): Held("leave", confirmed=True, email=SAM, origins=TRIAL)})
+    ended = Leave("ended", "1", SAM, recorded=TODAY)
+    leaves = {
+        "old": replace(ended, received=1),
+        "new": replace(ended, received=2),
+        "early": ended,
+        "unseen": replace(ended, received=3, unseen=True),
+    }
+    assert pending_leaves("trial", leaves, employee, TRIAL) == ["new"]
+    assert pending_leaves("trial", {"unseen": leaves["unseen"]}, employee, TRIAL) == []
 
 
 def _days(sending: Sequence[TimeOff]) -> list[date]:

@@ -34,7 +34,8 @@ def pending_leaves(
     """The ids of those leaves of a source whose days are sent for an employee as soon as the source is live.
 
     `leaves` are those of the source that are the employee's, or were. Where the days to be sent are none of
-    theirs any more, any leave will do: what is sent is computed from the employee.
+    theirs any more, any that tells whose days it touches will do, as what is sent is computed from the
+    employee: the one of the last news, so that later news are not taken for those that are queued already.
     """
     days = pending_days(source, employee, shadowed)
     scheduled = {day for day, kind in days.items() if kind}
@@ -44,7 +45,8 @@ def pending_leaves(
         if is_theirs and not scheduled.isdisjoint(leave.days()):
             pending.append(leave_id)
     if days and not pending:
-        pending = list(leaves)[:1]
+        telling = [leave_id for leave_id, leave in leaves.items() if not leave.unseen]
+        pending = sorted(telling, key=lambda leave_id: leaves[leave_id].received)[-1:]
     return pending
 
 
