@@ -103,7 +103,12 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
     (
         "milesight",
         "region-data",
-        {"current_total": 0},
+        {
+            "current_total": 0,
+            "line_total_data": None,
+            "region_trigger_data": None,
+            "time_info__dst_status": None,
+        },
         ["reading 6384E16179950009: 0, False, at 11-02 22:49:35"],
     ),
     ("milesight", "occupancy", {"occupancy": []}, ["reading 369362028335: None, False, at 11-02 22:52:35"]),
@@ -113,7 +118,8 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         "device-status",
         {
             "feature": "DEVICE_LOGS",
-            "state": 0,
+            "state": None,
+            "autoUnlock": None,
             "id": "e1",
             "action": 1,
             "trigger": 0,

@@ -33,7 +33,7 @@ class _Times(BaseModel):
     time: str | None = None
     end_time: str | None = None
     timezone: str | None = None
-    dst_status: bool = False
+    dst_status: bool | None = None
 
     def at(self) -> datetime:
         """The instant; raises `Unparseable` for a time that is none, or whose zone is not told."""
@@ -76,7 +76,7 @@ class _Region(BaseModel):
 
 
 class _Regions(BaseModel):
-    region_count_data: list[_Region] = []
+    region_count_data: list[_Region] | None = None
 
 
 class _Report(BaseModel):
@@ -89,22 +89,28 @@ class _Report(BaseModel):
 class _Counts(BaseModel):
     current_total: int | None = None
     occupancy: list[int] | None = None
-    region_data: _Regions = _Regions()
-    region_trigger_data: _Regions = _Regions()
-    line_total_data: list[_Line] = []
+    region_data: _Regions | None = None
+    region_trigger_data: _Regions | None = None
+    line_total_data: list[_Line] | None = None
 
     def people(self) -> int | None:
         """How many people the device sees, or let in and not out again; None where it counts neither."""
-        regions = self.region_data.region_count_data or self.region_trigger_data.region_count_data
         if self.current_total is not None:
             return self.current_total
-        if regions:
+        if regions := self._regions():
             return sum(region.total.current_total for region in regions)
         if self.line_total_data:
             inside = sum(line.total.in_counted - line.total.out_counted for line in self.line_total_data)
             # Whoever was missed on the way in makes it negative.
             return max(inside, 0)
         return None
+
+    def _regions(self) -> Sequence[_Region]:
+        """The regions that are counted, each by itself."""
+        for found in (self.region_data, self.region_trigger_data):
+            if found and found.region_count_data:
+                return found.region_count_data
+        return ()
 
     def occupied(self, people: int | None) -> bool | None:
         """Whether anybody is there; None where the report says nothing of it."""

@@ -49,8 +49,8 @@ class _Entry(BaseModel):
 class _LockAction(_Entry):
     lock: Text = Field(alias="smartlockId")
     trigger: Text
-    state: int = SUCCESS
-    auto_unlock: bool = Field(default=False, alias="autoUnlock")
+    state: int | None = None
+    auto_unlock: bool | None = Field(default=None, alias="autoUnlock")
     date: Instant
     account_user: OptionalText = Field(default=None, alias="accountUserId")
     authorization: OptionalText = Field(default=None, alias="authId")
@@ -62,11 +62,11 @@ class _LockAction(_Entry):
 
     def ignored(self, *, remote_counts: bool) -> str | None:
         """Why nobody has passed, None where somebody has; raises `Unparseable` for an unknown trigger."""
-        if self.state != SUCCESS:
+        if self.state not in (None, SUCCESS):
             return "denied"
         reason = known(TRIGGERS, self.trigger, "trigger")
         # An auto unlock is an app that comes near.
-        is_at_door = reason == "remote" and (self.auto_unlock or remote_counts)
+        is_at_door = reason == "remote" and bool(self.auto_unlock or remote_counts)
         return None if is_at_door else reason
 
 
