@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -90,13 +91,36 @@ def test_days_are_days(rig: Rig, lines: Lines) -> None:
     change = LeaveChange(
         event_id="e", leave_id="l", state="ended", version="1", start="robin@exam", end="2027-03-02"
     )
-    now = rig.clock()
-    invocation = Invocation(rig.relay, Deadline(now + 5, rig.clock), Telemetry("request-1"), BATCH)
-    received_at = invocation.utc_now()
-    envelope = Envelope(source="deel", vendor="deel", kind="time_off", received_at=received_at, event=change)
-    log(Outcome("ignored", envelope, "unchanged"), invocation)
+    _log(rig, Outcome("ignored", _envelope(rig, change), "unchanged"))
     [line] = lines()
     assert line["what"] == {"form": "leave", "state": "ended", "end": "2027-03-02"}
+
+
+@pytest.mark.parametrize(
+    ("told", "logged"),
+    [
+        ("code 1: no user Robin@example.com.", "code 1: no user (address)"),
+        ("code 1: <robin@example.com>, sam@example.com: unknown", "code 1: <(address)>, (address): unknown"),
+        ("code 3: past @ noon", "code 3: past @ noon"),
+    ],
+)
+def test_nobody_is_named(rig: Rig, lines: Lines, told: str, logged: str) -> None:
+    """What Calven says of an event may name whose it is: the dead letter keeps that, and no log line."""
+    change = LeaveChange(event_id="e", leave_id="l", state="approved", version="1")
+    dead = _envelope(rig, change).model_copy(update={"detail": told})
+    _log(rig, Outcome("dead-lettered", dead, "unknown_user"))
+    [line] = lines()
+    assert line["detail"] == logged
+
+
+def _envelope(rig: Rig, change: LeaveChange) -> Envelope:
+    received_at = datetime.fromtimestamp(rig.clock(), UTC)
+    return Envelope(source="deel", vendor="deel", kind="time_off", received_at=received_at, event=change)
+
+
+def _log(rig: Rig, outcome: Outcome) -> None:
+    deadline = Deadline(rig.clock() + 5, rig.clock)
+    log(outcome, Invocation(rig.relay, deadline, Telemetry("request-1"), BATCH))
 
 
 def test_ping(rig: Rig, lines: Lines) -> None:

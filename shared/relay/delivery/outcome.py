@@ -1,5 +1,6 @@
 """What becomes of an event: where its way ends, storing it there, and the log line that says so."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from relay.envelope import Envelope, wait_seconds
 from relay.errors import TableUnavailable
 from relay.events import ASK_NOW, BadgeEvent, Event, LeaveChange, SensorReading
 from relay.invocation import Invocation
+
+_ADDRESS = re.compile(r"[^\s@<>()\"',;:]+@[^\s@<>()\"',;:]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +112,7 @@ def log(outcome: Outcome, invocation: Invocation, *, of: int = 1, **more: int) -
         known=known,
         correlation_id=envelope.correlation_id or None,
         reason=outcome.reason or None,
-        detail=envelope.detail or None if outcome.is_stored else None,
+        detail=_detail(outcome),
         event_id=event.event_id or None if event else None,
         # An event that goes its way at once is never in a queue under this id.
         envelope_id=envelope.id if outcome.is_stored or envelope.reason else None,
@@ -123,6 +126,11 @@ def log(outcome: Outcome, invocation: Invocation, *, of: int = 1, **more: int) -
         **telemetry.times(now),
         **more,
     )
+
+
+def _detail(outcome: Outcome) -> str | None:
+    """Why an event is stored. It may be in Calven's own words, which may say of whom."""
+    return _ADDRESS.sub("(address)", outcome.envelope.detail) or None if outcome.is_stored else None
 
 
 def _what(event: Event | None) -> dict[str, Any] | None:
