@@ -112,6 +112,18 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         ["reading 6384E16179950009: 0, False, at 11-02 22:49:35"],
     ),
     ("milesight", "occupancy", {"occupancy": []}, ["reading 369362028335: None, False, at 11-02 22:52:35"]),
+    (
+        "milesight",
+        "occupancy",
+        {"time_info__timezone": "UTC"},
+        ["reading 369362028335: None, True, at 11-03 09:52:35"],
+    ),
+    (
+        "milesight",
+        "occupancy",
+        {"time_info__timezone": "GMT+8"},
+        ["reading 369362028335: None, True, at 11-03 01:52:35"],
+    ),
     # Nuki: an entry beside the feature, and one that a phone over Bluetooth made.
     (
         "nuki",

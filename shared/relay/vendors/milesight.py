@@ -20,7 +20,7 @@ from relay.vendors.support.fields import Text, instant
 from relay.vendors.support.fixed_tokens import Basic
 
 _LOCAL_TIME = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d)", re.ASCII)
-_ZONE = re.compile(r"UTC([+-])(\d{1,2}):(\d\d)\b", re.ASCII)
+_ZONE = re.compile(r"(?:UTC|GMT)(?:([+-])(\d{1,2})(?::(\d\d))?)?(?!\S)", re.ASCII)
 
 
 class _Device(BaseModel):
@@ -49,8 +49,8 @@ class _Times(BaseModel):
         if zone is None:
             return None
         year, month, day, time = local.groups()
-        sign, hours, minutes = zone.groups()
-        return f"{year}-{month}-{day}T{time}{sign}{int(hours):02}:{minutes}"
+        hours, minutes = int(zone[2] or 0), int(zone[3] or 0)
+        return f"{year}-{month}-{day}T{time}{zone[1] or '+'}{hours:02}:{minutes:02}"
 
 
 def _zoned(text: str) -> datetime | None:
