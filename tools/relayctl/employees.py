@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from relay.aws.table import Table
 from relay.config.model import Config
 from relay.events import same_person
-from relay.time_off.items import INDEX, SOURCE, employee_from, employee_key, leave_from
+from relay.time_off.items import employees_of, leaves_of
 from relay.time_off.submission import Employee
 
 
@@ -13,15 +13,13 @@ def addresses(table: Table, config: Config, sources: Sequence[str]) -> dict[str,
     """The address of everybody of whom these sources have leave in the ledger, by `same_person`."""
     found: dict[str, str] = {}
     for name in sources:
-        for item in table.query_index(INDEX, SOURCE, config.key(name)):
-            leave = leave_from(item)
-            if leave is not None and leave.email:
+        for leave in leaves_of(table, config.key(name)).values():
+            if leave.email:
                 found.setdefault(same_person(leave.email), leave.email)
     return found
 
 
 def employees(table: Table, addresses: Mapping[str, str]) -> dict[str, Employee]:
     """Each of these people as the ledger has them, by `same_person`."""
-    keys = {person: employee_key(email) for person, email in addresses.items()}
-    items = table.get(list(keys.values()))
-    return {person: employee_from(items.get(key), addresses[person]) for person, key in keys.items()}
+    found = employees_of(table, list(addresses.values()))
+    return {same_person(address): employee for address, employee in found}
