@@ -89,27 +89,28 @@ def send(readers: Readers, vendor: str, event: str) -> Attempt:
 
 def break_calven(readers: Readers, mode: str) -> None:
     """Have the sandbox fail from now on. Raises `ReadFailed`."""
-    note(readers.target, "break Calven", mode=mode)
-    _order(readers, "POST", "fail", {"mode": mode})
+    with readers.reading():
+        note(readers.target, "break Calven", mode=mode)
+        _order(readers, "POST", "fail", {"mode": mode})
 
 
 def mend_calven(readers: Readers) -> None:
     """Have the sandbox answer again. Raises `ReadFailed`."""
-    note(readers.target, "mend Calven")
-    _order(readers, "DELETE", "fail", None)
+    with readers.reading():
+        note(readers.target, "mend Calven")
+        _order(readers, "DELETE", "fail", None)
 
 
 def _order(readers: Readers, method: str, order: str, body: object) -> None:
-    with readers.reading():
-        url = readers.target.sandbox_url
-        if url is None:
-            raise click.ClickException("this relay's Calven is not the sandbox")
-        try:
-            answer = httpx.request(method, f"{url}/_sandbox/{order}", json=body, timeout=5, trust_env=False)
-            answer.raise_for_status()
-        except httpx.HTTPError as error:
-            readers.forget()
-            raise click.ClickException(f"the sandbox does not answer: {type(error).__name__}") from None
+    url = readers.target.sandbox_url
+    if url is None:
+        raise click.ClickException("this relay's Calven is not the sandbox")
+    try:
+        answer = httpx.request(method, f"{url}/_sandbox/{order}", json=body, timeout=5, trust_env=False)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        readers.forget()
+        raise click.ClickException(f"the sandbox does not answer: {type(error).__name__}") from None
 
 
 def reset(readers: Readers) -> int:
