@@ -151,6 +151,51 @@ def test_feed_goes_on_after_failures() -> None:
     assert trouble(*heard) == "AWS denies dynamodb:Query"
 
 
+def test_feed_keeps_what_is_young() -> None:
+    """Whoever comes while it is kept is shown it without another read, whoever else has come or gone."""
+    reads: list[int] = []
+
+    async def run() -> None:
+        feed: Feed[None, int] = Feed(lambda: reads.append(1), lambda _: len(reads), 60, kept=60)
+        for _ in range(3):
+            stop, other = feed.listen(lambda _: None), feed.listen(lambda _: None)
+            await asyncio.sleep(0.05)
+            assert feed.last.value == 1
+            other()
+            stop()
+            await asyncio.sleep(0.05)
+        feed.wake()
+        stop = feed.listen(lambda _: None)
+        await asyncio.sleep(0.1)
+        stop()
+
+    asyncio.run(run())
+    assert len(reads) == 2, "the second was asked for"
+
+
+def test_feed_shows_a_first_read_so_far() -> None:
+    """What a first read has come to by now is shown, and is not taken for the whole."""
+    heard: list[Snapshot[list[int]]] = []
+
+    async def run() -> None:
+        feed: Feed[list[int], list[int]]
+
+        def read() -> list[int]:
+            feed.show_so_far([1])
+            return [1, 2]
+
+        feed = Feed(read, lambda value: value, 60)
+        stop = feed.listen(heard.append)
+        await asyncio.sleep(0.1)
+        feed.wake()
+        await asyncio.sleep(0.1)
+        stop()
+
+    asyncio.run(run())
+    assert [snapshot.value for snapshot in heard] == [[1], [1, 2], [1, 2]]
+    assert not heard[0].at
+
+
 def test_trouble() -> None:
     """A read that takes long is said to be behind."""
     assert trouble(Snapshot(1, 1.0), Snapshot(2, 2.0)) == ""

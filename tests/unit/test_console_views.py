@@ -15,6 +15,7 @@ from relay.config.model import Config, Place
 from relay.reconciliation.runs import State
 from relay.time_off.rules import Held, Leave
 from relay.time_off.submission import Employee
+from relayctl.dead_letters import Reading
 from relayctl.event_log import LoggedEvent
 from relayctl.tracing import Now, Step, Way
 
@@ -186,7 +187,7 @@ def letter(number: int, reason: str) -> dict[str, Any]:
 def test_letters() -> None:
     """Letters stand under their reasons, a button beside each and each reason, and one opened shows more."""
     letters = [letter(1, "rejected"), letter(2, "unmapped_door"), letter(3, "unmapped_door")]
-    found = waiting.letter_rows(letters, 2, {"id-3"}, NOON)
+    found = waiting.letter_rows(Reading(letters, 2), {"id-3"}, NOON)
     keys = [
         "reason unmapped_door",
         "letter id-2",
@@ -200,7 +201,9 @@ def test_letters() -> None:
     assert html(found).count('data-testid="redrive"') == 5
     assert html(found).count('data-testid="letter-row"') == 3
     assert "relayctl dlq show id-3" in found[3].html
-    assert "no dead letter" in html(waiting.letter_rows([], 0, (), NOON))
+    assert "no dead letter" in html(waiting.letter_rows(Reading([], 0), (), NOON))
+    so_far = waiting.letter_rows(Reading(letters, 1500, is_whole=False), (), NOON)
+    assert so_far[-1].html.count("reading… about 1,500 more") == 1
 
 
 def test_what_became_of_letters() -> None:

@@ -56,15 +56,17 @@ class Feed(Generic[R, T]):
         self._costs = deque([0.0], maxlen=2)
         self._listeners: list[Hear[T]] = []
         self._woken = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self.last: Snapshot[T] = Snapshot()
 
     def listen(self, hear: Hear[T]) -> Callable[[], None]:
         """Call `hear` with each snapshot from now on; what is returned ends that."""
         self._listeners.append(hear)
+        self._loop = asyncio.get_running_loop()
         if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
-        else:
+            self._task = self._loop.create_task(self._run())
+        elif not self._is_kept():
             self.wake()
 
         def stop() -> None:
@@ -79,8 +81,22 @@ class Feed(Generic[R, T]):
         """Read now."""
         self._woken.set()
 
+    def show_so_far(self, value: T) -> None:
+        """Show what a first read has come to so far; for its thread to call while it reads."""
+        if self._loop is not None and not self.last.at:
+            self._loop.call_soon_threadsafe(self._publish_so_far, value)
+
+    def _publish_so_far(self, value: T) -> None:
+        # What was read whole meanwhile is not replaced.
+        if not self.last.at:
+            self._publish(replace(self.last, value=value))
+
+    def _is_kept(self) -> bool:
+        """Whether what was read last is young enough for whoever listens from now on."""
+        return time.time() - self.last.at < self._kept
+
     async def _run(self) -> None:
-        if time.time() - self.last.at < self._kept:
+        if self._is_kept():
             await self._pause(0.0)
         while self._listeners:
             self._woken.clear()
@@ -90,6 +106,8 @@ class Feed(Generic[R, T]):
                 self._publish(replace(self.last, behind=time.monotonic() - began))
             self._publish(self._snapshot(reading))
             await self._pause(min(self._costs))
+        # The last to leave has set it: whoever comes next need not read for that.
+        self._woken.clear()
 
     def _snapshot(self, reading: "asyncio.Future[R]") -> Snapshot[T]:
         try:

@@ -34,7 +34,7 @@ class Hub:
         self.people: Feed[list[Employee], list[Employee]] = Feed(self.readers.people, _same, seldom)
         self.queues: Feed[Queues, Queues] = Feed(self.readers.queues, self._counted, 2.0)
         self.letters: Feed[Reading, Reading] = Feed(
-            self.readers.letters, _same, LETTERS_SECONDS, kept=LETTERS_SECONDS
+            self._read_letters, _same, LETTERS_SECONDS, kept=LETTERS_SECONDS
         )
         self._dead = -1
 
@@ -58,6 +58,9 @@ class Hub:
     def events(self) -> LogState:
         """What is known of events by now."""
         return self.readers.log.state
+
+    def _read_letters(self) -> Reading:
+        return self.readers.letters(self.letters.show_so_far)
 
     def _take(self, lines: Lines) -> LogState:
         state = self.readers.log.take(lines)

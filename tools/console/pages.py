@@ -193,10 +193,8 @@ def waiting_page(hub: Hub) -> None:
             if found is None:
                 letters.show([reading_row(waiting.COLUMNS)])
             else:
-                known = hub.letters.last.at, frozenset(opened)
-                letters.show_of(
-                    known, lambda: waiting.letter_rows(found.letters, found.hidden, opened, present)
-                )
+                known = found, frozenset(opened)
+                letters.show_of(known, lambda: waiting.letter_rows(found, opened, present))
                 retitle(of_letters, "Dead letters", number_of(len(found.letters), "letter"))
 
         page.show(draw, hub.queues, hub.letters)

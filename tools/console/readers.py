@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -23,6 +23,7 @@ from relay.reconciliation.schedule import interval_of
 from relay.time_off.submission import Employee
 from relay.vendors.support.memory import VendorMemory
 from relayctl import dead_letters, employees, ledger, tracing, wording
+from relayctl.dead_letters import Reading
 from relayctl.event_log import EventLog, Follower, LoggedEvent
 from relayctl.network import AWS_ERRORS
 from relayctl.target import Target
@@ -152,11 +153,16 @@ class Readers:
             dead = dead_letters.numbers(target.client("sqs"), target.dead_letter_queue_url)
             return Queues(dead_letters.are_waiting(target), sum(dead))
 
-    def letters(self) -> dead_letters.Reading:
-        """Every dead letter, without what its webhook said."""
+    def letters(self, so_far: Callable[[Reading], object] = lambda _: None) -> Reading:
+        """Every dead letter, without what its webhook said; `so_far` is shown those that were read by now."""
         with self.reading():
-            found = dead_letters.read(self.target, fields=(*LETTER_FIELDS, "event"))
-            return dead_letters.Reading([_nobody_in(letter) for letter in found.letters], found.hidden)
+            return _without_people(
+                dead_letters.read(
+                    self.target,
+                    fields=(*LETTER_FIELDS, "event"),
+                    so_far=lambda reading: so_far(_without_people(reading)),
+                )
+            )
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -198,6 +204,10 @@ LETTER_FIELDS = (
 
 EVENT_FIELDS = ("form", "door", "direction", "sensor", "state", "start", "end")
 """What is shown of an event: nothing of a person."""
+
+
+def _without_people(reading: Reading) -> Reading:
+    return replace(reading, letters=[_nobody_in(letter) for letter in reading.letters])
 
 
 def _nobody_in(letter: Mapping[str, Any]) -> dict[str, Any]:

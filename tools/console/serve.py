@@ -35,6 +35,7 @@ def serve(
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=1,
         )
     )
@@ -63,6 +64,8 @@ def _application(hub: Hub) -> FastAPI:
         reconnect_timeout=RECONNECT_SECONDS,
         tailwind=False,
         show_welcome_message=False,
+        # Nothing leaves this machine: to compress costs more than it saves.
+        gzip_middleware_factory=None,
     )
     return application
 

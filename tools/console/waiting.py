@@ -8,6 +8,7 @@ from typing import Any
 from console.log_state import Waiting
 from console.readers import Queues
 from console.rows import Row, age, button, cell, clock, head, message_row, number_of, tag, text
+from relayctl.dead_letters import Reading
 from relayctl.doctor import MEND, MENDING
 
 QUEUE_HEAD = head(
@@ -59,9 +60,10 @@ def _unknown_row(number: int) -> Row:
     return Row("unknown", tag("tr", "".join(cells)))
 
 
-def letter_rows(letters: Sequence[Letter], hidden: int, opened: Collection[str], now: float) -> list[Row]:
+def letter_rows(found: Reading, opened: Collection[str], now: float) -> list[Row]:
     """The dead letters by reason, the most first; under an opened one what it holds."""
-    if not letters and not hidden:
+    letters: Sequence[Letter] = found.letters
+    if not letters and not found.hidden:
         return [message_row("none", "no dead letter: nothing needs you", COLUMNS)]
     by_reason: dict[str, list[Letter]] = {}
     for letter in letters:
@@ -73,10 +75,15 @@ def letter_rows(letters: Sequence[Letter], hidden: int, opened: Collection[str],
             rows.append(_letter_row(letter, now))
             if letter.get("id") in opened:
                 rows.append(_open_row(letter))
-    if hidden:
-        words = f"about {hidden} more are hidden: somebody is reading them just now"
-        rows.append(message_row("hidden", words, COLUMNS))
+    if found.hidden:
+        rows.append(message_row("hidden", _hidden(found), COLUMNS))
     return rows
+
+
+def _hidden(found: Reading) -> str:
+    if not found.is_whole:
+        return f"reading… about {found.hidden:,} more"
+    return f"about {found.hidden:,} more are hidden: somebody is reading them just now"
 
 
 def _group_row(reason: str, some: Sequence[Letter]) -> Row:

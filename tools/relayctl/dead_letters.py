@@ -28,6 +28,8 @@ MANY = 100
 """Each so many letters are worth another call at the same time."""
 MOST_FAILURES = 3
 """After so many calls that failed, the rest of the letters is not given back, but appears by itself."""
+SO_FAR_SECONDS = 1.0
+"""So often is told what a reading has come to so far."""
 
 Done = Callable[[int], object]
 
@@ -85,10 +87,14 @@ class Selection:
 
 @dataclass(frozen=True)
 class Reading:
-    """The letters that are meant, the oldest first, and how many of the queue's others keep hidden."""
+    """The letters that are meant, the oldest first, and how many of the queue's others keep hidden.
+
+    Where it is not `is_whole`, it is what was read so far, and `hidden` are also those that are yet to come.
+    """
 
     letters: list[dict[str, Any]]
     hidden: int
+    is_whole: bool = True
 
 
 def read(
@@ -97,18 +103,20 @@ def read(
     done: Done = lambda _: None,
     fields: Collection[str] | None = None,
     url: str | None = None,
+    so_far: Callable[[Reading], object] = lambda _: None,
 ) -> Reading:
     """Every envelope in the queue that is meant; each message is given back at once, however this ends.
 
     The queue is the dead-letter queue, or the one at that `url`. What somebody else is reading just now, and
     what waits for its time, cannot be seen: `hidden` says how many those are, about. Of each envelope only
-    the `fields` that are named are kept.
+    the `fields` that are named are kept. `so_far` is told what has been read by now, about once a second.
     """
     queue, url = target.client("sqs"), url or target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
     there = sum(numbers(queue, url))
     receipts: dict[str, str] = {}
     meant: list[dict[str, Any]] = []
+    tell_at = 0.0
     with stopping.in_order() as stop:
         try:
             for some in _received(queue, url):
@@ -119,6 +127,11 @@ def read(
                 done(len(new))
                 if stop.asked:
                     break
+                if time.monotonic() >= tell_at:
+                    so_far(Reading(list(meant), max(there - len(receipts), 0), is_whole=False))
+                    tell_at = time.monotonic() + SO_FAR_SECONDS
+            # Giving them back takes as long as receiving them: nobody need wait for that.
+            so_far(Reading(list(meant), max(there - len(receipts), 0), is_whole=False))
         finally:
             _give_back(queue, url, receipts.values())
     meant.sort(key=lambda envelope: str(envelope.get("received_at")))
