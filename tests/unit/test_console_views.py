@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from console import away, events, now, rows, trying, waiting
 from console.log_state import LogState, Waiting
-from console.readers import Places, Queues, SourceHealth
+from console.readers import Places, Queues, SourceHealth, words_of
 from relay.config.model import Config, Place
 from relay.reconciliation.runs import State
 from relay.time_off.rules import Held, Leave
@@ -237,6 +237,31 @@ def test_events() -> None:
     assert ".250" in opened[1].html
     assert "ada@" not in opened[1].html
     assert "no event yet: send one" in html(events.event_rows(LogState(NOON), events.Filter(), NOON))
+
+
+def test_door_is_looked_up_once_for_many_events() -> None:
+    """Also one that is not configured, which nothing else remembers."""
+    asked: list[tuple[str, str]] = []
+    what = {"form": "badge", "door": "no-such-door", "direction": "in"}
+    many = [
+        LoggedEvent(
+            log_id=str(number),
+            at=float(number),
+            function="access-control",
+            outcome="dead-lettered",
+            source="generic",
+            vendor="generic",
+            what=what,
+        )
+        for number in range(50)
+    ]
+
+    def find(source: str, door: str) -> None:
+        asked.append((source, door))
+
+    found = words_of(many, find)
+    assert len(found) == 50
+    assert asked == [("generic", "no-such-door")]
 
 
 def test_log_is_kept_small_and_right() -> None:

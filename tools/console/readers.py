@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from threading import Lock
 from typing import Any
 
@@ -223,6 +224,12 @@ def _is_asked(config: Config, name: str) -> bool:
     return source.vendor in vendors.NAMES and interval_of(source, vendors.load(source.vendor)) is not None
 
 
+def words_of(events: Sequence[LoggedEvent], find: wording.FindDoor) -> dict[str, str]:
+    """What each event was, by its `log_id`. A door is looked up once, also one that is not configured."""
+    once = cache(find)
+    return {event.log_id: wording.what(event, once) for event in events}
+
+
 @dataclass(frozen=True, slots=True)
 class Lines:
     """What was read of the log: `new` events, and `older` ones from `start` (Unix seconds) on.
@@ -267,9 +274,7 @@ class Log:
                 self._target, self._doors = target, wording.doors_of(target)
             new = follower.poll()
             older = [] if anew else self._older(target)
-            words = {
-                event.log_id: wording.what(event, self._doors) for event in (*older, *new)[-MOST_EVENTS:]
-            }
+            words = words_of((*older, *new)[-MOST_EVENTS:], self._doors)
             return Lines(new, older, words, self._since, anew)
 
     def _older(self, target: Target) -> list[LoggedEvent]:
