@@ -96,7 +96,8 @@ clean: ## Remove everything that make has made
 	rm -rf .venv .venv-sam .venv-checkov .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
 # $(call environment,folder,lock,seconds,python) makes a virtual environment that holds what the lock names.
-PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check
+# Bytecode is made when something is first imported: to make all of it takes longer than the rest.
+PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check --no-compile
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	{ echo "$(PYTHON) is older than 3.11: name another one with PYTHON=..." >&2; exit 1; }

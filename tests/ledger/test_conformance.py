@@ -91,6 +91,7 @@ def test_wrong_secret(rig: Rig, vendor: Vendor) -> None:
     assert answer == REFUSED
 
 
+@pytest.mark.no_cover
 @each_vendor
 def test_another_vendors_proof(rig: Rig, vendor: Vendor) -> None:
     """No other vendor's proof gets in, each made with its own secret."""
@@ -139,6 +140,7 @@ def test_no_list(rig: Rig, vendor: Vendor) -> None:
         assert rig.post(vendor.name, first(vendor), headers=proof.headers, relay=relay)[0] == expected
 
 
+@pytest.mark.no_cover
 @each_signing
 def test_every_byte_counts(vendor: Vendor) -> None:
     """A body of which any byte is another one is not the body that was signed; nor is one cut short."""
@@ -152,6 +154,7 @@ def test_every_byte_counts(vendor: Vendor) -> None:
     assert verify(RawRequest("POST", "source", body, NOON, headers=headers), vendor, secrets, NOON)
 
 
+@pytest.mark.no_cover
 @each_vendor
 def test_proven_nonsense(rig: Rig, vendor: Vendor) -> None:
     """A proven body that is no event is ignored or kept as a dead letter, never an error."""
@@ -202,6 +205,7 @@ def test_some_sample_is_forwarded(rig: Rig, vendor: Vendor) -> None:
     assert answer["events"] > 0
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("name", "event"), every())
 def test_fields_left_out(name: str, event: str) -> None:
     """With any field left out a sample is still read, or refused by name."""
@@ -211,6 +215,7 @@ def test_fields_left_out(name: str, event: str) -> None:
             outcome(vendor, found, Api(name))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("vendor", [vendor for vendor in ALL if vendor.fetch], ids=lambda vendor: vendor.name)
 def test_answers_fields_left_out(vendor: Vendor) -> None:
     """So is what the vendor's API answers."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.observability import logger
 from tests.rig import Rig, content, sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 VENDORS = ["kisi", "verkada", "deel", "hibob"]
 DEEP = b"[" * 100_000 + b"]" * 100_000

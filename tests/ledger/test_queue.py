@@ -307,6 +307,7 @@ def test_notice_of_its_own(rig: Rig) -> None:
     assert len(rig.away("kim@example.com")) == 5
 
 
+@pytest.mark.no_cover
 def test_many_events_in_one_delivery(rig: Rig) -> None:
     """A delivery of more than a hundred events waits as it is, and the retry function takes all of it."""
     leave = sample("deel", "approved")["data"]["resource"]

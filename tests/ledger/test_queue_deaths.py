@@ -237,6 +237,7 @@ def test_killers(
     assert world.named() == []
 
 
+@pytest.mark.no_cover
 def test_many(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A queue of more than a batch: none of it is lost, and none of it a dead letter but the killers."""
     have_die(monkeypatch, "before")

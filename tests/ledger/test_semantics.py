@@ -18,7 +18,7 @@ from localrun.template import STACK
 from relay.config.store import MAX_AGE_SECONDS
 from tests.rig import Rig, sample
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 HOUR = 3600
 YAML = """

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = chromium()
 pytestmark = [
+    pytest.mark.no_cover,
     pytest.mark.slow,
     pytest.mark.xdist_group("console"),
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium: make browser"),

@@ -15,7 +15,7 @@ from relayctl.main import main
 from tests.rig import Rig
 from tests.stack import deploy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 NOOR = "noor@example.com"
 """Whose leave all of it is: the stand-in knows one employee's address."""

@@ -106,7 +106,7 @@ def test_way_of_a_dead_letter(run: Run, target: Target) -> None:
     event = traced(target, dead.envelope_id[:8])
     assert (event["now"]["place"], event["what"]) == ("dead-letter", "badge at door 99001")
     assert names(event) == ["received", "verified", "parsed", "dead-lettered"]
-    assert run.command("--local", "dlq", "redrive", "--id", dead.envelope_id).returncode == 1
+    assert run.command("--local", "dlq", "redrive", "--id", dead.envelope_id).exit_code == 1
     line_of(target, outcome="dead-lettered", function="retry")
     event = traced(target, dead.correlation_id)
     assert names(event)[3:6] == ["dead-lettered", "redriven", "tried"]
@@ -125,14 +125,14 @@ def test_several_events(run: Run, target: Target) -> None:
     ids += [name for event in EventLog(target).since(0) for name in event.ids]
     start = next(a[0] for a in ids if sum(b.startswith(a[0]) for b in set(ids)) > 1)
     printed = run.command("--local", "trace", start)
-    assert printed.returncode == 1
+    assert printed.exit_code == 1
     assert "may be any of" in printed.stderr
 
 
 def test_nothing_has_the_id(run: Run) -> None:
     """What nothing has is said with where it was looked for, in both queues too."""
     printed = run.command("--local", "--json", "trace", "no-such-id")
-    assert (printed.returncode, json.loads(printed.stdout)["events"]) == (1, [])
+    assert (printed.exit_code, json.loads(printed.stdout)["events"]) == (1, [])
     for place in ("/aws/lambda/calven-relay-local/hris", "dead-letter queue", "Unprocessed queue"):
         assert place in printed.stderr
 

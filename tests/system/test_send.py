@@ -240,7 +240,7 @@ def test_capture_and_replay(tmp_path: Path) -> None:
         other = run.send("--file", str(files[-1]), "--person", "82", "--set", "uuid=another")
         assert other["answer"] == {"status": "forwarded", "events": 1}
         unsigned = run.command("send", "deel")
-        assert unsigned.returncode == 1
+        assert unsigned.exit_code == 1
         assert "relayctl secrets put deel" in unsigned.stderr
         counted = run.command("--local", "occupancy").stdout
         assert [line.split()[3:5] for line in counted.splitlines() if " hq " in line] == [["5", "5"]]

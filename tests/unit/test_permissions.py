@@ -18,7 +18,7 @@ from relay.container import Container
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template import GRANTS, PARTITIONS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 Calls = set[tuple[str, str]]
 """What may be called on which resource of the template, as in `GRANTS`."""
