@@ -60,10 +60,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The report of one source's run, and the differences of its leave."""
+    """The report of one source's run, the differences of its leave, and whether the source is in shadow."""
 
     report: Report
     seen: Sequence[Seen]
+    shadow: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For `--json`."""
@@ -97,11 +98,15 @@ def print_found(found: Sequence[Found], *, there: str, dry: bool) -> None:
         click.echo()
     if found:
         print_table(SOURCES, [_source_row(one.report) for one in found])
-    queued = sum(one.report.queued for one in found)
     if dry:
         click.echo("nothing is changed: that was a dry run")
-    elif queued:
+        return
+    shadowed = sum(one.report.queued for one in found if one.shadow)
+    queued = sum(one.report.queued for one in found) - shadowed
+    if queued:
         click.echo(f"{queued} queued: Calven is told soon, and `relayctl dlq list` shows what cannot be told")
+    if shadowed:
+        click.echo(f"{shadowed} queued in shadow: recorded soon, and Calven hears nothing of it")
 
 
 def say_if_refused(report: Report, command: str) -> None:

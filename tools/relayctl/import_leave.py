@@ -139,4 +139,4 @@ def _imported(
             report = LeaveImport(invocation, source, vendor, file, wishes).run()
     except (NotNow, QueueUnavailable) as error:
         report = Report(source, vendor.name, "incomplete", f"{type(error).__name__}: {error}")
-    return Found(report, sight.seen)
+    return Found(report, sight.seen, invocation.config.is_shadowed(source))

@@ -62,7 +62,7 @@ def reconcile_sources(
                     look=sight.look,
                 )
                 report = _report(invocation, name, wishes)
-            found.append(Found(report, sight.seen))
+            found.append(Found(report, sight.seen, invocation.config.is_shadowed(name)))
     if common.as_json:
         print_json([one.as_dict() for one in found])
     else:
