@@ -50,7 +50,9 @@ def validate(common: Common, file: Path | None) -> None:
     elif found:
         click.echo(_first_few(found), err=True)
     else:
-        counts = ", ".join(f"{number} {what}" for what, number in holds.items())
+        counts = ", ".join(
+            f"{number} {what.removesuffix('s') if number == 1 else what}" for what, number in holds.items()
+        )
         click.echo(f"{_file(file)}: valid ({counts})")
         click.echo("".join(f"warning: {what}\n" for what in odd), err=True, nl=False)
     if found:
