@@ -211,6 +211,8 @@ def _announce(url: str, urls: Urls, config: "RelayYaml", secrets: Secrets, conso
     from relayctl.fitting import first_command  # noqa: PLC0415 - the environment must be right first
 
     webhooks = [f"  {url}/webhooks/{family}/{source}" for family, source in routes(config)]
+    if not webhooks:
+        webhooks = ["  none yet: relayctl config push relay.yaml --local gives the relay sources"]
     calven = f"{urls.sandbox}/_sandbox/events (sandbox)" if urls.sandbox else os.environ["CALVEN_BASE_URL"]
     lines = ["", "webhooks:", *webhooks, "Calven:", f"  {calven}", "AWS:", f"  {urls.aws}"]
     if console_url:
