@@ -271,5 +271,5 @@ def _is_at(event: Event, at: datetime) -> bool:
 
 
 def _lacks(vendor: Vendor, option: str, what: str) -> str:
-    why = f": {vendor.title}'s API is asked for it" if vendor.fetch else ""
+    why = f": {vendor.title}'s API is asked for it, so leave {option} out" if vendor.fetch else ""
     return f"{option}: this event of {vendor.title} does not say {what}{why}"
