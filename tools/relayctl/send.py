@@ -32,12 +32,16 @@ LOST = (504, {"message": "lost on purpose"})
 
 @dataclass(frozen=True)
 class Sent:
-    """What was posted where, the answer, and Calven's new requests (None where they cannot be seen)."""
+    """What was posted where, the answer, and Calven's new requests (None where they cannot be seen).
+
+    `correlation_id` is what `relayctl trace` takes; None where the answer has none.
+    """
 
     url: str
     status: int
     answer: str
     calven: Sequence[Mapping[str, Any]] | None
+    correlation_id: str | None = None
 
     @property
     def lost(self) -> bool:
@@ -207,7 +211,9 @@ def send(target: Target, made: Plan, url: str | None = None) -> Sent:
     seen = len(_calven_requests(target) or ())
     webhook_url, answer = _send(target, made, url, 0)
     requests = _calven_requests(target)
-    return Sent(webhook_url, answer.status_code, answer.text, requests and requests[seen:])
+    new_requests = requests and requests[seen:]
+    correlation_id = answer.headers.get("x-correlation-id")
+    return Sent(webhook_url, answer.status_code, answer.text, new_requests, correlation_id)
 
 
 @dataclass(frozen=True)
