@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-fast chaos e2e bench docs screenshots browser lint build check coverage deploy lock clean
+.PHONY: help run test test-fast chaos e2e bench docs screenshots browser lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -71,12 +71,8 @@ build: $(READY) $(SAM_READY) ## Build what is deployed (needs Python 3.13, or RU
 	$(SAM) build
 
 check: TESTS := not e2e
-check: browser lint build test ## Everything that must pass before a merge
-
-# Tracing more than doubles what the tests take, so that it has a command of its own.
-coverage: TESTS := not e2e
-coverage: COVERAGE := --cov
-coverage: browser build test ## Run the tests with branch coverage
+check: COVERAGE := --cov
+check: browser lint build test ## Everything that must pass before a merge, with branch coverage
 
 deploy: build ## Deploy to AWS (STAGE=dev or prod); the first time it asks for what it has to know
 	$(BIN)/python tools/build/deploy.py $(SAM) $(STAGE) $(if $(wildcard .aws-sam/answered-$(STAGE)),,--guided)
