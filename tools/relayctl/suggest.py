@@ -212,9 +212,9 @@ def _replace(file: Path, text: str) -> None:
                 stream.write(text.encode("utf-8"))
             shutil.copymode(there, temporary)
             os.replace(temporary, there)  # noqa: PTH105 - `Path.replace` is the same with another name
-        except BaseException:
-            with suppress(OSError):
+        finally:
+            # It is there only where it has not taken the file's place.
+            with suppress(FileNotFoundError):
                 os.unlink(temporary)  # noqa: PTH108
-            raise
     except OSError as error:
         raise click.ClickException(f"{file}: {error.strerror}: nothing was changed") from None
