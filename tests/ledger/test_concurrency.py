@@ -49,7 +49,7 @@ from tests.rig import sample
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
-WORKERS, RETRIES, PEOPLE = 8, 2, 60
+WORKERS, RETRIES, PEOPLE = 8, 2, 200
 SPREAD_SECONDS = 300
 """From the first badge to the last: some of a person are of the same second, and their ids decide."""
 SWEEP_SECONDS = 120.0
@@ -388,7 +388,7 @@ def standing(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Failure | None]
 
 def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Badges that many containers relay at once, repeated and shuffled, end in exact counts."""
-    some = passages(160)
+    some = passages(400)
     with standing(monkeypatch, repeat(None)) as building:
         building.relay(delivered(some))
         check_counts(building, some)
@@ -397,7 +397,7 @@ def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calven_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """So they do while one in five of Calven's calls fails, and the retry function runs beside them."""
-    some = passages(100)
+    some = passages(200)
     outcomes = (outcome for failure in cycle(FAILURES) for outcome in (None, None, None, None, failure))
     with standing(monkeypatch, outcomes) as building:
         answers = building.relay(delivered(some), retries=RETRIES)

@@ -125,7 +125,7 @@ def each(accepted: Callable[[Scheme], bool]) -> pytest.MarkDecorator:
 
 every_scheme = each(lambda scheme: True)
 every_signature = each(signs_the_body)
-few = many(10)
+few = many(25)
 
 
 def signed(scheme: Scheme, body: bytes = BODY, secret: str = KEY, now: float = NOW) -> Request:
