@@ -25,7 +25,7 @@ from relay.entrypoints import webhook
 from relay.settings import Settings
 from relayctl import dead_letters, relay_yaml, samples
 from tests.servers import wire
-from tests.timed import TOLERANCE, Timed, wait_until
+from tests.timed import Timed, tolerance, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +119,9 @@ EVENTS = {"verkada": "badge-in", "kisi": "badge-in", "deel": "approved", "hibob"
 )
 def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
     """Whatever hangs, each vendor has its answer in time; 503 where the event is stored nowhere."""
-    with ExitStack() as stack, ThreadPoolExecutor(len(EVENTS)) as pool:
+    # Containers that start share this process, which on Lambda each has for itself: two at a time.
+    together = 2 if cold else len(EVENTS)
+    with ExitStack() as stack, ThreadPoolExecutor(together) as pool:
         relays = {vendor: stack.enter_context(cloud.relay()) for vendor in EVENTS}
 
         def post(vendor: str) -> tuple[int, Any, float]:
@@ -134,7 +136,7 @@ def test_hang(cloud: Cloud, services: tuple[str, ...], cold: bool) -> None:
             cloud.fail(service, "hang")
         answers = dict(zip(EVENTS, pool.map(post, EVENTS), strict=True))
     for vendor, (status, body, seconds) in answers.items():
-        assert seconds <= vendors.load(vendor).ack_seconds - ANSWER_SECONDS + TOLERANCE, vendor
+        assert seconds <= vendors.load(vendor).ack_seconds - ANSWER_SECONDS + tolerance(), vendor
         assert status in (200, 202, 503), vendor
         if "sqs" in services and len(services) == 2 and body.get("status") != "ignored":
             assert (status, body) == (503, {"error": "try again later"}), vendor
@@ -155,4 +157,4 @@ def test_drip(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
         client = until(Clients().client("dynamodb"), Deadline(time.time() + seconds))
         with Timed() as timed, pytest.raises(ReadTimeoutError):
             client.batch_get_item(RequestItems={})
-        assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_AWS_SECONDS) + TOLERANCE
+        assert timed.seconds <= max(seconds - QUEUE_RESERVE_SECONDS, LEAST_AWS_SECONDS) + tolerance()

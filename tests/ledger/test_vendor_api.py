@@ -29,7 +29,7 @@ from relay.vendors.support.tokens import RotatingTokens
 from tests.moto_table import SESSION
 from tests.rig import NOON, Clock
 from tests.servers import http_of, wire
-from tests.timed import TOLERANCE, Timed
+from tests.timed import Timed, tolerance
 
 CREDENTIALS = {"serviceUserId": "SERVICE-1", "serviceUserToken": "t0p:s\u00e9cret"}
 BASIC = "Basic " + base64.b64encode("SERVICE-1:t0p:s\u00e9cret".encode()).decode()
@@ -215,7 +215,7 @@ def test_deadline() -> None:
         vendor = asking(hibob(), secret(baseUrl=url), http, Deadline(time.time() + 0.4), time.time)
         with pytest.raises(VendorUnavailable):
             vendor.get("/v1/people/7")
-        assert timed.seconds < 0.4 + TOLERANCE
+        assert timed.seconds < 0.4 + tolerance()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from localrun import gateway
 from localrun.invoke import load
 from localrun.serve import Served
 from localrun.template import Function, Route
-from tests.timed import SLOWNESS, Timed
+from tests.timed import Timed, slowness
 
 FUNCTION = Function("HrisFunction", "functions.hris.app.handler", 1024, 15)
 SLOW = Function("SlowFunction", "functions.slow.app.handler", 128, 1)
@@ -284,7 +284,7 @@ def test_stop_does_not_wait_for_a_stuck_handler(capfd: pytest.CaptureFixture[str
         assert begun.wait(5)
         with Timed() as timed:
             server.stop()
-            assert timed.seconds < 3 * SLOWNESS
+            assert timed.seconds < 3 * slowness()
         assert isinstance(answer.exception(5), httpx.TransportError)
     release.set()
     assert "Traceback" not in capfd.readouterr().err

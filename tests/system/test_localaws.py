@@ -15,7 +15,7 @@ from localrun.poller import Poller
 from localrun.serve import Served
 from localrun.template import EventSource, Function, Schedule, Template
 from localrun.world import World
-from tests.timed import SLOWNESS, Timed, wait_until
+from tests.timed import Timed, slowness, wait_until
 
 FUNCTION = Function("RetryFunction", "functions.retry.app.handler", 512, 60)
 Event = dict[str, Any]
@@ -208,7 +208,7 @@ def test_poller_runs_until_stopped(queue: Queue) -> None:
     wait_until(lambda: not queue.left())
     with Timed() as timed:
         queue.poller.stop()
-        assert timed.seconds < 1 * SLOWNESS
+        assert timed.seconds < 1 * slowness()
     assert [record["body"] for batch in queue.batches for record in batch] == ["a", "b"]
 
 
@@ -253,7 +253,7 @@ def test_clock_stops_at_once() -> None:
     clock.start()
     with Timed() as timed:
         clock.stop()
-        assert timed.seconds < 1 * SLOWNESS
+        assert timed.seconds < 1 * slowness()
 
 
 def test_cancelled_transaction_changes_nothing(cloud: tuple[Aws, Resources]) -> None:

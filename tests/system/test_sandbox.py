@@ -14,7 +14,7 @@ import pytest
 from localrun.sandbox import Sandbox
 from localrun.sandbox_state import Received
 from localrun.serve import Served
-from tests.timed import SLOWNESS, Timed, wait_until
+from tests.timed import Timed, slowness, wait_until
 
 KEY, SECRET = "55DE3799-key", "sandbox-secret"
 LIFETIME = 600.0
@@ -551,7 +551,7 @@ def test_hang_does_not_hold_up_the_stop() -> None:
     with Timed() as timed:
         server.stop()
         waiting.join(30)
-        assert timed.seconds < 2 * SLOWNESS
+        assert timed.seconds < 2 * slowness()
     assert statuses == [503]
 
 

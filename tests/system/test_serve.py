@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from localrun.serve import Served, bind
-from tests.timed import SLOWNESS, Timed
+from tests.timed import Timed, slowness
 
 
 def serve(endpoint: Callable[[Request], Any], grace: int = 5) -> Served:
@@ -100,7 +100,7 @@ def test_stop_cuts_off_what_outlives_the_grace(capfd: pytest.CaptureFixture[str]
         begun.wait(5)
         with Timed() as timed:
             server.stop()
-            assert timed.seconds < 3 * SLOWNESS
+            assert timed.seconds < 3 * slowness()
         assert isinstance(answer.exception(5), httpx.TransportError)
     release.set()
     assert "Traceback" not in capfd.readouterr().err

@@ -18,7 +18,7 @@ from relay.calven import Calven, CalvenEvent, Misconfigured, Refused, Result, Tr
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock, Sandboxes
 from tests.servers import aws_client, http_of, wire
-from tests.timed import TOLERANCE, Timed
+from tests.timed import Timed, tolerance
 
 KEY, SECRET = "55DE3799-key", "s3cret-of-the-key"
 CREDENTIALS = {"apiKey": KEY, "apiSecret": SECRET}
@@ -625,7 +625,7 @@ def test_broken_on_the_wire(wired: Calven, sandbox: httpx.Client, mode: str, unc
     fail(sandbox, mode, endpoint="/v1/occupancy")
     with Timed() as timed:
         found = wired.submit([occupancy("e1")], in_time(0.5))
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert statuses(found) == {"e1": UNAVAILABLE}
     assert found["e1"].uncertain is uncertain
 
@@ -647,7 +647,7 @@ def test_deadline_bounds_everything(wired: Calven, sandbox: httpx.Client) -> Non
     fail(sandbox, "hang", endpoint="/v1/timeoff")
     with Timed() as timed:
         found = wired.submit([occupancy("e1"), leave("l1"), leave("l2")], in_time(1))
-        assert timed.seconds < 1 + TOLERANCE
+        assert timed.seconds < 1 + tolerance()
     assert statuses(found) == {"e1": ACCEPTED, "l1": UNAVAILABLE, "l2": UNAVAILABLE}
 
 
@@ -656,7 +656,7 @@ def test_deadline_bounds_a_dripping_answer(secrets: Secrets, clock: Clock) -> No
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n"
     with wire(lambda: (head, *(b" ", 0.1) * 100)) as url, http_of() as http, Timed() as timed:
         found = Calven(url, secrets, http, clock).submit([occupancy("e1")], in_time(0.5))
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
@@ -676,7 +676,7 @@ def test_call_seconds_bound_a_dripping_answer(
     with wire(lambda: (head, *(drop, 0.1) * 100)) as url, http_of() as http, Timed() as timed:
         calven = Calven(url.replace("http:", f"{scheme}:"), secrets, http, clock)
         found = calven.submit([occupancy("e1")], in_time(30), call_seconds=0.5)
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
@@ -695,7 +695,7 @@ def test_deadline_bounds_the_wait_for_a_token(secrets: Secrets, clock: Clock) ->
             assert asked.wait(30)
             with Timed() as timed:
                 found = calven.submit([occupancy("e2")], in_time(0.3))
-                assert timed.seconds < 0.3 + TOLERANCE
+                assert timed.seconds < 0.3 + tolerance()
         assert statuses(patient.result()) == {"e1": UNAVAILABLE}
     assert statuses(found) == {"e2": UNAVAILABLE}
 
@@ -705,7 +705,7 @@ def test_call_seconds(wired: Calven, sandbox: httpx.Client) -> None:
     fail(sandbox, "hang", endpoint="/v1/occupancy")
     with Timed() as timed:
         found = wired.submit([occupancy("e1")], in_time(30), call_seconds=0.4)
-        assert timed.seconds < 0.4 + TOLERANCE
+        assert timed.seconds < 0.4 + tolerance()
     assert statuses(found) == {"e1": UNAVAILABLE}
 
 
@@ -730,7 +730,7 @@ def test_lease_bounds_its_request(wired: Calven, sandbox: httpx.Client) -> None:
     fail(sandbox, "hang", endpoint="/v1/timeoff")
     with Timed() as timed:
         found = wired.submit([leave("l1", not_after=NOON + 0.4), leave("l2")], in_time(30))
-        assert timed.seconds < 0.4 + TOLERANCE
+        assert timed.seconds < 0.4 + tolerance()
     assert found["l1"].uncertain
 
 

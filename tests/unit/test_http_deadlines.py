@@ -18,7 +18,7 @@ from localrun.serve import Served, bind
 from relay.deadline import Deadline
 from relay.http import MAX_CONNECTIONS, Http, NoAnswer
 from tests.servers import http_of, wire
-from tests.timed import TOLERANCE, Timed, wait_until
+from tests.timed import Timed, tolerance, wait_until
 from tests.unit.test_http import HEAD
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def test_deadline_ends_a_request(script: Callable[[], Iterable[bytes | float]]) 
     with wire(script) as url, http_of() as http, Timed() as timed:
         with pytest.raises(NoAnswer) as failed:
             http.request("GET", url, {}, Deadline(time.time() + 0.5))
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert failed.value.sent
 
 
@@ -70,7 +70,7 @@ def test_deadline_ends_a_handshake(script: Callable[[], Iterable[bytes | float]]
     with wire(script) as url, http_of() as http, Timed() as timed:
         with pytest.raises(NoAnswer, match="ConnectTimeout") as failed:
             http.request("GET", url.replace("http:", "https:"), {}, Deadline(time.time() + 0.5))
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert not failed.value.sent
 
 
@@ -109,7 +109,7 @@ def test_deadline_ends_connecting(resolve: Callable[..., None]) -> None:
     with deaf() as port, http_of() as http, Timed() as timed:
         with pytest.raises(NoAnswer, match="ConnectTimeout") as failed:
             http.request("GET", f"http://several.test:{port}", {}, Deadline(time.time() + 0.5))
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
     assert not failed.value.sent
 
 
@@ -162,7 +162,7 @@ def test_reused_connection(slow: Slow) -> None:
         assert ask(http, slow, 20, 0.8) == port
         with Timed() as timed, pytest.raises(NoAnswer, match="ReadTimeout") as failed:
             ask(http, slow, 0.5, 10)
-        assert timed.seconds < 0.5 + TOLERANCE
+        assert timed.seconds < 0.5 + tolerance()
         assert failed.value.sent
         assert ask(http, slow, 20, 0) != port
 
@@ -183,7 +183,7 @@ def test_threads_keep_their_deadlines(slow: Slow) -> None:
         answered = patient.submit(ask, http, slow, 20, 0.8)
         given_up = hasty.submit(give_up, 0.5)
         assert answered.result()
-        assert given_up.result() < 0.5 + TOLERANCE
+        assert given_up.result() < 0.5 + tolerance()
 
 
 def test_no_free_connection(slow: Slow) -> None:
@@ -193,7 +193,7 @@ def test_no_free_connection(slow: Slow) -> None:
         wait_until(lambda: slow.asked == MAX_CONNECTIONS)
         with Timed() as timed, pytest.raises(NoAnswer, match="PoolTimeout") as failed:
             ask(http, slow, 0.3, 0)
-        assert timed.seconds < 0.3 + TOLERANCE
+        assert timed.seconds < 0.3 + tolerance()
         slow.hurry = True
         assert len({each.result() for each in busy}) == MAX_CONNECTIONS
     assert not failed.value.sent
