@@ -30,6 +30,10 @@ class Memory(Table):
         self.happen()
         yield from found
 
+    def partition(self, pk: str) -> Iterator[Item]:
+        """Every item of one partition."""
+        yield from self.query(pk, "")
+
     def query_index(self, index: str, attribute: str, value: str) -> Iterator[Item]:
         """Every item whose attribute has this value."""
         del index
@@ -43,16 +47,20 @@ class Memory(Table):
         if not updates:
             return
         self.happen()
-        met = all(_met(self.items.get(update.key, {}), update) for update in updates)
-        if met:
+        refused = [number for number, update in enumerate(updates) if not _met(self._item(update), update)]
+        found = {number: self._item(updates[number]) for number in refused}
+        if not refused:
             for update in updates:
                 if update.set or update.remove:
                     kept = self.items.get(update.key, {})
                     kept = {name: value for name, value in kept.items() if name not in update.remove}
                     self.items[update.key] = {**kept, **update.set}
         self.happen()
-        if not met:
-            raise Conflict
+        if refused:
+            raise Conflict(found)
+
+    def _item(self, update: Update) -> Item:
+        return self.items.get(update.key, {})
 
 
 def _met(item: Item, update: Update) -> bool:
@@ -62,4 +70,6 @@ def _met(item: Item, update: Update) -> bool:
 
 
 def _below(found: Any, value: Any) -> bool:
-    return found is None or bool(found < value)
+    if found is None:
+        return True
+    return bool(found[0] < value[0]) if isinstance(value, list) else bool(found < value)

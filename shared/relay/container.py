@@ -3,9 +3,7 @@
 import os
 import threading
 import time
-from collections import defaultdict
 from functools import cached_property
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from relay import settings
@@ -17,6 +15,7 @@ from relay.calven import Calven
 from relay.config.store import ConfigStore
 from relay.deadline import Clock
 from relay.http import Http
+from relay.occupancy.turns import Turns
 from relay.settings import Settings
 from relay.vendors.support.api import VendorApis
 from relay.vendors.support.memory import VendorMemory
@@ -53,8 +52,7 @@ class Container:
         self.vendor_memory = VendorMemory(self.table, clock)
         self.seen = Seen(self.table, clock)
         self.vendor_apis = VendorApis(self.http, self.vendor_memory, lambda: self.rotating_tokens, clock)
-        # Threads of one process take turns at a site's counts; between processes the conditions decide.
-        self.site_locks: defaultdict[str, Lock] = defaultdict(Lock)
+        self.turns = Turns(clock)
 
     # Most invocations need none of these, and do not load what they are made of.
 

@@ -1,7 +1,7 @@
 """The time that is left for an answer."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,15 +70,28 @@ class Pace:
 
     `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change, those are
     told that lie `apart` milliseconds of event time from each other, and the last. A delivery of more than
-    `most` events waits for the retry function as it is.
+    `most` events waits for the retry function as it is. `pauses` are the longest waits (seconds) after each
+    conflict at a site's counts. Where these were not enough, the site's badges go to the queue for
+    `rest_seconds` without a try.
     """
 
     call_seconds: float
     apart: int
     most: float
+    pauses: Sequence[float]
+    rest_seconds: float
 
 
-WAITED_FOR = Pace(call_seconds=float("inf"), apart=0, most=100)
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
+"""The longest waits (seconds) after conflicts that are worth waiting for."""
+WAITED_FOR = Pace(
+    call_seconds=float("inf"),
+    apart=0,
+    most=100,
+    # Who fights longer is in others' way: the queue settles what is contended a hundred at a time.
+    pauses=(0.02, 0.05, 0.1, 0.1, 0.1),
+    rest_seconds=5,
+)
 """For a vendor that waits for its answer: its deadline bounds everything."""
-BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"))
+BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"), pauses=PAUSES, rest_seconds=0)
 """For a batch that nobody waits for."""

@@ -4,7 +4,7 @@ import base64
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
@@ -12,6 +12,7 @@ from uuid import uuid4
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from relay.config.model import Config
+from relay.errors import Contended
 from relay.events import BadgeEvent, Counting, Event, SensorReading, Webhook
 from relay.occupancy.rules import Fact
 
@@ -38,6 +39,8 @@ class Schedule:
 
 SCHEDULE = Schedule(first=30, longest=900, jitter=0.2, max_age=26 * 3600)
 """The table in docs/reference/answers.md and the template's numbers follow from it; tests say so."""
+AFTER_CONFLICT = replace(SCHEDULE, first=1)
+"""For what others' writes were in the way of: they are through in a moment."""
 RELAY = "calven relay"
 """In whose name a day is ended that a shadowed source counted in. No source can be called so."""
 MOST_FACTS = 100
@@ -161,7 +164,8 @@ def in_envelopes(found: Sequence[tuple[str, Fact]], config: Config, now: float) 
     ]
 
 
-def wait_seconds(attempts: int, base: float = SCHEDULE.first) -> float:
+def wait_seconds(attempts: int, base: float = SCHEDULE.first, reason: str = "") -> float:
     """The wait after that many attempts, with jitter. `base` scales it from the schedule's first one."""
-    wait = SCHEDULE.wait(attempts) * base / SCHEDULE.first
+    schedule = AFTER_CONFLICT if reason == Contended.default_reason else SCHEDULE
+    wait = schedule.wait(attempts) * base / SCHEDULE.first
     return wait * random.uniform(1 - SCHEDULE.jitter, 1 + SCHEDULE.jitter)  # noqa: S311 - spreads retries

@@ -120,7 +120,7 @@ class Invocation:
         """The ledger of people and counts."""
         from relay.occupancy.ledger import Headcount  # noqa: PLC0415
 
-        return Headcount(self.table, self._container.clock, self._container.site_locks)
+        return Headcount(self.table, self._container.clock, self._container.turns)
 
     @cached_property
     def readings(self) -> "Readings":

@@ -181,7 +181,7 @@ def test_nothing_personal_in_the_log(
     elif fault == "unparseable":
         event = {PERSONAL["email"]: event, "type": [PERSONAL["name"]], "data": PERSONAL}
     elif fault == "fault of ours":
-        vars(relay).update(site_locks={}, vendor_apis=None)
+        vars(relay).update(turns={}, vendor_apis=None)
     headers = {"x-signature": PERSONAL["secret"]} if fault == "signature" else None
     status, answer = rig.post(vendor, event, headers=headers, relay=relay)
     rig.retry(relay)

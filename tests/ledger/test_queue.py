@@ -200,7 +200,7 @@ def test_fault_of_ours(rig: Rig) -> None:
     for vendor, event in (("kisi", "badge-in"), ("deel", "approved")):
         assert rig.post(vendor, event, relay=storing)[0] == 202
     relay = rig.built()
-    vars(relay)["site_locks"] = {}
+    vars(relay)["turns"] = {}
     assert len(rig.retry(relay)["batchItemFailures"]) == 1, "the badge stays"
     assert len(rig.away("Sam@example.com")) == 5
     assert rig.counts() == {}

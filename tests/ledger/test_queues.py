@@ -123,6 +123,13 @@ def test_wait(attempts: int, seconds: float, base: float) -> None:
         assert min(waits) < scaled * 0.9 < scaled * 1.1 < max(waits)
 
 
+@pytest.mark.parametrize(("attempts", "seconds"), [(0, 0), (1, 1), (2, 2), (10, 512), (11, 900), (100, 900)])
+def test_wait_after_a_conflict(attempts: int, seconds: float) -> None:
+    """What others' writes were in the way of is tried again after a second: they are through by then."""
+    waits = [wait_seconds(attempts, reason="contended") for _ in range(100)]
+    assert all(seconds * 0.8 <= wait <= seconds * 1.2 for wait in waits)
+
+
 def test_default_base() -> None:
     """Where nothing else is said, the first wait is about half a minute."""
     assert 24 <= wait_seconds(1) <= 36

@@ -192,6 +192,7 @@ def test_request(ledger: Ledger) -> None:
             ":e1": {"N": "3"},
             ":b0": {"N": "2"},
         },
+        "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
     }
     assert ledger.item(A) == {"pk": "p", "sk": "a", "ids": {"b"}, "at": 2, "source": "x", "revision": 3}
 

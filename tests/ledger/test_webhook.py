@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,11 @@ import pytest
 from localrun.settings import DEMO
 from relay import vendors
 from relay.container import Container
+from relay.deadline import WAITED_FOR, Deadline
+from relay.delivery.outcome import Outcome
 from relay.entrypoints import webhook
+from relay.envelope import SCHEDULE, Envelope
+from relay.errors import Contended
 from tests.rig import Rig, content, sample
 
 FORWARDED = [
@@ -343,11 +348,28 @@ def test_no_time_left(rig: Rig) -> None:
 def test_contended(rig: Rig) -> None:
     """While others keep the site's counts to themselves an event waits: it is no outage of the table."""
     late = rig.clock() - vendors.load("verkada").ack_seconds + 0.8
-    with rig.relay.site_locks[rig.config.places["sydney"].location_id]:
+    site = rig.config.places["sydney"].location_id
+    with rig.relay.turns.at(site, Deadline(rig.clock() + 5, rig.clock), rest_seconds=0):
         answer = rig.post("verkada", "badge-in", received_at=late)
     assert answer == (202, {"status": "queued", "reason": "contended"})
     rig.retry()
     assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_contended_site_rests(rig: Rig) -> None:
+    """A site that was contended leaves its badges to the queue for a while, and then answers again."""
+    site = rig.config.places["sydney"].location_id
+    rest = WAITED_FOR.rest_seconds
+    with suppress(Contended), rig.relay.turns.at(site, Deadline(rig.clock() + 1, rig.clock), rest):
+        raise Contended
+    rig.clock.advance(rest - 0.1)
+    assert rig.post("verkada", "badge-in") == (202, {"status": "queued", "reason": "contended"})
+    waiting = Envelope.model_validate(rig.waiting()[0])
+    assert Outcome("queued", waiting, "contended").delay(SCHEDULE.first) <= 1.2
+    rig.retry()
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+    rig.clock.advance(0.2)
+    assert rig.post("verkada", "badge-out")[0] == 200
 
 
 @pytest.mark.parametrize(("vendor", "event", "_"), FORWARDED)
@@ -380,7 +402,7 @@ def test_unacceptable(rig: Rig, headers: dict[str, str], size: int, status: int)
 def test_fault_of_ours(rig: Rig) -> None:
     """An error that nobody foresaw costs no event: it is queued as it came."""
     relay = rig.built()
-    vars(relay)["site_locks"] = {}
+    vars(relay)["turns"] = {}
     assert rig.post("kisi", "badge-in", relay=relay) == (
         202,
         {"status": "queued", "reason": "internal_error"},

@@ -61,6 +61,16 @@ def test_time_that_runs_out() -> None:
     assert writer.tries == 3
 
 
+@pytest.mark.parametrize("pauses", [(), (0,), (0, 0, 0)])
+def test_number_of_tries(pauses: tuple[float, ...]) -> None:
+    """There are as many tries as pauses, and one more: the last conflict is not slept over."""
+    writer = Writer(9)
+    with pytest.raises(Contended):
+        until_written(writer.write, Deadline(NOW + 5, lambda: NOW), pauses)
+    assert writer.tries == len(pauses) + 1
+    assert until_written(Writer(len(pauses)).write, Deadline(NOW + 5, lambda: NOW), pauses) == "written"
+
+
 def test_other_faults() -> None:
     """What is no conflict is not tried again."""
     tries = []

@@ -131,10 +131,10 @@ def request(seconds: float, memory: float, *sizes: float) -> Use:
 def badge_settlement(number: float) -> Use:
     """What the ledger does for badges of so many people who enter the same two places.
 
-    Read are each person, the marker of each badge, and two counts. Written are each person and two counts in
-    one transaction, and in another what Calven accepted. A transaction costs double.
+    Read are each person, the marker of each badge, two counts, and what Calven was told. Written are each
+    person and two counts in one transaction, which costs double, and by itself what Calven accepted.
     """
-    return Use(reads=2 * number + 2, writes=2 * (number + 2) + 2 * 2, out_bytes=1_500)
+    return Use(reads=2 * number + 3, writes=2 * (number + 2) + 1, out_bytes=1_500)
 
 
 def leave_settlement() -> Use:
@@ -148,7 +148,7 @@ def leave_settlement() -> Use:
 
 def conflict() -> Use:
     """What a conflict costs: a badge is read and written in vain."""
-    return Use(reads=4, writes=6)
+    return Use(reads=5, writes=6)
 
 
 def direct_badge(memory: float) -> Use:

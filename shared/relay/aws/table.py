@@ -1,6 +1,6 @@
 """The one DynamoDB table, as plain dictionaries and conditional updates."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -26,15 +26,9 @@ Item = Mapping[str, Any]
 MAX_KEYS = 100
 
 # With `Exception` they are errors of a request, without it reasons why a transaction was cancelled.
-CONFLICTS = frozenset(
-    {
-        "ConditionalCheckFailed",
-        "ConditionalCheckFailedException",
-        "TransactionConflict",
-        "TransactionConflictException",
-        "TransactionInProgressException",
-    }
-)
+NOT_AS_EXPECTED = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
+HELD = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
+CONFLICTS = NOT_AS_EXPECTED | HELD
 
 
 ITEM_SIZE = "Item size"
@@ -42,7 +36,16 @@ ITEM_SIZE = "Item size"
 
 
 class Conflict(Exception):
-    """A condition did not hold, or another write held one of the items: read again and retry."""
+    """A condition did not hold, or another write held one of the items: read again and retry.
+
+    Of the updates that were refused, by number: `found` are the items of those whose condition did not hold,
+    where they ask what must be `below`, and `held` those whose item another write held.
+    """
+
+    def __init__(self, found: Mapping[int, Item] | None = None, held: Collection[int] = ()) -> None:
+        super().__init__()
+        self.found = found or {}
+        self.held = held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +53,8 @@ class Update:
     """A conditional update of one item; with nothing to change, a check only.
 
     `delete` maps attributes that are sets to what is taken out of them. `expect` maps attributes to the value
-    that they must have, None for absent. `below` maps attributes to the value that they must be less than;
-    absent counts as less. `present` names attributes that must be there.
+    that they must have, None for absent. `below` maps attributes to the value that they must be less than:
+    absent counts as less, and of a list its first entry counts. `present` names those that must be there.
     """
 
     key: Key
@@ -105,6 +108,14 @@ class Table:
             ConsistentRead=True,
         )
 
+    def partition(self, pk: str) -> Iterator[Item]:
+        """Every item of one partition, read consistently."""
+        return self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=_serialize({":pk": pk}),
+            ConsistentRead=True,
+        )
+
     def query_index(self, index: str, attribute: str, value: str) -> Iterator[Item]:
         """Every item of an index whose attribute has this value, as the index has it: a moment late."""
         return self._query(
@@ -146,14 +157,30 @@ def _errors() -> Iterator[None]:
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         # A cancelled transaction has a reason for each of its actions; `None` is that of one without fault.
-        reasons = {str(r.get("Code")) for r in error.response.get("CancellationReasons", [])} - {"None"}
-        if code in CONFLICTS or (reasons and reasons <= CONFLICTS):
-            raise Conflict from None
+        cancelled = error.response.get("CancellationReasons", [])
+        reasons = {str(reason.get("Code")) for reason in cancelled} - {"None"}
+        if code in CONFLICTS:
+            raise _conflict([{"Code": code, "Item": error.response.get("Item", {})}]) from None
+        if reasons and reasons <= CONFLICTS:
+            raise _conflict(cancelled) from None
         if ITEM_SIZE in str(error):
             raise TooLarge("an item of the ledger would be larger than DynamoDB's 400 kB") from None
         raise TableUnavailable(", ".join(sorted(reasons)) or code) from None
     except BotoCoreError as error:
         raise TableUnavailable(type(error).__name__) from None
+
+
+def _conflict(reasons: Sequence[Mapping[str, Any]]) -> Conflict:
+    """What DynamoDB says of each update."""
+    found: dict[int, Item] = {}
+    held: list[int] = []
+    for number, reason in enumerate(reasons):
+        code = reason.get("Code")
+        if code in NOT_AS_EXPECTED:
+            found[number] = _deserialize(reason.get("Item") or {})
+        elif code in HELD:
+            held.append(number)
+    return Conflict(found, held)
 
 
 def _parameters(update: Update) -> Any:
@@ -172,6 +199,9 @@ def _parameters(update: Update) -> Any:
         parameters["UpdateExpression"] = actions
     if conditions:
         parameters["ConditionExpression"] = conditions
+    if update.below:
+        # What is there instead says what is still to be raised.
+        parameters["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return parameters
 
 
@@ -196,8 +226,9 @@ def _conditions(update: Update, alias: Mapping[str, str]) -> Iterator[str]:
     """The conditions, all of which must hold. Values are `:e` (expect) or `:b` (below), and a number."""
     for i, (name, value) in enumerate(update.expect.items()):
         yield f"attribute_not_exists({alias[name]})" if value is None else f"{alias[name]} = :e{i}"
-    for i, name in enumerate(update.below):
-        yield f"(attribute_not_exists({alias[name]}) OR {alias[name]} < :b{i})"
+    for i, (name, value) in enumerate(update.below.items()):
+        compared = f"{alias[name]}[0]" if isinstance(value, list) else alias[name]
+        yield f"(attribute_not_exists({alias[name]}) OR {compared} < :b{i})"
     for name in update.present:
         yield f"attribute_exists({alias[name]})"
 
@@ -207,7 +238,8 @@ def _values(update: Update) -> dict[str, Any]:
     values = _numbered(":s", update.set) | _numbered(":d", update.delete)
     expected = _numbered(":e", update.expect)
     values |= {short: value for short, value in expected.items() if value is not None}
-    return values | _numbered(":b", update.below)
+    below = _numbered(":b", update.below)
+    return values | {short: value[0] if isinstance(value, list) else value for short, value in below.items()}
 
 
 def _numbered(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -222,7 +222,7 @@ class Occupancy:
         steps = [placed.step for placed in some]
         badges = [placed.badge for placed in some]
         settle = partial(
-            invocation.headcount.settle, badges, day, config, invocation.deadline, invocation.pace.apart
+            invocation.headcount.settle, badges, day, config, invocation.deadline, invocation.pace
         )
         settled = attempt(settle, invocation, *steps)
         if isinstance(settled, Stop):

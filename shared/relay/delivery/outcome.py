@@ -58,7 +58,7 @@ class Outcome:
 
     def delay(self, base: float) -> float:
         """Seconds until a queued event is tried again."""
-        return max(wait_seconds(self.envelope.attempts, base), self.wait or 0)
+        return max(wait_seconds(self.envelope.attempts, base, self.reason), self.wait or 0)
 
 
 def store(outcomes: Sequence[Outcome], invocation: Invocation) -> None:

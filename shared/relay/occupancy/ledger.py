@@ -1,25 +1,23 @@
 """The ledger of people and counts: reads, has the rules decide, and writes what they decided.
 
 `day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
-`day#<day>` / `closed` says that a day was reported empty. A day is `<site>#<its first instant>`, and for
+`day#<day>` / `closed` says that a day was reported empty, and `reported` what Calven has been told of its
+counts (`relay.occupancy.reported`). A day is `<site>#<its first instant>`, and for
 shadowed sources that with `#shadow`. Sites and places go by their `locationId`. All expire after 16 days.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from relay.aws.conflicts import until_written
 from relay.aws.early import marked, marker_key
 from relay.aws.table import Conflict, Item, Key, Table, Update
 from relay.config.model import Config
-from relay.deadline import Deadline
-from relay.errors import Contended
+from relay.deadline import WAITED_FOR, Deadline, Pace
 from relay.events import iso_ms
 from relay.occupancy.days import KEPT_SECONDS, Day, operating_day, recent_days
-from relay.occupancy.reported import MAX_ITEMS, count_key, shard
+from relay.occupancy.reported import MAX_ITEMS, Told, count_key, note_key, shard, told_of
 from relay.occupancy.rules import (
     Badge,
     Count,
@@ -31,6 +29,7 @@ from relay.occupancy.rules import (
     unqueued_facts,
 )
 from relay.occupancy.settlement import Changes, Ledger, Settlement, other_places, places_around, settle
+from relay.occupancy.turns import Turns
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
@@ -40,6 +39,8 @@ NEAR_END_MS = 5_000
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
 
+NOTHING_TOLD = Told()
+
 
 class TooManyItems(Exception):
     """What is to be written changes more items than a transaction takes."""
@@ -48,45 +49,42 @@ class TooManyItems(Exception):
 class Headcount:
     """Settles badges, and closes days. Raises `TableUnavailable` and `Contended`."""
 
-    def __init__(
-        self, table: Table, clock: "Clock" = time.time, site_locks: defaultdict[str, Lock] | None = None
-    ) -> None:
+    def __init__(self, table: Table, clock: "Clock" = time.time, turns: Turns | None = None) -> None:
         self._table = table
         self._clock = clock
-        self._site_locks = defaultdict(Lock) if site_locks is None else site_locks
+        self._turns = Turns(clock) if turns is None else turns
 
     def settle(
-        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, least_gap_ms: int = 0
+        self,
+        badges: Sequence[Badge],
+        day: Day,
+        config: Config,
+        deadline: Deadline,
+        pace: Pace = WAITED_FOR,
     ) -> list[Settlement]:
         """Record badges of one operating day. Two reads at most and one write, again on a conflict.
 
-        What becomes of each, in their order. `least_gap_ms` is as in `settle` of the rules. Badges that are
-        too many for one transaction are halved.
+        What becomes of each, in their order. Badges that are too many for one transaction are halved.
         """
-        turn = self._site_locks[day.site]
-        if not turn.acquire(timeout=max(deadline.left_for_work(), 0)):
-            raise Contended
-        try:
-            return self._settle(badges, day, config, deadline, least_gap_ms)
-        finally:
-            turn.release()
+        with self._turns.at(day.site, deadline, pace.rest_seconds):
+            return self._settle(badges, day, config, deadline, pace)
 
     def _settle(
-        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, least_gap_ms: int
+        self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, pace: Pace
     ) -> list[Settlement]:
         def attempt() -> Sequence[Settlement]:
             near_end = self._clock() * 1000 >= day.end - NEAR_END_MS
             ledger = self._read(badges, day, config, near_end=near_end)
-            changes = settle(badges, ledger, config, least_gap_ms)
+            changes = settle(badges, ledger, config, pace.apart)
             self._write(changes, ledger, near_end=near_end)
             return changes.settlements
 
         try:
-            return list(until_written(attempt, deadline))
+            return list(until_written(attempt, deadline, pace.pauses))
         except TooManyItems:
             half = len(badges) // 2
-            earlier = self._settle(badges[:half], day, config, deadline, least_gap_ms)
-            later = self._settle(badges[half:], day, config, deadline, least_gap_ms)
+            earlier = self._settle(badges[:half], day, config, deadline, pace)
+            later = self._settle(badges[half:], day, config, deadline, pace)
             return earlier + later
 
     def _read(self, badges: Sequence[Badge], day: Day, config: Config, *, near_end: bool) -> Ledger:
@@ -98,8 +96,9 @@ class Headcount:
         next_days = [operating_day(config, day.site, day.end)] if near_end else []
         closed_keys = [closed_key(day)] if near_end else []
         days = [day, *next_days]
+        notes = [note_key(each.key) for each in days]
         found = self._table.get(
-            [*position_keys.values(), *_count_keys(days, places), *marker_keys.values(), *closed_keys]
+            [*position_keys.values(), *_count_keys(days, places), *notes, *marker_keys.values(), *closed_keys]
         )
         positions = {person: position_of(found.get(key)) for person, key in position_keys.items()}
         others = other_places(positions.values(), places)
@@ -162,8 +161,12 @@ class Headcount:
 
     def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
         """Each place's count in a day."""
-        for item in self._table.query(_partition(day.key), "count#"):
-            yield str(item["sk"]).removeprefix("count#"), count_of(item)
+        items = {str(item["sk"]): item for item in self._table.partition(_partition(day.key))}
+        note = items.get(note_key(day.key)[1])
+        for name, item in items.items():
+            place = name.removeprefix("count#")
+            if place != name:
+                yield place, count_of(item, told_of(note, place))
 
     def pending(self, day: Day) -> list[PendingFact]:
         """What is pending of a day's counts, and in no queue yet."""
@@ -196,8 +199,7 @@ class Headcount:
         return ended
 
     def _count(self, day: Day, place: str) -> Count:
-        key = count_key(day.key, place)
-        return count_of(self._table.get([key]).get(key))
+        return count_in(day, place, self._table.get([count_key(day.key, place), note_key(day.key)]))
 
 
 def _partition(day: str) -> str:
@@ -209,7 +211,13 @@ def _count_keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
 
 
 def _counts_of(day: Day, places: Sequence[str], found: Mapping[Key, Item]) -> dict[str, Count]:
-    return {place: count_of(found.get(count_key(day.key, place))) for place in places}
+    return {place: count_in(day, place, found) for place in places}
+
+
+def count_in(day: Day, place: str, found: Mapping[Key, Item]) -> Count:
+    """A place's count among the items that were read; the note of its day is one of them."""
+    told = told_of(found.get(note_key(day.key)), place)
+    return count_of(found.get(count_key(day.key, place)), told)
 
 
 def _reported(days: Sequence[Day], places: Sequence[str], found: Mapping[Key, Item]) -> frozenset[str]:
@@ -249,10 +257,7 @@ def position_update(day: Day, person: str, position: Position) -> Update:
 
 
 def count_update(day: Day, place: str, count: Count) -> Update:
-    """A place's count, where it still has the revision that was read.
-
-    What was reported is left as it is: `relay.occupancy.reported` raises it meanwhile.
-    """
+    """A place's count, where it still has the revision that was read; without what was reported of it."""
     values: dict[str, Any] = {
         "people": count.people,
         "version": count.version,
@@ -286,16 +291,19 @@ def position_of(item: Item | None) -> Position:
     )
 
 
-def count_of(item: Item | None) -> Count:
-    """A count as it is stored."""
+def count_of(item: Item | None, told: Told = NOTHING_TOLD) -> Count:
+    """A count as it is stored, with what Calven has been told of it."""
     if item is None:
         return Count()
+    # Until there was a note of each day, it stood beside each count: of days that began then it still does.
+    if item.get("reported", 0) > told.reported:
+        told = Told(item["reported"], item.get("reported_as"), told.queued)
     return Count(
         people=item["people"],
         version=item["version"],
-        reported=item.get("reported", 0),
-        reported_as=item.get("reported_as"),
-        queued=item.get("swept", 0),
+        reported=told.reported,
+        reported_as=told.reported_as,
+        queued=max(item.get("swept", 0), told.queued),
         at=item["at"],
         event_id=item["event_id"],
         source=item["source"],

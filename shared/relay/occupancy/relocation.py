@@ -21,6 +21,7 @@ from relay.occupancy.ledger import (
     Headcount,
     TooManyItems,
     closed_key,
+    count_in,
     count_of,
     count_update,
     position_key,
@@ -39,7 +40,7 @@ from relay.occupancy.moves import (
     has_to_move,
     positions_after,
 )
-from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key
+from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key, note_key
 from relay.occupancy.rules import Count, PendingFact, Position
 from relay.occupancy.sensors import Readings
 
@@ -214,8 +215,9 @@ class Relocation:
         self, places: Sequence[PlaceDay], days: Sequence[Day]
     ) -> tuple[dict[PlaceDay, Count], dict[Day, int]]:
         """Counts, and of the days those that are closed, with when (ms)."""
-        found = self._table.get([*map(_count_key, places), *map(closed_key, days)])
-        counts = {where: count_of(found.get(_count_key(where))) for where in places}
+        notes = [note_key(day.key) for day in days]
+        found = self._table.get([*map(_count_key, places), *notes, *map(closed_key, days)])
+        counts = {where: count_in(where.day, where.place, found) for where in places}
         closed_at = {day: found[closed_key(day)]["at"] for day in days if closed_key(day) in found}
         return counts, closed_at
 

@@ -1,20 +1,48 @@
-"""What Calven has been told: the note of it beside each count and each sensor's last reading.
+"""What Calven has been told: one note for each operating day, and one beside each sensor's last reading.
 
-The attribute `reported` is the newest version that Calven has accepted or that is safe in a queue, and
-`reported_as` the count that it said, or whether there was anybody. `swept` is the newest that the schedule
-has put into a queue. They are written by themselves, and the versions only ever raised.
+`day#<day>` / `reported` has for each place `place#<locationId>`: the newest version of its count that Calven
+has accepted or that is safe in a queue, and how many people it said; and `queued#<locationId>`: the newest
+that the schedule has put into a queue. It is an item by itself, written alone, so that noting what one badge
+has reported never meets the transaction of the next badge. A reading's item has the same as `reported`,
+`reported_as` and `swept`. Versions are only ever raised.
 """
 
-from collections.abc import Sequence
+import random
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 from zlib import crc32
 
-from relay.aws.table import Conflict, Key, Table, Update
+from relay.aws.table import Conflict, Item, Key, Table, Update
+from relay.occupancy.days import KEPT_SECONDS
 from relay.occupancy.rules import Fact
 
 MAX_ITEMS = 100
 """So many items DynamoDB writes in one transaction."""
+MOST_ALONE = 4
+"""Up to so many notes are written one by one: each costs half, and no transaction is in the way of others."""
 SHARDS = 16
 """DynamoDB writes a thousand units a second into a partition: positions and readings go into so many."""
+TRIES = 6
+"""So often a note is written again that another one was in the way of."""
+LONGEST_PAUSE_SECONDS = 0.05
+LONGEST_DAY_SECONDS = 3 * 24 * 3600
+"""A note has to stay as long as the counts of its day, and knows only when one of these was reported."""
+
+Mark = Literal["reported", "queued"]
+OF_DAY: Mapping[Mark, str] = {"reported": "place#", "queued": "queued#"}
+OF_READING: Mapping[Mark, str] = {"reported": "reported", "queued": "swept"}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What Calven has been told of a place's count: as in `relay.occupancy.rules.Count`."""
+
+    reported: int = 0
+    reported_as: int | None = None
+    queued: int = 0
 
 
 class Reports:
@@ -29,7 +57,7 @@ class Reports:
 
     def mark_queued(self, facts: Sequence[Fact]) -> None:
         """Note that the schedule has put these facts into a queue: its next run need not."""
-        self._raise("swept", facts)
+        self._raise("queued", facts)
 
     def mark_unsent(self, facts: Sequence[Fact]) -> None:
         """Note that these facts are not sent, whatever was noted before: what they report is pending again.
@@ -38,27 +66,80 @@ class Reports:
         """
         for key, fact in _newest(facts).items():
             after = {"version": fact.version + 1}
-            self._write([Update(key=key, set=after, expect={"version": fact.version})])
+            try:
+                self._table.write([Update(key=key, set=after, expect={"version": fact.version})])
+            except Conflict:
+                continue  # a newer version is pending, or nothing is there any more
 
-    def _raise(self, attribute: str, facts: Sequence[Fact]) -> None:
-        """Raise a version beside what each fact reports."""
-        updates: list[Update] = []
-        for key, fact in _newest(facts).items():
-            raised = {attribute: fact.version}
-            said = {"reported_as": _said(fact)} if attribute == "reported" else {}
-            # Where the item has expired, an update would leave an item behind that has nothing else in it.
-            updates.append(Update(key=key, set={**raised, **said}, below=raised, present=["version"]))
-        for start in range(0, len(updates), MAX_ITEMS):
-            self._write(updates[start : start + MAX_ITEMS])
+    def _raise(self, mark: Mark, facts: Sequence[Fact]) -> None:
+        """Raise a version in the note of each day, and beside each reading, that facts report."""
+        newest = _newest(facts).values()
+        days: defaultdict[str, list[Fact]] = defaultdict(list)
+        for fact in newest:
+            if fact.day is not None:
+                days[fact.day].append(fact)
+        updates = [_note_of_day(day, mark, of_day) for day, of_day in days.items()]
+        updates += [_note_of_reading(mark, fact) for fact in newest if fact.day is None]
+        size = 1 if len(updates) <= MOST_ALONE else MAX_ITEMS
+        for start in range(0, len(updates), size):
+            self._write(updates[start : start + size])
 
     def _write(self, updates: Sequence[Update]) -> None:
-        try:
-            self._table.write(updates)
-        except Conflict:
-            # One that is raised already, or has expired, refuses the whole transaction: write one by one.
-            if len(updates) > 1:
-                for update in updates:
-                    self._write([update])
+        """Write notes together; of one that is refused, what is still to be raised.
+
+        Where others are in the way each time, it is left: what was told is told again, as the same event.
+        """
+        for _ in range(TRIES):
+            try:
+                self._table.write(updates)
+            except Conflict as conflict:
+                updates = _still_to_raise(updates, conflict)
+                if conflict.held:
+                    time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - guards nothing
+            else:
+                return
+
+
+def _note_of_day(day: str, mark: Mark, facts: Sequence[Fact]) -> Update:
+    """Raise the version of each place that some facts of one day report."""
+    raised: dict[str, Any] = {}
+    for fact in facts:
+        said = [fact.version, fact.people] if mark == "reported" else fact.version
+        raised[f"{OF_DAY[mark]}{fact.location_id}"] = said
+    expires_at = max(fact.at for fact in facts) // 1000 + LONGEST_DAY_SECONDS + KEPT_SECONDS
+    return Update(key=note_key(day), set={**raised, "expires_at": expires_at}, below=raised)
+
+
+def _note_of_reading(mark: Mark, fact: Fact) -> Update:
+    """Raise the version beside a reading."""
+    raised = {OF_READING[mark]: fact.version}
+    said = fact.occupied if fact.people is None else fact.people
+    values = {**raised, "reported_as": said} if mark == "reported" else raised
+    # Where the item has expired, an update would leave an item behind that has nothing else in it.
+    return Update(key=fact_key(fact), set=values, below=raised, present=["version"])
+
+
+def _still_to_raise(updates: Sequence[Update], conflict: Conflict) -> list[Update]:
+    """The updates without what is noted already, or newer."""
+    left: list[Update] = []
+    for number, update in enumerate(updates):
+        if number not in conflict.found:
+            left.append(update)
+            continue
+        found = conflict.found[number]
+        done = [name for name, value in update.below.items() if not _is_below(found.get(name), value)]
+        below = {name: value for name, value in update.below.items() if name not in done}
+        if below and all(name in found for name in update.present):
+            values = {name: value for name, value in update.set.items() if name not in done}
+            left.append(replace(update, set=values, below=below))
+    return left
+
+
+def _is_below(noted: Any, value: Any) -> bool:
+    """Whether what is noted is older than what is to be noted."""
+    if isinstance(value, list):
+        return noted is None or bool(noted[0] < value[0])
+    return noted is None or bool(noted < value)
 
 
 def _newest(facts: Sequence[Fact]) -> dict[Key, Fact]:
@@ -71,8 +152,11 @@ def _newest(facts: Sequence[Fact]) -> dict[Key, Fact]:
     return newest
 
 
-def _said(fact: Fact) -> int | bool | None:
-    return fact.occupied if fact.people is None else fact.people
+def told_of(note: Item | None, place: str) -> Told:
+    """What the note of a day says of a place (by `locationId`)."""
+    note = note or {}
+    reported, reported_as = note.get(f"{OF_DAY['reported']}{place}", (0, None))
+    return Told(reported, reported_as, note.get(f"{OF_DAY['queued']}{place}", 0))
 
 
 def fact_key(fact: Fact) -> Key:
@@ -80,6 +164,11 @@ def fact_key(fact: Fact) -> Key:
     if fact.day is None:
         return reading_key(fact.location_id)
     return count_key(fact.day, fact.location_id)
+
+
+def note_key(day: str) -> Key:
+    """Where the note is of what Calven has been told of an operating day."""
+    return f"day#{day}", "reported"
 
 
 def count_key(day: str, place: str) -> Key:

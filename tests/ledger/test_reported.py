@@ -1,0 +1,84 @@
+"""The note of what Calven has been told, on DynamoDB as moto has it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from relay.aws.table import Update
+from relay.config.model import Config
+from relay.deadline import Deadline
+from relay.occupancy.reported import TRIES, Reports, fact_key, note_key
+from relay.occupancy.rules import Fact
+from relay.occupancy.settlement import Settlement
+from tests.building import NOON_MS, badge
+from tests.ledger.test_occupancy_ledger import IN, TODAY, Counts, requests, settle
+
+
+@pytest.fixture
+def ledger() -> Iterator[Counts]:
+    """An empty ledger at noon."""
+    with Counts() as counts:
+        yield counts
+
+
+def test_newer_note_meanwhile(ledger: Counts) -> None:
+    """What another container notes before a refused note is tried again stays: versions are only raised."""
+    ledger.calven_answers = False
+    places = ("l1", "l2", "l1")
+    some = [badge(f"e{n}", f"p{n}", "in", place, NOON_MS + n) for n, place in enumerate(places)]
+    first, second, third = (ledger.badge(one).facts for one in some)
+    other = Reports(ledger.other)
+    other.mark_reported([fact for fact in second if fact.place == "hq"])
+    meanwhile = iter([(), third])
+    ledger.before("UpdateItem", lambda: other.mark_reported(next(meanwhile)), times=2)
+    made = requests(ledger, lambda: ledger.reports.mark_reported(first))
+    assert made == ["UpdateItem", "UpdateItem"]
+    assert ledger.noted() == {"hq": 3, "l1": 2}
+
+
+def test_notes_of_many_days(ledger: Counts) -> None:
+    """Notes of more than a few days are one request; one that is newer already does not stop the others."""
+    clock = {"locationType": "location", "timezone": "UTC", "resetAt": "04:00"}
+    many = Config.model_validate({"places": {f"s{n}": {"locationId": f"s{n}", **clock} for n in range(6)}})
+    facts: list[Fact] = []
+    for number in range(6):
+        site = f"s{number}"
+        one = replace(badge(f"e{number}", "ann", "in", "annex"), place=site, target=site)
+        [settled] = settle(ledger.headcount(), [one], Deadline(ledger.clock() + 20, ledger.clock), many)
+        facts += settled.facts
+    ledger.reports.mark_reported(facts[:2])
+    made = requests(ledger, lambda: ledger.reports.mark_reported(facts))
+    assert made == ["TransactWriteItems", "TransactWriteItems"]
+    for fact in facts:
+        note = ledger.item(note_key(fact.day or ""))
+        assert note
+        assert note[f"place#{fact.location_id}"] == [1, 1]
+    assert requests(ledger, lambda: ledger.reports.mark_reported(facts)) == ["TransactWriteItems"]
+
+
+def test_note_that_is_always_held(ledger: Counts) -> None:
+    """Where other writes hold a note each time, it is left; what was told is told again as the same event."""
+    ledger.calven_answers = False
+    facts = ledger.badge(IN).facts
+    for _ in range(TRIES):
+        ledger.fail("UpdateItem", {"Error": {"Code": "TransactionConflictException", "Message": "held"}})
+    ledger.reports.mark_reported(facts)
+    assert ledger.noted() == {}
+    assert sorted(ledger.badge(IN).facts, key=str) == sorted(facts, key=str)
+
+
+def test_note_beside_a_count(ledger: Counts) -> None:
+    """A note that was written beside a count, as it was before there was one of the day, holds."""
+    ledger.calven_answers = False
+    facts = ledger.badge(IN).facts
+    for fact in facts:
+        beside = {"reported": fact.version, "reported_as": fact.people, "swept": fact.version}
+        ledger.table.write([Update(key=fact_key(fact), set=beside)])
+    assert ledger.badge(IN) == Settlement((), "duplicate")
+    counts = dict(ledger.headcount().counts(TODAY))
+    assert {(count.reported, count.reported_as, count.queued) for count in counts.values()} == {(1, 1, 1)}
+    later = ledger.badge(badge("e2", "ben", "in", "l1", NOON_MS + 1)).facts
+    ledger.reports.mark_reported(later)
+    counts = dict(ledger.headcount().counts(TODAY))
+    assert {(count.reported, count.reported_as, count.queued) for count in counts.values()} == {(2, 2, 1)}
