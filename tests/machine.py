@@ -12,7 +12,7 @@ from relay.calven import Calven
 from relay.container import Container
 from relay.http import Http
 from relay.occupancy.days import operating_day
-from relay.occupancy.ledger import closed_key
+from relay.occupancy.items import closed_key
 from tests.moto_table import SESSION
 from tests.rig import NOON, Rig, Sandboxes
 

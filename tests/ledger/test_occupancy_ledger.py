@@ -17,7 +17,8 @@ from relay.config.model import Config
 from relay.deadline import QUEUE_RESERVE_SECONDS, WAITED_FOR, Deadline
 from relay.errors import Contended
 from relay.occupancy.days import KEPT_SECONDS, operating_day
-from relay.occupancy.ledger import Headcount, position_key
+from relay.occupancy.items import position_key
+from relay.occupancy.ledger import Headcount
 from relay.occupancy.reported import Reports, note_key
 from relay.occupancy.rules import Badge, Fact, PendingFact
 from relay.occupancy.settlement import Settlement

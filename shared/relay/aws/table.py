@@ -27,8 +27,9 @@ MAX_KEYS = 100
 
 # With `Exception` they are errors of a request, without it reasons why a transaction was cancelled.
 NOT_AS_EXPECTED = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
-HELD = frozenset({"TransactionConflict", "TransactionConflictException", "TransactionInProgressException"})
-CONFLICTS = NOT_AS_EXPECTED | HELD
+HELD = frozenset({"TransactionConflict", "TransactionConflictException"})
+UNDER_WAY = "TransactionInProgressException"
+CONFLICTS = NOT_AS_EXPECTED | HELD | {UNDER_WAY}
 
 
 ITEM_SIZE = "Item size"
@@ -39,7 +40,8 @@ class Conflict(Exception):
     """A condition did not hold, or another write held one of the items: read again and retry.
 
     Of the updates that were refused, by number: `found` are the items of those whose condition did not hold,
-    where they ask what must be `below`, and `held` those whose item another write held.
+    where they ask what must be `below`, and `held` those whose item another write held. Both are empty where
+    DynamoDB does not say which they were.
     """
 
     def __init__(self, found: Mapping[int, Item] | None = None, held: Collection[int] = ()) -> None:
@@ -159,6 +161,8 @@ def _errors() -> Iterator[None]:
         # A cancelled transaction has a reason for each of its actions; `None` is that of one without fault.
         cancelled = error.response.get("CancellationReasons", [])
         reasons = {str(reason.get("Code")) for reason in cancelled} - {"None"}
+        if code == UNDER_WAY:
+            raise Conflict from None
         if code in CONFLICTS:
             raise _conflict([{"Code": code, "Item": error.response.get("Item", {})}]) from None
         if reasons and reasons <= CONFLICTS:

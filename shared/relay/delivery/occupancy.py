@@ -17,6 +17,7 @@ from relay.events import BadgeEvent, SensorReading
 from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.rules import Badge, Fact, through
+from relay.occupancy.settlement import Settlement
 
 NOT_SENT = Result(status="waiting", reason="internal_error")
 """What became of a fact that another step was to send, and did not."""
@@ -45,6 +46,15 @@ class _Placed:
     step: Step
     badge: Badge
     day: Day
+
+
+@dataclass(frozen=True, slots=True)
+class _OfDay:
+    """Badges of one operating day that are settled together, and their steps in the same order."""
+
+    day: Day
+    badges: Sequence[Badge]
+    steps: Sequence[Step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,10 +211,9 @@ class Occupancy:
                 outcomes.append(stopped(badge.step, placed, self._invocation))
             else:
                 days.setdefault(placed.day, []).append(placed)
-        for day, of_day in days.items():
-            of_day.sort(key=lambda placed: placed.badge.order)
-            for start in range(0, len(of_day), TOGETHER):
-                outcomes += self._settle_together(of_day[start : start + TOGETHER], day, config)
+        for parts in _rounds(days):
+            for part, settled in zip(parts, self._settle_together(parts, config), strict=True):
+                outcomes += self._settle_day(part, config) if settled is None else self._settle(part, settled)
         return outcomes
 
     def _place(self, at_door: _AtDoor, config: Config) -> _Placed:
@@ -217,25 +226,55 @@ class Occupancy:
         day = operating_day(config, site, badge.at).for_source(shadowed=source in config.shadowed)
         return _Placed(at_door.step, badge, day)
 
-    def _settle_together(self, some: Sequence[_Placed], day: Day, config: Config) -> list[Outcome]:
+    def _settle_together(
+        self, parts: Sequence[_OfDay], config: Config
+    ) -> Sequence[Sequence[Settlement] | None]:
+        """What becomes of the badges of several days; None for those that are to be settled by themselves."""
+        if len(parts) == 1:
+            return [None]
         invocation = self._invocation
-        steps = [placed.step for placed in some]
-        badges = [placed.badge for placed in some]
+        badges = [(part.day, part.badges) for part in parts]
         settle = partial(
-            invocation.headcount.settle, badges, day, config, invocation.deadline, invocation.pace
+            invocation.headcount.settle_together, badges, config, invocation.deadline, invocation.pace
         )
-        settled = attempt(settle, invocation, *steps)
+        settled = attempt(settle, invocation, *(step for part in parts for step in part.steps))
+        # Whatever is wrong, by itself each day shows whether it is at fault.
+        return [None] * len(parts) if isinstance(settled, Stop) else settled
+
+    def _settle_day(self, part: _OfDay, config: Config) -> list[Outcome]:
+        invocation = self._invocation
+        settle = partial(
+            invocation.headcount.settle, part.badges, part.day, config, invocation.deadline, invocation.pace
+        )
+        settled = attempt(settle, invocation, *part.steps)
         if isinstance(settled, Stop):
-            return [stopped(step, settled, invocation) for step in steps]
-        if day.shadow:
-            return [step.ignored("shadow") for step in steps]
+            return [stopped(step, settled, invocation) for step in part.steps]
+        return self._settle(part, settled)
+
+    def _settle(self, part: _OfDay, settlements: Sequence[Settlement]) -> list[Outcome]:
+        """Keep what there is to send of some badges; the outcomes of the others."""
+        if part.day.shadow:
+            return [step.ignored("shadow") for step in part.steps]
         outcomes: list[Outcome] = []
-        for step, one in zip(steps, settled, strict=True):
-            if one.facts or one.merged_into:
-                self._settled.append(_Settled(step, one.facts, one.merged_into, one.counts))
+        for step, settled in zip(part.steps, settlements, strict=True):
+            if settled.facts or settled.merged_into:
+                self._settled.append(_Settled(step, settled.facts, settled.merged_into, settled.counts))
             else:
-                outcomes.append(step.ignored(one.reason))
+                outcomes.append(step.ignored(settled.reason))
         return outcomes
+
+
+def _rounds(days: Mapping[Day, Sequence[_Placed]]) -> Iterator[list[_OfDay]]:
+    """The badges of some days in order of time: in each round as many of a day as go together."""
+    in_order = {day: sorted(placed, key=lambda one: one.badge.order) for day, placed in days.items()}
+    longest = max(map(len, in_order.values()), default=0)
+    for start in range(0, longest, TOGETHER):
+        parts: list[_OfDay] = []
+        for day, placed in in_order.items():
+            some = placed[start : start + TOGETHER]
+            if some:
+                parts.append(_OfDay(day, [one.badge for one in some], [one.step for one in some]))
+        yield parts
 
 
 def report(facts: Sequence[Fact], invocation: Invocation) -> None:

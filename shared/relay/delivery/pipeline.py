@@ -72,7 +72,8 @@ class Pipeline:
         for start in range(0, len(parsed), CHUNK):
             outcomes += self._deliver(parsed[start : start + CHUNK])
         # What these found under way may have been submitted here.
-        outcomes += self._deliver([replace(step, again=True) for step in self._busy])
+        busy, self._busy = self._busy, []
+        outcomes += self._deliver([replace(step, again=True) for step in busy])
         by_origin: list[list[Outcome]] = [[] for _ in envelopes]
         for outcome in outcomes:
             by_origin[outcome.origin].append(outcome)

@@ -1,7 +1,7 @@
 """The Unprocessed queue's side: a batch of messages through the same pipeline, each with its own wait."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +26,9 @@ ALONE_SECONDS = 10.0
 """With less than this left, a suspect is not begun."""
 CERTAIN_SECONDS = 10.0
 """So long after an invocation's last moment, nobody doubts that it is over."""
+
+PORTION = 1_000_000
+"""So many characters of messages are worked on together: what they hold takes many times that in memory."""
 
 _Record = Mapping[str, Any]
 
@@ -82,7 +85,29 @@ def _ends(deadline: Deadline) -> float:
 
 
 def _process(records: Sequence[_Record], invocation: Invocation) -> list[str]:
-    """Process messages together; the ids of those that stay in the queue."""
+    """Process messages, as many together as fit into memory; the ids of those that stay in the queue."""
+    pipeline = Pipeline(invocation)
+    stay: list[str] = []
+    for portion in _portions(records):
+        stay += _process_together(portion, pipeline, invocation)
+    sightings.note(pipeline.seen, invocation)
+    return stay
+
+
+def _portions(records: Sequence[_Record]) -> Iterator[list[_Record]]:
+    """The messages in portions that are not large; usually there is one."""
+    portion: list[_Record] = []
+    size = 0
+    for record in records:
+        size += len(record["body"])
+        if portion and size > PORTION:
+            yield portion
+            portion, size = [], len(record["body"])
+        portion.append(record)
+    yield portion
+
+
+def _process_together(records: Sequence[_Record], pipeline: Pipeline, invocation: Invocation) -> list[str]:
     messages: list[_Message] = []
     stay: list[str] = []
     for record in records:
@@ -92,12 +117,10 @@ def _process(records: Sequence[_Record], invocation: Invocation) -> list[str]:
             stay.append(message.id)
         else:
             messages.append(message)
-    pipeline = Pipeline(invocation)
     processed = pipeline.process([message.envelope for message in messages])
     for message, outcomes in zip(messages, processed, strict=True):
         if not _finish(message, outcomes, pipeline, invocation):
             stay.append(message.id)
-    sightings.note(pipeline.seen, invocation)
     return stay
 
 

@@ -7,43 +7,63 @@ shadowed sources that with `#shadow`. Sites and places go by their `locationId`.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from relay.aws.conflicts import until_written
-from relay.aws.early import marked, marker_key
-from relay.aws.table import Conflict, Item, Key, Table, Update
+from relay.aws.early import marked
+from relay.aws.table import Conflict, Key, Table, Update
 from relay.config.model import Config
 from relay.deadline import WAITED_FOR, Deadline, Pace
+from relay.errors import Contended, TableUnavailable, TooLarge
 from relay.events import iso_ms
+from relay.occupancy.around import Around, badge_marker
 from relay.occupancy.days import KEPT_SECONDS, Day, operating_day, recent_days
-from relay.occupancy.reported import MAX_ITEMS, Told, count_key, note_key, shard, told_of
+from relay.occupancy.items import (
+    closed_key,
+    count_in,
+    count_of,
+    count_update,
+    partition,
+    position_update,
+)
+from relay.occupancy.reported import MAX_ITEMS, count_key, note_key, told_of
 from relay.occupancy.rules import (
     Badge,
     Count,
     PendingFact,
-    Position,
     count_at_end,
     old_enough,
     reported_places,
     unqueued_facts,
 )
-from relay.occupancy.settlement import Changes, Ledger, Settlement, other_places, places_around, settle
+from relay.occupancy.settlement import Changes, Ledger, Settlement, settle
 from relay.occupancy.turns import Turns
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
 
-NEAR_END_MS = 5_000
-"""So long before its day ends, a badge begins to check that the day has not been closed."""
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
 
-NOTHING_TOLD = Told()
+Part = tuple[Day, Sequence[Badge]]
+"""Badges of one operating day, in their order."""
 
 
 class TooManyItems(Exception):
     """What is to be written changes more items than a transaction takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What becomes of some badges of one day, what is to be written for it, and all that was read."""
+
+    day: Day
+    settlements: Sequence[Settlement]
+    updates: Sequence[Update]
+    keys: frozenset[Key]
 
 
 class Headcount:
@@ -73,11 +93,11 @@ class Headcount:
         self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, pace: Pace
     ) -> list[Settlement]:
         def attempt() -> Sequence[Settlement]:
-            near_end = self._clock() * 1000 >= day.end - NEAR_END_MS
-            ledger = self._read(badges, day, config, near_end=near_end)
-            changes = settle(badges, ledger, config, pace.apart)
-            self._write(changes, ledger, near_end=near_end)
-            return changes.settlements
+            [part] = self._decide([(day, badges)], config, pace)
+            if len(part.updates) > MAX_ITEMS and len(badges) > 1:
+                raise TooManyItems
+            self._table.write(part.updates)
+            return part.settlements
 
         try:
             return list(until_written(attempt, deadline, pace.pauses))
@@ -87,46 +107,76 @@ class Headcount:
             later = self._settle(badges[half:], day, config, deadline, pace)
             return earlier + later
 
-    def _read(self, badges: Sequence[Badge], day: Day, config: Config, *, near_end: bool) -> Ledger:
-        """What is around these badges: one read, and another where somebody comes from other places."""
-        position_keys = {badge.person: position_key(day, badge.person) for badge in badges}
-        marker_keys = {badge.id: _marker_key(badge, day) for badge in badges}
-        places = places_around(badges, config)
-        # From shortly before its end on, the day may have been closed, and the next one reported.
-        next_days = [operating_day(config, day.site, day.end)] if near_end else []
-        closed_keys = [closed_key(day)] if near_end else []
-        days = [day, *next_days]
-        notes = [note_key(each.key) for each in days]
-        found = self._table.get(
-            [*position_keys.values(), *_count_keys(days, places), *notes, *marker_keys.values(), *closed_keys]
-        )
-        positions = {person: position_of(found.get(key)) for person, key in position_keys.items()}
-        others = other_places(positions.values(), places)
-        if others:
-            found |= self._table.get(_count_keys(days, others))
-            places += others
-        closed = found.get(closed_key(day))
-        return Ledger(
-            day=day,
-            positions=positions,
-            counts=_counts_of(day, places, found),
-            closed_at=closed["at"] if closed else None,
-            reported_next_day=_reported(next_days, places, found),
-            early=frozenset(badge_id for badge_id, key in marker_keys.items() if key in found),
-        )
+    def settle_together(
+        self, parts: Sequence[Part], config: Config, deadline: Deadline, pace: Pace
+    ) -> list[Sequence[Settlement] | None]:
+        """Record badges of several operating days, each in one part, in as few requests as possible.
 
-    def _write(self, changes: Changes, ledger: Ledger, *, near_end: bool) -> None:
+        What becomes of the badges of each part, or None where nothing of it was written: others wrote the
+        same items meanwhile, or it does not go together with the others. `settle` does it by itself then.
+        """
+        settled: dict[Day, Sequence[Settlement]] = {}
+        with ExitStack() as turns:
+            sites = self._take_turns({day.site for day, _ in parts}, turns, deadline, pace)
+            decided = self._decide([part for part in parts if part[0].site in sites], config, pace)
+            for some in _transactions(decided):
+                settled |= {part.day: part.settlements for part in self._write_together(some)}
+        return [settled.get(day) for day, _ in parts]
+
+    def _take_turns(
+        self, sites: Collection[str], turns: ExitStack, deadline: Deadline, pace: Pace
+    ) -> Collection[str]:
+        """Take the turns at these sites; those whose turn came."""
+        taken: list[str] = []
+        # Always in the same order: two threads that each wait for the other's turn would wait for ever.
+        for site in sorted(sites):
+            with suppress(Contended):
+                turns.enter_context(self._turns.at(site, deadline, pace.rest_seconds))
+                taken.append(site)
+        return taken
+
+    def _write_together(self, parts: Sequence[_Decided]) -> Sequence[_Decided]:
+        """Write these in one transaction, but for those whose items others hold or have changed.
+
+        Those that were written.
+        """
+        while parts:
+            try:
+                self._table.write([update for part in parts for update in part.updates])
+            except Conflict as conflict:
+                parts = _without_refused(parts, conflict)
+            except (TableUnavailable, TooLarge):
+                return []  # one of them may be at fault: it must not hold up the others
+            else:
+                return parts
+        return []
+
+    def _decide(self, parts: Sequence[Part], config: Config, pace: Pace) -> list[_Decided]:
+        """Read what is around some badges, one read or two for all, and decide what becomes of them."""
+        now = self._clock() * 1000
+        arounds = [Around(day, badges, config, now) for day, badges in parts]
+        found = self._table.get([key for around in arounds for key in around.keys])
+        more = [key for around in arounds for key in around.more_keys(found)]
+        if more:
+            found |= self._table.get(more)
+        decided: list[_Decided] = []
+        for around in arounds:
+            ledger = around.ledger(found)
+            changes = settle(around.badges, ledger, config, pace.apart)
+            updates = self._updates(changes, ledger, near_end=around.near_end)
+            decided.append(_Decided(around.day, changes.settlements, updates, frozenset(around.keys)))
+        return decided
+
+    def _updates(self, changes: Changes, ledger: Ledger, *, near_end: bool) -> list[Update]:
         day = ledger.day
         updates = [position_update(day, person, position) for person, position in changes.positions.items()]
         updates += [count_update(day, place, count) for place, count in changes.counts.items()]
         for badge in changes.early.values():
-            updates.append(marked(_marker_key(badge, day), iso_ms(badge.at), self._clock()))
+            updates.append(marked(badge_marker(badge, day), iso_ms(badge.at), self._clock()))
         if changes.positions and near_end:
             # A day that is closed between the read and this write has other counts to report.
             updates.append(Update(key=closed_key(day), expect={"at": ledger.closed_at}))
-        if len(updates) > MAX_ITEMS and len(changes.settlements) > 1:
-            raise TooManyItems
-        self._table.write(updates)
+        return updates
 
     def today(
         self, site: str, config: Config, *, shadow: bool = False
@@ -161,7 +211,7 @@ class Headcount:
 
     def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
         """Each place's count in a day."""
-        items = {str(item["sk"]): item for item in self._table.partition(_partition(day.key))}
+        items = {str(item["sk"]): item for item in self._table.partition(partition(day))}
         note = items.get(note_key(day.key)[1])
         for name, item in items.items():
             place = name.removeprefix("count#")
@@ -202,115 +252,34 @@ class Headcount:
         return count_in(day, place, self._table.get([count_key(day.key, place), note_key(day.key)]))
 
 
-def _partition(day: str) -> str:
-    return f"day#{day}"
+def _transactions(decided: Sequence[_Decided]) -> Iterator[list[_Decided]]:
+    """The parts that go together, by transaction. Left out is what needs one by itself.
+
+    That is what changes too many items, and what was read before another part of them has changed it.
+    """
+    read: set[Key] = set()
+    some: list[_Decided] = []
+    size = 0
+    for part in decided:
+        if len(part.updates) > MAX_ITEMS or not read.isdisjoint(part.keys):
+            continue
+        read |= part.keys
+        if size + len(part.updates) > MAX_ITEMS:
+            yield some
+            some, size = [], 0
+        some.append(part)
+        size += len(part.updates)
+    yield some
 
 
-def _count_keys(days: Sequence[Day], places: Iterable[str]) -> list[Key]:
-    return [count_key(day.key, place) for day in days for place in places]
-
-
-def _counts_of(day: Day, places: Sequence[str], found: Mapping[Key, Item]) -> dict[str, Count]:
-    return {place: count_in(day, place, found) for place in places}
-
-
-def count_in(day: Day, place: str, found: Mapping[Key, Item]) -> Count:
-    """A place's count among the items that were read; the note of its day is one of them."""
-    told = told_of(found.get(note_key(day.key)), place)
-    return count_of(found.get(count_key(day.key, place)), told)
-
-
-def _reported(days: Sequence[Day], places: Sequence[str], found: Mapping[Key, Item]) -> frozenset[str]:
-    """Those of the places of which something was reported in one of these days."""
-    reported: set[str] = set()
-    for day in days:
-        counts = _counts_of(day, places, found)
-        reported |= reported_places(counts)
-    return frozenset(reported)
-
-
-def closed_key(day: Day) -> Key:
-    """Where it says that a day was reported empty."""
-    return _partition(day.key), "closed"
-
-
-def _marker_key(badge: Badge, day: Day) -> Key:
-    """Where it says that a badge came before its own time."""
-    own = f"{badge.vendor_at}|{badge.event_id}"
-    return marker_key(badge.source, f"badge#{badge.person}", own, shadow=day.shadow)
-
-
-def position_key(day: Day, person: str) -> Key:
-    """Where a person's position in a day is."""
-    return f"people#{day.key}#{shard(person)}", f"person#{person}"
-
-
-def position_update(day: Day, person: str, position: Position) -> Update:
-    """A person's position, where it still has the revision that was read."""
-    values: dict[str, Any] = {
-        "path": list(position.path),
-        "at": position.at,
-        "event": position.event,
-        "moved": position.moved,
-    }
-    return _versioned(position_key(day, person), values, position.revision, day)
-
-
-def count_update(day: Day, place: str, count: Count) -> Update:
-    """A place's count, where it still has the revision that was read; without what was reported of it."""
-    values: dict[str, Any] = {
-        "people": count.people,
-        "version": count.version,
-        "at": count.at,
-        "event_id": count.event_id,
-        "source": count.source,
-        "ended": count.ended,
-        "late": count.late,
-        "name": count.name,
-        "type": count.type,
-        "moved": count.moved,
-    }
-    return _versioned(count_key(day.key, place), values, count.revision, day)
-
-
-def _versioned(key: Key, values: Mapping[str, Any], revision: int, day: Day) -> Update:
-    values = {**values, "revision": revision + 1, "expires_at": day.end // 1000 + KEPT_SECONDS}
-    return Update(key=key, set=values, expect={"revision": revision or None})
-
-
-def position_of(item: Item | None) -> Position:
-    """A position as it is stored."""
-    if item is None:
-        return Position()
-    return Position(
-        path=tuple(item["path"]),
-        at=item["at"],
-        event=item["event"],
-        moved=item.get("moved", False),
-        revision=item["revision"],
-    )
-
-
-def count_of(item: Item | None, told: Told = NOTHING_TOLD) -> Count:
-    """A count as it is stored, with what Calven has been told of it."""
-    if item is None:
-        return Count()
-    # Until there was a note of each day, it stood beside each count: of days that began then it still does.
-    if item.get("reported", 0) > told.reported:
-        told = Told(item["reported"], item.get("reported_as"), told.queued)
-    return Count(
-        people=item["people"],
-        version=item["version"],
-        reported=told.reported,
-        reported_as=told.reported_as,
-        queued=max(item.get("swept", 0), told.queued),
-        at=item["at"],
-        event_id=item["event_id"],
-        source=item["source"],
-        ended=item["ended"],
-        late=item["late"],
-        name=item["name"],
-        type=item["type"],
-        moved=item["moved"],
-        revision=item["revision"],
-    )
+def _without_refused(parts: Sequence[_Decided], conflict: Conflict) -> list[_Decided]:
+    """The parts none of whose updates was in the way; none where it is not known which were."""
+    refused = {*conflict.found, *conflict.held}
+    left: list[_Decided] = []
+    number = 0
+    for part in parts:
+        numbers = range(number, number + len(part.updates))
+        number += len(part.updates)
+        if refused and refused.isdisjoint(numbers):
+            left.append(part)
+    return left

@@ -17,9 +17,7 @@ from relay.config.store import POINTER, TAKEN_UP_SECONDS, entries, lineage_of, m
 from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, PlaceDay, Watched, watched_places
 from relay.occupancy.days import Day, operating_day
-from relay.occupancy.ledger import (
-    Headcount,
-    TooManyItems,
+from relay.occupancy.items import (
     closed_key,
     count_in,
     count_of,
@@ -28,6 +26,7 @@ from relay.occupancy.ledger import (
     position_of,
     position_update,
 )
+from relay.occupancy.ledger import Headcount, TooManyItems
 from relay.occupancy.moves import (
     Effect,
     PersonDay,

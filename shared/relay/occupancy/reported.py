@@ -94,7 +94,7 @@ class Reports:
                 self._table.write(updates)
             except Conflict as conflict:
                 updates = _still_to_raise(updates, conflict)
-                if conflict.held:
+                if not conflict.found:
                     time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - guards nothing
             else:
                 return

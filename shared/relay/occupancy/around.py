@@ -1,0 +1,80 @@
+"""What the ledger holds around badges of one operating day: which items to read, and what they say."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from relay.aws.early import marker_key
+from relay.aws.table import Item, Key
+from relay.config.model import Config
+from relay.occupancy.days import Day, operating_day
+from relay.occupancy.items import closed_key, count_in, position_key, position_of
+from relay.occupancy.reported import count_key, note_key
+from relay.occupancy.rules import Badge, Count, reported_places
+from relay.occupancy.settlement import Ledger, other_places, places_around
+
+NEAR_END_MS = 5_000
+"""So long before its day ends, a badge begins to check that the day has not been closed."""
+
+
+class Around:
+    """The items around badges of one operating day at an instant (ms): read `keys`, then `more_keys`.
+
+    `near_end` says that the day may be closed by then, and the next one reported.
+    """
+
+    def __init__(self, day: Day, badges: Sequence[Badge], config: Config, now: float) -> None:
+        self.day = day
+        self.badges = badges
+        self.near_end = now >= day.end - NEAR_END_MS
+        self._places = places_around(badges, config)
+        self._next_days = [operating_day(config, day.site, day.end)] if self.near_end else []
+        self._positions = {badge.person: position_key(day, badge.person) for badge in badges}
+        self._markers = {badge.id: badge_marker(badge, day) for badge in badges}
+
+    @property
+    def keys(self) -> list[Key]:
+        """What is to be read, as far as it is known."""
+        notes = [note_key(day.key) for day in self._days()]
+        closed = [closed_key(self.day)] if self.near_end else []
+        markers = self._markers.values()
+        return [*self._positions.values(), *self._count_keys(self._places), *notes, *markers, *closed]
+
+    def more_keys(self, found: Mapping[Key, Item]) -> list[Key]:
+        """What is to be read as well, where somebody comes from other places; it is among `keys` then."""
+        positions = [position_of(found.get(key)) for key in self._positions.values()]
+        others = other_places(positions, self._places)
+        self._places += others
+        return self._count_keys(others)
+
+    def ledger(self, found: Mapping[Key, Item]) -> Ledger:
+        """What all of these items say."""
+        closed = found.get(closed_key(self.day))
+        return Ledger(
+            day=self.day,
+            positions={person: position_of(found.get(key)) for person, key in self._positions.items()},
+            counts=self._counts(self.day, found),
+            closed_at=closed["at"] if closed else None,
+            reported_next_day=self._reported_next_day(found),
+            early=frozenset(badge_id for badge_id, key in self._markers.items() if key in found),
+        )
+
+    def _days(self) -> list[Day]:
+        return [self.day, *self._next_days]
+
+    def _count_keys(self, places: Iterable[str]) -> list[Key]:
+        return [count_key(day.key, place) for day in self._days() for place in places]
+
+    def _counts(self, day: Day, found: Mapping[Key, Item]) -> dict[str, Count]:
+        return {place: count_in(day, place, found) for place in self._places}
+
+    def _reported_next_day(self, found: Mapping[Key, Item]) -> frozenset[str]:
+        """Those of the places of which something was reported in the next day."""
+        reported: set[str] = set()
+        for day in self._next_days:
+            reported |= reported_places(self._counts(day, found))
+        return frozenset(reported)
+
+
+def badge_marker(badge: Badge, day: Day) -> Key:
+    """Where it says that a badge came before its own time."""
+    own = f"{badge.vendor_at}|{badge.event_id}"
+    return marker_key(badge.source, f"badge#{badge.person}", own, shadow=day.shadow)
