@@ -11,8 +11,8 @@ from relay.aws import clients
 from relay.calven import Calven
 from relay.container import Container
 from relay.http import Http
+from relay.occupancy.closed import closed_key
 from relay.occupancy.days import operating_day
-from relay.occupancy.items import closed_key
 from tests.moto_table import SESSION
 from tests.rig import NOON, Rig, Sandboxes
 
@@ -139,7 +139,7 @@ class Site(Rig):
             puts: Any = []
             for back in range(1, 17):
                 instant = int(NOON * 1000) - back * 24 * 3600_000
-                pk, sk = closed_key(operating_day(self.config.config(), "id-hq", instant))
+                pk, sk = closed_key(operating_day(self.config.config(), "id-hq", instant).key)
                 item = {"pk": {"S": pk}, "sk": {"S": sk}, "at": {"N": "0"}}
                 puts.append({"PutRequest": {"Item": item}})
             self.aws.dynamodb.batch_write_item(RequestItems={self.resources.table: puts})

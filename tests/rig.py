@@ -146,6 +146,7 @@ class Rig:
             "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
             "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
             "RECONCILE_QUEUE_URL": self.resources.reconcile_queue_url,
+            "OCCUPANCY_RESET_QUEUE_URL": self.resources.occupancy_reset_queue_url,
             "CALVEN_BASE_URL": str(self.sandbox.base_url),
             "RETRY_BASE_SECONDS": "0.001",
             **settings,
@@ -311,7 +312,7 @@ class Rig:
 
     def reset(self, relay: Container | None = None) -> dict[str, int]:
         """Run the scheduled function."""
-        return schedule.handle(relay or self.relay, 50, "request-3")
+        return schedule.handle(relay or self.relay, {}, 50, "request-3")
 
     def happen(self, vendor: str, name: str, **changes: Any) -> None:
         """Have happen at a vendor what a sample says, with some fields changed, and no webhook tell of it."""

@@ -1,4 +1,4 @@
-"""A schedule, every 15 minutes: closes operating days and tells Calven what is still to be told."""
+"""A schedule, every 15 minutes, and a queue: closes operating days, and tells Calven what is pending."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,6 @@ initialize()
 started()
 
 
-def handler(_event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
-    """Close and sweep every site."""
-    return schedule.handle(container(), of_function(context), context.aws_request_id)
+def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, int]:
+    """Close and sweep every site, or those that messages name."""
+    return schedule.handle(container(), event, of_function(context), context.aws_request_id)

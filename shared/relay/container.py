@@ -79,6 +79,7 @@ class Container:
             environment.unprocessed_queue_url,
             environment.dead_letter_queue_url,
             environment.reconcile_queue_url,
+            environment.occupancy_reset_queue_url,
         )
 
 

@@ -148,8 +148,9 @@ class Envelope(BaseModel):
 def in_envelopes(found: Sequence[tuple[str, Fact]], config: Config, now: float) -> list[Envelope]:
     """Facts in envelopes by the source that they are told for. Sources go by their key in the ledger."""
     by_source: dict[str, list[Fact]] = {}
+    shadowed = config.shadowed
     for key, fact in found:
-        name = RELAY if key in config.shadowed else config.named(key)
+        name = RELAY if key in shadowed else config.named(key)
         by_source.setdefault(name, []).append(fact)
     return [
         Envelope(

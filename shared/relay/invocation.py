@@ -20,9 +20,11 @@ from relay.vendors.support.memory import VendorMemory
 from relay.vendors.support.seen import Seen
 
 if TYPE_CHECKING:
+    from relay.occupancy.closing import Closing
     from relay.occupancy.ledger import Headcount
     from relay.occupancy.relocation import Relocation
     from relay.occupancy.sensors import Readings
+    from relay.occupancy.unsent import Unsent
     from relay.time_off.ledger import Leaves
     from relay.time_off.resumption import Resumption
 
@@ -121,6 +123,20 @@ class Invocation:
         from relay.occupancy.ledger import Headcount  # noqa: PLC0415
 
         return Headcount(self.table, self._container.clock, self._container.turns)
+
+    @cached_property
+    def closing(self) -> "Closing":
+        """The end of operating days."""
+        from relay.occupancy.closing import Closing  # noqa: PLC0415
+
+        return Closing(self.table, self.headcount, self._container.clock)
+
+    @cached_property
+    def unsent(self) -> "Unsent":
+        """The note that something is not sent after all."""
+        from relay.occupancy.unsent import Unsent  # noqa: PLC0415
+
+        return Unsent(self.table)
 
     @cached_property
     def readings(self) -> "Readings":

@@ -21,6 +21,7 @@ class Settings(BaseModel):
     unprocessed_queue_url: str = Field(alias="UNPROCESSED_QUEUE_URL", min_length=1)
     dead_letter_queue_url: str = Field(alias="DEAD_LETTER_QUEUE_URL", min_length=1)
     reconcile_queue_url: str = Field(default="", alias="RECONCILE_QUEUE_URL")
+    occupancy_reset_queue_url: str = Field(default="", alias="OCCUPANCY_RESET_QUEUE_URL")
     calven_base_url: str = Field(
         alias="CALVEN_BASE_URL", pattern=r"^https?://[\w.-]+(:\d{1,5})?(/[^\s?#]*)?$"
     )

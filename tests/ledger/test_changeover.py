@@ -15,6 +15,7 @@ from relay.config.model import Config, Door, Tree
 from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
 from relay.occupancy.changeover import Changeover, lineage
+from relay.occupancy.closing import Closing
 from relay.occupancy.days import operating_day
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.relocation import Relocation
@@ -285,8 +286,9 @@ class World:
     def schedule(self) -> None:
         """The schedule closes days that are over, and tells what is left."""
         for site in self.config.site_ids:
-            headcount, deadline = Headcount(self.table, self.clock), Deadline(self.clock() + 100, self.clock)
-            self.tell([fact for _, fact in headcount.close_days(site, self.config, deadline)])
+            deadline = Deadline(self.clock() + 100, self.clock)
+            closing = Closing(self.table, Headcount(self.table, self.clock), self.clock)
+            self.tell([fact for _, fact in closing.close_days(site, self.config, deadline)])
 
     def shown(self) -> Counter[str]:
         """What Calven shows of each place that has anybody."""

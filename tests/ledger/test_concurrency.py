@@ -252,7 +252,7 @@ class Building:
     def sweep(self) -> int:
         """Run the scheduled function when all is old enough for it; how much there was to tell."""
         with self.container(lambda: time.time() + SWEEP_SECONDS) as relay:
-            return schedule.handle(relay, 50, "request-3")["facts"]
+            return schedule.handle(relay, {}, 50, "request-3")["facts"]
 
     def left(self, queue_url: str) -> int:
         """How many messages a queue holds, whether they can be received now or not."""

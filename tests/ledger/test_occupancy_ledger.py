@@ -16,6 +16,7 @@ from relay.aws.table import Table
 from relay.config.model import Config
 from relay.deadline import QUEUE_RESERVE_SECONDS, WAITED_FOR, Deadline
 from relay.errors import Contended
+from relay.occupancy.closing import Closing
 from relay.occupancy.days import KEPT_SECONDS, operating_day
 from relay.occupancy.items import position_key
 from relay.occupancy.ledger import Headcount
@@ -73,13 +74,19 @@ class Counts(Ledger):
 
     def close(self, site: str = "hq", table: Table | None = None, there: Config = CONFIG) -> list[Fact]:
         """Run the schedule for a site, and tell Calven."""
-        facts = [fact for _, fact in self.pending(self.headcount(table), site, there)]
+        facts = [fact for _, fact in self.pending(site, table, there)]
         self.tell(facts)
         return facts
 
-    def pending(self, headcount: Headcount, site: str = "hq", there: Config = CONFIG) -> list[PendingFact]:
+    def pending(
+        self, site: str = "hq", table: Table | None = None, there: Config = CONFIG
+    ) -> list[PendingFact]:
         """Run the schedule for a site, without telling Calven."""
-        return headcount.close_days(site, there, Deadline(self.clock() + 20, self.clock))
+        return self.closing(table).close_days(site, there, Deadline(self.clock() + 20, self.clock))
+
+    def closing(self, table: Table | None = None) -> Closing:
+        """What a new container closes days with."""
+        return Closing(table or self.table, self.headcount(table), self.clock)
 
     @property
     def reports(self) -> Reports:
@@ -419,15 +426,14 @@ def test_closing(ledger: Counts) -> None:
     ledger.badge(badge("e2", "ben", "in", "l2", NOON_MS + 1, source="verkada"))
     ledger.badge(badge("e3", "ben", "out", "l2", NOON_MS + 2, source="verkada"))
     ledger.clock.now = RESET + 60
-    headcount = ledger.headcount()
-    told = ledger.pending(headcount)
+    told = ledger.pending()
     assert sorted((source, fact.place, fact.people, fact.at) for source, fact in told) == [
         ("kisi", "l1", 0, TODAY.end),
         ("verkada", "hq", 0, TODAY.end),
     ]
-    assert ledger.pending(headcount) == told
+    assert ledger.pending() == told
     ledger.reports.mark_reported([fact for _, fact in told])
-    assert ledger.pending(headcount) == []
+    assert ledger.pending() == []
 
 
 @pytest.mark.parametrize("after", [-1.0, 0.0, 59.9])
@@ -575,10 +581,10 @@ def test_zero_in_conflict(ledger: Counts, seconds: float, conflicts: int) -> Non
     deadline = Deadline(ledger.clock() + QUEUE_RESERVE_SECONDS + seconds, ledger.clock)
     if seconds < 1:
         with pytest.raises(Contended):
-            ledger.headcount().close_days("hq", CONFIG, deadline)
+            ledger.closing().close_days("hq", CONFIG, deadline)
         assert [fact.people for fact in ledger.close()] == [0]
     else:
-        [(_, fact)] = ledger.headcount().close_days("hq", CONFIG, deadline)
+        [(_, fact)] = ledger.closing().close_days("hq", CONFIG, deadline)
         assert (fact.people, fact.at) == (0, TODAY.end)
 
 

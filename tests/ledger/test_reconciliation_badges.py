@@ -16,6 +16,7 @@ from relay.config.model import Config, Door, Source
 from relay.deadline import Deadline
 from relay.events import BadgeEvent, Direction
 from relay.invocation import Invocation
+from relay.occupancy.closing import Closing
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.reported import Reports
@@ -150,7 +151,8 @@ class World:
     def schedule(self) -> None:
         """The schedule closes days, and tells what a process that died has not."""
         self.clock.advance(REPORT_AFTER_MS / 1000 + 1)
-        closed = Headcount(self.table, self.clock).close_days("hq", self.config, self.deadline)
+        closing = Closing(self.table, Headcount(self.table, self.clock), self.clock)
+        closed = closing.close_days("hq", self.config, self.deadline)
         self.tell([fact for _, fact in closed])
 
     def page(self, api: VendorApi, span: Span, following: str | None) -> Page:

@@ -308,12 +308,13 @@ def test_functions_know_calven(base_url: str | None, expected: str) -> None:
     chosen = settings.read({"CALVEN_BASE_URL": base_url or "", "RETRY_BASE_SECONDS": "1"})
     urls = Urls("http://aws", None if base_url else "http://sandbox", "http://vendors")
     variables = environment.of_functions(
-        chosen, urls, Resources("table", "http://aws/q", "http://aws/d", "http://aws/r")
+        chosen, urls, Resources("table", "http://aws/q", "http://aws/d", "http://aws/r", "http://aws/o")
     )
     assert variables["CALVEN_BASE_URL"] == expected
     assert variables["RETRY_BASE_SECONDS"] == "1"
     assert variables["AWS_ENDPOINT_URL"] == "http://aws"
     assert variables["RECONCILE_QUEUE_URL"] == "http://aws/r"
+    assert variables["OCCUPANCY_RESET_QUEUE_URL"] == "http://aws/o"
 
 
 def run(**variables: str) -> subprocess.CompletedProcess[str]:

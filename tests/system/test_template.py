@@ -74,9 +74,11 @@ GRANTS: dict[str, list[tuple[str, set[str]]]] = {
     ],
     "OccupancyResetFunction": [
         ("CalvenSecret", READ),
-        ("LedgerTable", LEDGER_CALLS | {"dynamodb:Query"}),
+        ("LedgerTable", LEDGER_CALLS | CHECK | {"dynamodb:Query"}),
+        ("OccupancyResetQueue", TAKE - {"sqs:ChangeMessageVisibility"}),
         ("UnprocessedQueue", SEND),
         ("DeadLetterQueue", SEND),
+        ("OccupancyResetQueue", SEND),
     ],
     "ReconcileFunction": [
         ("person-key-??????", READ),
@@ -295,6 +297,7 @@ def test_environment_names_every_setting(name: str) -> None:
     assert variables["UNPROCESSED_QUEUE_URL"] == {"Ref": "UnprocessedQueue"}
     assert variables["DEAD_LETTER_QUEUE_URL"] == {"Ref": "DeadLetterQueue"}
     assert variables["RECONCILE_QUEUE_URL"] == {"Ref": "ReconcileQueue"}
+    assert variables["OCCUPANCY_RESET_QUEUE_URL"] == {"Ref": "OccupancyResetQueue"}
 
 
 def test_routes() -> None:
@@ -467,7 +470,9 @@ def test_dead_letter_queue_takes_from_one_queue_only() -> None:
     assert arn["Fn::Sub"] == f"arn:${{AWS::Partition}}:sqs:${{AWS::Region}}:${{AWS::AccountId}}:{name}"
 
 
-@pytest.mark.parametrize("name", ["UnprocessedQueue", "DeadLetterQueue", "ReconcileQueue"])
+@pytest.mark.parametrize(
+    "name", ["UnprocessedQueue", "DeadLetterQueue", "ReconcileQueue", "OccupancyResetQueue"]
+)
 def test_queue_is_encrypted_at_rest_and_on_the_way(name: str) -> None:
     """Events wait encrypted, and plain HTTP is refused."""
     assert resource(name)["SqsManagedSseEnabled"] is True
@@ -689,6 +694,20 @@ def test_reset_runs_two_minutes_after_every_quarter() -> None:
     assert rule["ScheduleExpression"] == "cron(2/15 * * * ? *)"
     assert [named(target["Arn"]) for target in rule["Targets"]] == ["OccupancyResetFunctionAliaslive"]
     assert {schedule.interval for schedule in Template().schedules} == {15 * 60}
+
+
+def test_reset_takes_ten_sites_at_once() -> None:
+    """Where each site has a message, what fails is not given out again: the schedule asks again by then."""
+    mapping = mapping_of("OccupancyResetFunction")
+    assert named(mapping["EventSourceArn"]) == "OccupancyResetQueue"
+    assert (mapping["BatchSize"], mapping["ScalingConfig"]["MaximumConcurrency"]) == (10, 2)
+    function, queue = resource("OccupancyResetFunction"), resource("OccupancyResetQueue")
+    assert (function["Timeout"], function["MemorySize"]) == (60, 512)
+    [interval] = {schedule.interval for schedule in Template().schedules}
+    assert queue["MessageRetentionPeriod"] == interval
+    assert queue["VisibilityTimeout"] > max(queue["MessageRetentionPeriod"], 6 * function["Timeout"])
+    assert "RedrivePolicy" not in queue
+    assert "FunctionResponseTypes" not in mapping
 
 
 def test_reconcile_runs_one_source_a_message() -> None:

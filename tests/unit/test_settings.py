@@ -23,6 +23,7 @@ def test_defaults() -> None:
         "dead_letter_queue_url": "https://sqs.test/dead",
         "calven_base_url": "https://api.calven.com",
         "reconcile_queue_url": "",
+        "occupancy_reset_queue_url": "",
         "forward_mode": "direct",
         "front_door_sha256": "",
         "retry_base_seconds": 30,

@@ -90,6 +90,7 @@ class Stage:
                 "UNPROCESSED_QUEUE_URL": self.resources.unprocessed_queue_url,
                 "DEAD_LETTER_QUEUE_URL": self.resources.dead_letter_queue_url,
                 "RECONCILE_QUEUE_URL": self.resources.reconcile_queue_url,
+                "OCCUPANCY_RESET_QUEUE_URL": self.resources.occupancy_reset_queue_url,
                 "CALVEN_BASE_URL": self._sandbox,
                 "POWERTOOLS_METRICS_NAMESPACE": f"CalvenRelay/{STACK}",
                 "POWERTOOLS_LOG_LEVEL": "INFO",

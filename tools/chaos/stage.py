@@ -165,7 +165,7 @@ class Stage:
         os.environ.update(environment.of_functions(_settings(), self.urls, self.resources))
         relay = Container(relay_settings.read(), lambda: time.time() + 120)
         with closing(relay.http):
-            return schedule.handle(relay, 50, "sweep")["facts"]
+            return schedule.handle(relay, {}, 50, "sweep")["facts"]
 
     def calven(self, order: str, content: Mapping[str, Any] | None = None) -> None:
         """An order to Calven's sandbox."""

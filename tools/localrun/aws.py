@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ACCESS_KEY = "local"
 RECONCILE_QUEUE = "ReconcileQueue"
 """The logical id of the queue of sources that are to be reconciled."""
+OCCUPANCY_RESET_QUEUE = "OccupancyResetQueue"
+"""The logical id of the queue of sites whose days are to be closed."""
 
 
 class Aws:
@@ -48,10 +50,15 @@ class Resources:
     unprocessed_queue_url: str
     dead_letter_queue_url: str
     reconcile_queue_url: str
+    occupancy_reset_queue_url: str
 
     def queue_url(self, source: EventSource) -> str:
         """The queue that feeds a function."""
-        return self.reconcile_queue_url if source.queue == RECONCILE_QUEUE else self.unprocessed_queue_url
+        of_queues = {
+            RECONCILE_QUEUE: self.reconcile_queue_url,
+            OCCUPANCY_RESET_QUEUE: self.occupancy_reset_queue_url,
+        }
+        return of_queues.get(source.queue, self.unprocessed_queue_url)
 
 
 def create(template: Template, aws: Aws) -> Resources:
@@ -66,8 +73,8 @@ def create(template: Template, aws: Aws) -> Resources:
         "maxReceiveCount": template.resolve(redrive["maxReceiveCount"]),
     }
     unprocessed_url = _queue(template, aws, source, RedrivePolicy=json.dumps(policy))
-    reconcile_url = _queue(template, aws, queues[RECONCILE_QUEUE])
-    return Resources(_table(template, aws), unprocessed_url, dead_letter_url, reconcile_url)
+    asked_urls = [_queue(template, aws, queues[name]) for name in (RECONCILE_QUEUE, OCCUPANCY_RESET_QUEUE)]
+    return Resources(_table(template, aws), unprocessed_url, dead_letter_url, *asked_urls)
 
 
 def _queue(template: Template, aws: Aws, properties: dict[str, Any], **attributes: str) -> str:

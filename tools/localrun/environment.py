@@ -43,6 +43,7 @@ def of_functions(settings: Settings, urls: Urls, resources: Resources) -> dict[s
         "UNPROCESSED_QUEUE_URL": resources.unprocessed_queue_url,
         "DEAD_LETTER_QUEUE_URL": resources.dead_letter_queue_url,
         "RECONCILE_QUEUE_URL": resources.reconcile_queue_url,
+        "OCCUPANCY_RESET_QUEUE_URL": resources.occupancy_reset_queue_url,
         "CALVEN_BASE_URL": urls.sandbox or str(settings.calven_base_url).rstrip("/"),
         "FORWARD_MODE": settings.forward_mode,
         "RETRY_BASE_SECONDS": f"{settings.retry_base_seconds:g}",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 _IDLE_SECONDS = 0.2
-_IDLE_SECONDS_ONE_BY_ONE = 1.0
+_IDLE_SECONDS_UNHURRIED = 1.0
 _AFTER_ERROR_SECONDS = 1.0
 _MOST_A_CALL = 10
 _MOST_THREADS = 5
@@ -26,8 +26,8 @@ class Poller(Background):
 
     As Lambda does, it runs batches at once up to the source's concurrency, fills each up to its batch
     size, and leaves in the queue what the function names in `batchItemFailures`, or everything when it fails.
-    Where a batch is one message, nobody waits for it: one thread looks, and less often, as each look costs
-    this machine something.
+    Where one call receives a whole batch, nobody waits for it: one thread looks, and less often, as each look
+    costs this machine something.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Poller(Background):
         queue_url: str,
         loader: Callable[[Function], Handler] = load,
     ) -> None:
-        one_by_one = source.batch_size == 1
-        super().__init__([self._poll] * (1 if one_by_one else min(source.concurrency, _MOST_THREADS)))
-        self._idle_seconds = _IDLE_SECONDS_ONE_BY_ONE if one_by_one else _IDLE_SECONDS
+        unhurried = source.batch_size <= _MOST_A_CALL
+        super().__init__([self._poll] * (1 if unhurried else min(source.concurrency, _MOST_THREADS)))
+        self._idle_seconds = _IDLE_SECONDS_UNHURRIED if unhurried else _IDLE_SECONDS
         self._source, self._sqs, self._queue_url = source, sqs, queue_url
         self._handler = loader(source.function)
         self._arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue_url.rpartition('/')[2]}"

@@ -1,4 +1,4 @@
-"""The queues on SQS: what waits, what is dead, and which sources are to be reconciled."""
+"""The queues on SQS: what waits, what is dead, and which sources and sites are to be looked at."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -27,23 +27,31 @@ class QueueUnavailable(Exception):
 
 
 class Queues:
-    """The Unprocessed, the dead-letter and the reconcile queue.
+    """The Unprocessed and the dead-letter queue, and those of the reconcile and the occupancy_reset function.
 
     Raises `QueueUnavailable`: then nothing is stored.
     """
 
     def __init__(
-        self, client: "SQSClient", unprocessed_url: str, dead_letter_url: str, reconcile_url: str = ""
+        self,
+        client: "SQSClient",
+        unprocessed_url: str,
+        dead_letter_url: str,
+        reconcile_url: str = "",
+        occupancy_reset_url: str = "",
     ) -> None:
         self._client = client
         self.unprocessed_url = unprocessed_url
         self.dead_letter_url = dead_letter_url
         self._reconcile_url = reconcile_url
+        self._occupancy_reset_url = occupancy_reset_url
 
     def until(self, deadline: "Deadline") -> "Queues":
         """The queues, each of whose calls ends by that deadline, and may use what others left of it."""
         client = until(self._client, deadline, ANSWER_SECONDS)
-        return Queues(client, self.unprocessed_url, self.dead_letter_url, self._reconcile_url)
+        return Queues(
+            client, self.unprocessed_url, self.dead_letter_url, self._reconcile_url, self._occupancy_reset_url
+        )
 
     def ask_to_reconcile(self, sources: Sequence[str]) -> None:
         """Have each of these sources reconciled soon."""
@@ -53,13 +61,17 @@ class Queues:
                     QueueUrl=self._reconcile_url, MessageBody=json.dumps({"source": source})
                 )
 
+    def ask_to_close(self, sites: Sequence[str]) -> None:
+        """Have the days of each of these sites (by `locationId`) closed soon, where they are over."""
+        self._send(self._occupancy_reset_url, [{"MessageBody": json.dumps({"site": site})} for site in sites])
+
     def retry_later(self, envelopes: Sequence[tuple[Envelope, float]]) -> None:
         """Store envelopes in the Unprocessed queue, each with its wait in seconds."""
-        self._send(self.unprocessed_url, envelopes)
+        self._send(self.unprocessed_url, [_entry(envelope, wait) for envelope, wait in envelopes])
 
     def dead_letter(self, envelopes: Sequence[Envelope]) -> None:
         """Store envelopes in the dead-letter queue."""
-        self._send(self.dead_letter_url, [(envelope.dead(), 0) for envelope in envelopes])
+        self._send(self.dead_letter_url, [_entry(envelope.dead(), 0) for envelope in envelopes])
 
     def hide(self, receipt_handle: str, seconds: float) -> None:
         """Show a received message again after a wait (12 hours at most)."""
@@ -84,8 +96,8 @@ class Queues:
             with _errors():
                 self._client.delete_message_batch(QueueUrl=self.unprocessed_url, Entries=entries)
 
-    def _send(self, url: str, envelopes: Sequence[tuple[Envelope, float]]) -> None:
-        for batch in _batches([_entry(envelope, wait) for envelope, wait in envelopes]):
+    def _send(self, url: str, messages: Sequence[dict[str, Any]]) -> None:
+        for batch in _batches(messages):
             entries = [{**entry, "Id": str(i)} for i, entry in enumerate(batch)]
             # A batch is a success even where SQS refused some of it: those are sent once more.
             for _ in range(2):

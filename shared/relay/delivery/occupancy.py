@@ -136,7 +136,7 @@ class Occupancy:
         facts = step.envelope.calven or ()
         if self._invocation.configuration.is_shadowed(step.envelope.source):
             # It counted while its source was live. What is pending is reported when that is live again.
-            self._invocation.reports.mark_unsent(facts)
+            self._invocation.unsent.mark(facts, self._invocation.deadline)
             raise Ignore(reason="shadow")
         return _Settled(step, facts, counts=_said(facts))
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from relay.aws.early import marker_key
 from relay.aws.table import Item, Key
 from relay.config.model import Config
+from relay.occupancy.closed import closed_key, closed_of
 from relay.occupancy.days import Day, operating_day
-from relay.occupancy.items import closed_key, count_in, position_key, position_of
+from relay.occupancy.items import count_in, position_key, position_of
 from relay.occupancy.reported import count_key, note_key
 from relay.occupancy.rules import Badge, Count, reported_places
 from relay.occupancy.settlement import Ledger, other_places, places_around
@@ -34,7 +35,7 @@ class Around:
     def keys(self) -> list[Key]:
         """What is to be read, as far as it is known."""
         notes = [note_key(day.key) for day in self._days()]
-        closed = [closed_key(self.day)] if self.near_end else []
+        closed = [closed_key(self.day.key)] if self.near_end else []
         markers = self._markers.values()
         return [*self._positions.values(), *self._count_keys(self._places), *notes, *markers, *closed]
 
@@ -47,12 +48,12 @@ class Around:
 
     def ledger(self, found: Mapping[Key, Item]) -> Ledger:
         """What all of these items say."""
-        closed = found.get(closed_key(self.day))
+        closed = closed_of(found.get(closed_key(self.day.key)))
         return Ledger(
             day=self.day,
             positions={person: position_of(found.get(key)) for person, key in self._positions.items()},
             counts=self._counts(self.day, found),
-            closed_at=closed["at"] if closed else None,
+            closed_at=closed.at if closed else None,
             reported_next_day=self._reported_next_day(found),
             early=frozenset(badge_id for badge_id, key in self._markers.items() if key in found),
         )

@@ -16,11 +16,6 @@ def partition(day: Day) -> str:
     return f"day#{day.key}"
 
 
-def closed_key(day: Day) -> Key:
-    """Where it says that a day was reported empty."""
-    return partition(day), "closed"
-
-
 def position_key(day: Day, person: str) -> Key:
     """Where a person's position in a day is."""
     return f"people#{day.key}#{shard(person)}", f"person#{person}"

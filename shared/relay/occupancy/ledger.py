@@ -1,9 +1,9 @@
 """The ledger of people and counts: reads, has the rules decide, and writes what they decided.
 
 `day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
-`day#<day>` / `closed` says that a day was reported empty, and `reported` what Calven has been told of its
-counts (`relay.occupancy.reported`). A day is `<site>#<its first instant>`, and for
-shadowed sources that with `#shadow`. Sites and places go by their `locationId`. All expire after 16 days.
+`day#<day>` / `closed` says that a day is closed (`relay.occupancy.closed`), and `reported` what Calven has
+been told of its counts (`relay.occupancy.reported`). A day is `<site>#<its first instant>`, and for shadowed
+sources that with `#shadow`. Sites and places go by their `locationId`. All expire after 16 days.
 """
 
 import time
@@ -20,9 +20,9 @@ from relay.deadline import WAITED_FOR, Deadline, Pace
 from relay.errors import Contended, TableUnavailable, TooLarge
 from relay.events import iso_ms
 from relay.occupancy.around import Around, badge_marker
-from relay.occupancy.days import KEPT_SECONDS, Day, operating_day, recent_days
+from relay.occupancy.closed import day_guard
+from relay.occupancy.days import Day, operating_day
 from relay.occupancy.items import (
-    closed_key,
     count_in,
     count_of,
     count_update,
@@ -34,9 +34,6 @@ from relay.occupancy.rules import (
     Badge,
     Count,
     PendingFact,
-    count_at_end,
-    old_enough,
-    reported_places,
     unqueued_facts,
 )
 from relay.occupancy.settlement import Changes, Ledger, Settlement, settle
@@ -44,9 +41,6 @@ from relay.occupancy.turns import Turns
 
 if TYPE_CHECKING:
     from relay.deadline import Clock
-
-CLOSE_AFTER_MS = 60_000
-"""So long after its end a day is closed: badges that were just being written are in by then."""
 
 Part = tuple[Day, Sequence[Badge]]
 """Badges of one operating day, in their order."""
@@ -67,7 +61,7 @@ class _Decided:
 
 
 class Headcount:
-    """Settles badges, and closes days. Raises `TableUnavailable` and `Contended`."""
+    """Settles badges. Raises `TableUnavailable` and `Contended`."""
 
     def __init__(self, table: Table, clock: "Clock" = time.time, turns: Turns | None = None) -> None:
         self._table = table
@@ -174,8 +168,7 @@ class Headcount:
         for badge in changes.early.values():
             updates.append(marked(badge_marker(badge, day), iso_ms(badge.at), self._clock()))
         if changes.positions and near_end:
-            # A day that is closed between the read and this write has other counts to report.
-            updates.append(Update(key=closed_key(day), expect={"at": ledger.closed_at}))
+            updates.append(day_guard(day.key, ledger.closed_at))
         return updates
 
     def today(
@@ -184,30 +177,6 @@ class Headcount:
         """The operating day that it is at a site now, and each place's count in it, or in its shadow."""
         day = operating_day(config, site, int(self._clock() * 1000)).for_source(shadowed=shadow)
         return day, list(self.counts(day))
-
-    def close_days(self, site: str, config: Config, deadline: Deadline) -> list[PendingFact]:
-        """Close a site's days that are over. What is then pending of its days, zeros of closed ones included.
-
-        Running it twice, late, or after days of not running at all comes to the same. Counts that a shadowed
-        source changed last wait until it is live again.
-        """
-        now = int(self._clock() * 1000)
-        days = recent_days(config, site, now)
-        over = [day for day in days if now >= day.end + CLOSE_AFTER_MS]
-        self._close(over, now)
-        pending: list[PendingFact] = []
-        reported_next_day: frozenset[str] = frozenset()
-        # The latest day comes first: what it has reported makes the zero of the day before no news.
-        for day in days:
-            counts = dict(self.counts(day))
-            reported = reported_places(counts)
-            if day in over:
-                counts = {place: self._end(day, place, count, deadline) for place, count in counts.items()}
-            else:
-                counts = old_enough(counts, now)
-            pending += unqueued_facts(day, counts, reported_next_day, config.shadowed)
-            reported_next_day = reported
-        return pending
 
     def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
         """Each place's count in a day."""
@@ -222,33 +191,8 @@ class Headcount:
         """What is pending of a day's counts, and in no queue yet."""
         return unqueued_facts(day, dict(self.counts(day)))
 
-    def _close(self, days: Sequence[Day], now: int) -> None:
-        """Note that these days are closed, the earliest first; from then on their badges count as late."""
-        closed = self._table.get([closed_key(day) for day in days])
-        for day in reversed(days):
-            if closed_key(day) in closed:
-                continue
-            values = {"at": now, "expires_at": day.end // 1000 + KEPT_SECONDS}
-            try:
-                self._table.write([Update(key=closed_key(day), set=values, expect={"at": None})])
-            except Conflict:
-                continue  # another run has closed it
-
-    def _end(self, day: Day, place: str, count: Count, deadline: Deadline) -> Count:
-        """The count as it stands once its day is over, written where that changes it."""
-        try:
-            return self._write_end(day, place, count)
-        except Conflict:
-            # A badge came in between. What it made of the count is read again.
-            return until_written(lambda: self._write_end(day, place, self._count(day, place)), deadline)
-
-    def _write_end(self, day: Day, place: str, count: Count) -> Count:
-        ended = count_at_end(count)
-        if ended != count:
-            self._table.write([count_update(day, place, ended)])
-        return ended
-
-    def _count(self, day: Day, place: str) -> Count:
+    def count(self, day: Day, place: str) -> Count:
+        """A place's count in a day."""
         return count_in(day, place, self._table.get([count_key(day.key, place), note_key(day.key)]))
 
 

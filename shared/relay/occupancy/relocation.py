@@ -16,9 +16,10 @@ from relay.config.model import Config, Sensor
 from relay.config.store import POINTER, TAKEN_UP_SECONDS, entries, lineage_of, main_key, read_main, readable
 from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, PlaceDay, Watched, watched_places
+from relay.occupancy.closed import closed_key, day_guard
+from relay.occupancy.closing import Closing
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.items import (
-    closed_key,
     count_in,
     count_of,
     count_update,
@@ -60,6 +61,7 @@ class Relocation:
     ) -> None:
         self._table = table
         self._headcount = headcount
+        self._closing = Closing(table, headcount, clock)
         self._readings = readings
         self._clock = clock
 
@@ -117,7 +119,7 @@ class Relocation:
         for day in touched:
             yield from self._headcount.pending(day)
         for site in change.removed_sites:
-            yield from self._headcount.close_days(site, change.old, deadline)
+            yield from self._closing.close_days(site, change.old, deadline)
         yield from self._change_sensors(change, deadline)
 
     def _people_to_move(self, change: Changeover, days: Iterable[Day]) -> dict[str, list[Day]]:
@@ -142,7 +144,10 @@ class Relocation:
                 self._note_last_report(takeovers[place], count.at, deadline)
 
     def _note_last_report(self, where: PlaceDay, reported_at: int, deadline: Deadline) -> None:
-        """Have a count know of a report in another day: its own next one must not have an earlier time."""
+        """Have a count know of a report in another day: its own next one must not have an earlier time.
+
+        That is nothing to report: its day may be done.
+        """
         key = _count_key(where)
 
         def attempt() -> None:
@@ -185,8 +190,7 @@ class Relocation:
         counts_now = counts_after(change, changes, counts, closed_at)
         updates = [position_update(who.day, who.person, position) for who, position in after.items()]
         updates += [count_update(where.day, where.place, count) for where, count in counts_now.items()]
-        # A day that is closed between the read and this write has other counts to report.
-        guards = [Update(key=closed_key(day), expect={"at": closed_at.get(day)}) for day in days]
+        guards = [day_guard(day.key, closed_at.get(day)) for day in days]
         if len(updates) + len(guards) > MAX_ITEMS and len(people) > 1:
             raise TooManyItems
         if updates:
@@ -214,10 +218,11 @@ class Relocation:
         self, places: Sequence[PlaceDay], days: Sequence[Day]
     ) -> tuple[dict[PlaceDay, Count], dict[Day, int]]:
         """Counts, and of the days those that are closed, with when (ms)."""
+        closed = {day: closed_key(day.key) for day in days}
         notes = [note_key(day.key) for day in days]
-        found = self._table.get([*map(_count_key, places), *notes, *map(closed_key, days)])
+        found = self._table.get([*map(_count_key, places), *notes, *closed.values()])
         counts = {where: count_in(where.day, where.place, found) for where in places}
-        closed_at = {day: found[closed_key(day)]["at"] for day in days if closed_key(day) in found}
+        closed_at = {day: found[key]["at"] for day, key in closed.items() if key in found}
         return counts, closed_at
 
     def preview(self, change: Changeover) -> list[Effect]:

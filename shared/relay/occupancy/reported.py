@@ -59,21 +59,9 @@ class Reports:
         """Note that the schedule has put these facts into a queue: its next run need not."""
         self._raise("queued", facts)
 
-    def mark_unsent(self, facts: Sequence[Fact]) -> None:
-        """Note that these facts are not sent, whatever was noted before: what they report is pending again.
-
-        It is a new version then, unless there is one already.
-        """
-        for key, fact in _newest(facts).items():
-            after = {"version": fact.version + 1}
-            try:
-                self._table.write([Update(key=key, set=after, expect={"version": fact.version})])
-            except Conflict:
-                continue  # a newer version is pending, or nothing is there any more
-
     def _raise(self, mark: Mark, facts: Sequence[Fact]) -> None:
         """Raise a version in the note of each day, and beside each reading, that facts report."""
-        newest = _newest(facts).values()
+        newest = newest_of(facts).values()
         days: defaultdict[str, list[Fact]] = defaultdict(list)
         for fact in newest:
             if fact.day is not None:
@@ -142,7 +130,7 @@ def _is_below(noted: Any, value: Any) -> bool:
     return noted is None or bool(noted < value)
 
 
-def _newest(facts: Sequence[Fact]) -> dict[Key, Fact]:
+def newest_of(facts: Sequence[Fact]) -> dict[Key, Fact]:
     """The newest that some facts report of each count or reading."""
     newest: dict[Key, Fact] = {}
     for fact in facts:

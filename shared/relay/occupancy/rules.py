@@ -8,7 +8,7 @@ event.
 
 import hashlib
 import hmac
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid5
 
@@ -122,13 +122,18 @@ class Count:
     moved: bool = False
     revision: int = 0
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether Calven has not been told of it as it is."""
+        return not self.moved and self.reported < self.version
+
     def pending_facts(self, place: str, day: Day, *, reported_next_day: bool = False) -> list[Fact]:
         """Facts that Calven has not accepted yet, the same each time until the count changes.
 
         After the day's end that is its zero, behind the count that a late badge made. Where the place was
         `reported_next_day` the zero after a late badge is no news any more.
         """
-        if self.moved or self.reported >= self.version:
+        if not self.is_pending:
             return []
         if not self.ended:
             return [self.fact(place, day)]
@@ -284,6 +289,16 @@ def old_enough(counts: Mapping[str, Count], now: int) -> dict[str, Count]:
 def reported_places(counts: Mapping[str, Count]) -> frozenset[str]:
     """The places of which there was something to report."""
     return frozenset(place for place, count in counts.items() if count.at)
+
+
+def all_reported(counts: Iterable[Count]) -> bool:
+    """Whether nothing of some counts is pending, be it in a queue or held back."""
+    return not any(count.is_pending for count in counts)
+
+
+def late_is_pending(counts: Iterable[Count]) -> bool:
+    """Whether what a late badge made of a count is pending: then what the next day has reported matters."""
+    return any(count.is_pending and count.late for count in counts)
 
 
 def unqueued_facts(
