@@ -21,6 +21,7 @@ from relay.occupancy.relocation import Relocation
 from relay.occupancy.reported import Reports
 from relay.occupancy.rules import Fact, through
 from relay.occupancy.sensors import Readings
+from relay.occupancy.unsent import Unsent
 from tests.building import CONFIG, NOON_MS, PLACES
 from tests.memory import Memory
 from tests.moto_table import Crash, many
@@ -100,7 +101,7 @@ class World:
         """What waits longest is not sent, as its source is shadowed for a moment."""
         if self.waiting:
             facts = self.waiting[0]
-            Reports(self.table).mark_unsent(facts, self._deadline)
+            Unsent(self.table).mark(facts, self._deadline)
             self._taken(facts)
 
     def _taken(self, facts: tuple[Fact, ...]) -> None:

@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from relay.errors import NotNow
 from relay.invocation import Invocation
 from relay.observability import whereabouts
-from relay.occupancy.closing import SITES_TOGETHER, Notes
 from relay.occupancy.rules import PendingFact
+
+if TYPE_CHECKING:
+    from relay.occupancy.closing import Notes
 
 AT_ONCE = 8
 """So many sites are looked at at once: most of the time goes by while DynamoDB answers."""
+SITES_TOGETHER = 6
+"""Of so many sites one request reads which days are done: fifteen or sixteen days of each."""
 SITE_SECONDS = 10.0
 """So long a site may take. The next run goes on where it was."""
 
@@ -36,7 +41,7 @@ def close_days(sites: Sequence[str], invocation: Invocation) -> Iterator[Looked]
         yield from pool.map(partial(_close_days, invocation), sites, known)
 
 
-def _notes(invocation: Invocation, sites: Sequence[str]) -> Notes | None:
+def _notes(invocation: Invocation, sites: Sequence[str]) -> "Notes | None":
     """The notes of some sites; None where they cannot be read together, because of one of them or of all."""
     try:
         return _own(invocation).closing.notes(sites, invocation.config)
@@ -44,7 +49,7 @@ def _notes(invocation: Invocation, sites: Sequence[str]) -> Notes | None:
         return None
 
 
-def _close_days(invocation: Invocation, site: str, notes: Notes | None) -> Looked:
+def _close_days(invocation: Invocation, site: str, notes: "Notes | None") -> Looked:
     try:
         invocation.deadline.check()
         own = _own(invocation)

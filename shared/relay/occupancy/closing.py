@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 CLOSE_AFTER_MS = 60_000
 """So long after its end a day is closed: badges that were just being written are in by then."""
-SITES_TOGETHER = 6
-"""The notes of so many sites' days are read in one request: fifteen or sixteen days of each."""
 DONE_AFTER_MS = 30 * 60_000
 """So long after it was closed a day may be done: by then nobody counts in it who does not know of that.
 
@@ -54,7 +52,7 @@ class Closing:
         self._clock = clock
 
     def notes(self, sites: Iterable[str], config: Config) -> Notes:
-        """The notes of recent days of some sites. One read of up to `SITES_TOGETHER` sites."""
+        """The notes of recent days of some sites: fifteen or sixteen of each, a hundred in a request."""
         now = self._now()
         days = [day.key for site in sites for day in _over(recent_days(config, site, now), now)]
         found = self._table.get([closed_key(day) for day in days])
