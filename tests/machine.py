@@ -13,6 +13,7 @@ from relay.container import Container
 from relay.http import Http
 from relay.occupancy.closed import closed_key
 from relay.occupancy.days import operating_day
+from relay.occupancy.reported import told_of
 from tests.moto_table import SESSION
 from tests.rig import NOON, Rig, Sandboxes
 
@@ -221,13 +222,18 @@ class Site(Rig):
     def _ledger(self) -> dict[str, Any]:
         ledger: dict[str, Any] = {"people": [], "places": {}, "leaves": {}, "employees": {}}
         pages = self.aws.dynamodb.get_paginator("scan").paginate(TableName=self.resources.table)
-        for raw in (item for page in pages for item in page["Items"]):
-            item = {name: TypeDeserializer().deserialize(value) for name, value in raw.items()}
+        items = [
+            {name: TypeDeserializer().deserialize(value) for name, value in raw.items()}
+            for page in pages
+            for raw in page["Items"]
+        ]
+        notes = {item["pk"]: item for item in items if item["sk"] == "reported"}
+        for item in items:
             match item["pk"].split("#")[0], item["sk"].split("#")[0]:
                 case "person", _:
                     ledger["people"].append((item["at"], item["event"], item["path"]))
                 case "day", "count":
-                    ledger["places"][item["pk"], item["sk"]] = _shown_count(item)
+                    ledger["places"][item["pk"], item["sk"]] = _shown_count(item, notes.get(item["pk"], {}))
                 case "leave", _:
                     ledger["leaves"][item["pk"]] = _shown_leave(item)
                 case "employee", _ if any(shown := self._shown_employee(item)):
@@ -241,9 +247,10 @@ class Site(Rig):
         return wanted, item["held"], bool(item["lease"] and item["lease"][1] > self.clock() * 1000)
 
 
-def _shown_count(item: Mapping[str, Any]) -> dict[str, Any]:
+def _shown_count(item: Mapping[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
     people, ended = item["people"], item["ended"]
-    return {"people": people, "ended": ended, "told": item.get("reported") == item["version"]}
+    told = told_of(note, item["sk"].removeprefix("count#"))
+    return {"people": people, "ended": ended, "told": told.reported == item["version"]}
 
 
 def _shown_leave(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from relay.config.model import Source
 from relay.config.versions import push
 from relay.entrypoints import webhook
 from relay.occupancy.days import operating_day
-from relay.occupancy.reported import count_key
+from relay.occupancy.reported import note_key
 from relay.vendors.support.proof import Signature
 from relayctl import samples, target
 from relayctl.doctor import CHECKS
@@ -165,9 +165,13 @@ def test_untold(rig: Rig) -> None:
     post(rig, "vergesense", "space-available")
     places = rig.config.places
     site, level = places["sydney"].location_id, places["sydney-l3"].location_id
-    pk, sk = count_key(operating_day(rig.config.config(), site, int(time.time() * 1000)).key, level)
-    key = {"pk": {"S": pk}, "sk": {"S": sk}}
-    rig.aws.dynamodb.update_item(TableName=rig.resources.table, Key=key, UpdateExpression="REMOVE reported")
+    pk, sk = note_key(operating_day(rig.config.config(), site, int(time.time() * 1000)).key)
+    rig.aws.dynamodb.update_item(
+        TableName=rig.resources.table,
+        Key={"pk": {"S": pk}, "sk": {"S": sk}},
+        UpdateExpression="REMOVE #level",
+        ExpressionAttributeNames={"#level": f"place#{level}"},
+    )
     assert [count["told"] for count in listed("occupancy")["counts"]] == [True, False]
     lines = [line.split() for line in command("occupancy").stdout.splitlines()]
     assert any(line[:2] == ["sydney", "sydney-l3"] and "not" in line for line in lines)
