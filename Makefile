@@ -23,6 +23,8 @@ DIVIDED := --dist worksteal
 COVERAGE :=
 
 export SAM_CLI_TELEMETRY := 0
+# Without bytecode each process that a test starts, and each worker, would compile all of its imports again.
+unexport PYTHONDONTWRITEBYTECODE
 export RUNTIME
 
 help: ## Show this list

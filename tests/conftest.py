@@ -23,7 +23,9 @@ import moto.core.models
 import pytest
 from hypothesis import settings
 from moto import mock_aws
+from moto.core.utils import method_names_from_class
 
+from localrun import moto_transactions
 from relay.observability import logger
 from tests.rig import Rig, Sandboxes
 
@@ -56,6 +58,9 @@ def read_once() -> Iterator[None]:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         # At each start moto lists its 1,300 URLs for `requests`, which nothing here uses.
         patch.setattr(moto.core.models, "RESPONSES_METHODS", [])
+        # At each call it lists what a class can do, and for each transaction it copies the whole table.
+        patch.setattr("moto.core.responses.method_names_from_class", cache(method_names_from_class))
+        moto_transactions.install()
         yield
 
 

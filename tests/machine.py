@@ -120,11 +120,11 @@ class Site(Rig):
         self._earlier_days_closed = False
         machine.count()
         machine.loss, machine.late = None, []
-        super().__init__(sandboxes)
+        super().__init__(sandboxes, machine)
 
-    def built(self, **settings: str) -> Container:
+    def built(self, clients: clients.ClientMaker | None = None, /, **settings: str) -> Container:
         """A process on the machine."""
-        relay = super().built(**settings)
+        relay = super().built(clients, **settings)
         relay.http = relay.vendor_apis.http = Http(self.machine)
         relay.calven = Calven(relay.settings.calven_base_url, relay.secrets, relay.http, relay.clock)
         return relay

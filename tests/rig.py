@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +26,7 @@ from localrun.settings import DEMO
 from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
 from relay import vendors
+from relay.aws.clients import ClientMaker, Clients
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
@@ -83,6 +85,20 @@ class Seeded:
         return resources
 
 
+class SharedClients(Clients):
+    """The functions' own clients, each made once for all relays: to make one takes longer than most tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, Any] = {}
+
+    def client(self, service: Any) -> Any:
+        """A service's client."""
+        if service not in self._made:
+            self._made[service] = super().client(service)
+        return self._made[service]
+
+
 def _backend(service: Any) -> Any:
     return get_backend(service)[DEFAULT_ACCOUNT_ID]["us-east-1"]
 
@@ -94,7 +110,7 @@ class Sandboxes:
         self.current: Sandbox | None = None
         self._calven, self._vendors = Served(self._serve), Served(create_vendor_api())
         self.url = self.vendor_api = ""
-        self.aws = Aws(None)
+        self.aws, self.clients = Aws(None), SharedClients()
         self.template = Template()
         self.config = relay_yaml.load(DEMO / "relay.yaml")
         self.seeded = Seeded()
@@ -120,14 +136,15 @@ class Sandboxes:
 class Rig:
     """The relay under test. Call its methods as a vendor, as AWS, as Calven or as an operator would."""
 
-    def __init__(self, sandboxes: Sandboxes) -> None:
+    def __init__(self, sandboxes: Sandboxes, clients: ClientMaker | None = None) -> None:
         self.clock = Clock()
+        self.clients = clients or sandboxes.clients
         self.secrets = with_vendor_api(json.loads((DEMO / "secrets.json").read_text()), sandboxes.vendor_api)
         self.config = sandboxes.config
         reader = self.secrets["calven-reader"]
         sandboxes.current = Sandbox(self.secrets["calven"], reader=reader, now=self.clock)
         self.sandbox = httpx.Client(base_url=sandboxes.url, trust_env=False)
-        self.vendors = httpx.Client(base_url=sandboxes.vendor_api, trust_env=False)
+        self._vendor_api = sandboxes.vendor_api
         self.aws, self._template = sandboxes.aws, sandboxes.template
         self.resources = sandboxes.seeded.fill(self._make)
         self._relays: list[Container] = []
@@ -138,8 +155,16 @@ class Rig:
         seed(self.aws, resources, self.config, self.secrets, self.clock)
         return resources
 
-    def built(self, **settings: str) -> Container:
-        """Another relay on the same AWS and Calven: a fresh container, or one with other settings."""
+    @cached_property
+    def vendors(self) -> httpx.Client:
+        """What the test tells the vendors' APIs with."""
+        return httpx.Client(base_url=self._vendor_api, trust_env=False)
+
+    def built(self, clients: ClientMaker | None = None, /, **settings: str) -> Container:
+        """Another relay on the same AWS and Calven: a fresh container, or one with other settings.
+
+        It shares its AWS clients with all others. One whose calls are watched or fail has clients of its own.
+        """
         environment = {
             "STACK_NAME": STACK,
             "TABLE_NAME": self.resources.table,
@@ -151,7 +176,8 @@ class Rig:
             "RETRY_BASE_SECONDS": "0.001",
             **settings,
         }
-        self._relays.append(Container(Settings.model_validate(environment), self.clock))
+        of_environment = Settings.model_validate(environment)
+        self._relays.append(Container(of_environment, self.clock, aws=clients or self.clients))
         return self._relays[-1]
 
     def ticking(self) -> Container:
@@ -171,9 +197,10 @@ class Rig:
         """Close the connections."""
         self.sandbox.delete("/_sandbox/fail")
         self.sandbox.close()
-        self.vendors.delete("/_vendors/happened")
-        self.vendors.delete("/_vendors/fail")
-        self.vendors.close()
+        if "vendors" in vars(self):
+            self.vendors.delete("/_vendors/happened")
+            self.vendors.delete("/_vendors/fail")
+            self.vendors.close()
         for relay in self._relays:
             relay.http.close()
 

@@ -22,15 +22,12 @@ from functools import cache, partial
 from itertools import count
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from moto import mock_aws
-from moto.dynamodb.models import DynamoDBBackend
 
-from localrun import moto_transactions
 from relay.config.file import RelayYaml
 from relay.events import iso
 from tests.machine import Instead, Machine, Moment, Site, Step, Taken
@@ -63,16 +60,12 @@ def new() -> Iterator[New]:
     machine = Machine()
     with pytest.MonkeyPatch.context() as patch, Sandboxes() as sandboxes:
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-        patch.setattr(DynamoDBBackend, "transact_write_items", DynamoDBBackend.transact_write_items)
-        moto_transactions.install()
         sandboxes.config = _config()
 
         @contextmanager
         def make() -> Iterator[Site]:
-            with patch.context() as session, mock_aws():
-                session.setattr(boto3.session, "Session", lambda: machine)
-                with Site(sandboxes, machine) as site:
-                    yield site
+            with mock_aws(), Site(sandboxes, machine) as site:
+                yield site
 
         yield make
     machine.switch_off()

@@ -25,6 +25,7 @@ from starlette.routing import Route
 from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
+from relay.aws.clients import Clients
 from relay.container import Container
 from relay.vendors.support.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
 from tests.rig import NOON, Rig
@@ -238,7 +239,7 @@ def test_crash_while_refreshing(
     A vendor that kills the old token at once makes it impossible only between its answer and the store.
     """
     endpoint.forgiving = forgiving
-    dying, writes = rig.built(), 0
+    dying, writes = rig.built(Clients()), 0
 
     def die(**_: Any) -> None:
         nonlocal writes

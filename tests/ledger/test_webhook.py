@@ -4,14 +4,13 @@ import hashlib
 import json
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
 
 from localrun.settings import DEMO
 from relay import vendors
+from relay.aws.clients import Clients
 from relay.container import Container
 from relay.deadline import WAITED_FOR, Deadline
 from relay.delivery.outcome import Outcome
@@ -106,24 +105,22 @@ def test_source_that_was_just_pushed(rig: Rig, tmp_path: Path) -> None:
     assert answer("darwin") == 503
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, rig: Rig, **settings: str) -> tuple[Container, list[str]]:
+def counted(rig: Rig, **settings: str) -> tuple[Container, list[str]]:
     """A relay, and the names of the AWS calls that it makes from now on."""
     made: list[str] = []
-    session: Any = boto3.session.Session()
 
-    def client(service: str, **options: Any) -> Any:
-        found = session.client(service, **options)
-        found.meta.events.register("provide-client-params", lambda model, **_: made.append(model.name))
-        return found
+    class Counted(Clients):
+        def client(self, service: Any) -> Any:
+            found = super().client(service)
+            found.meta.events.register("provide-client-params", lambda model, **_: made.append(model.name))
+            return found
 
-    with monkeypatch.context() as patch:
-        patch.setattr(boto3.session, "Session", lambda: SimpleNamespace(client=client))
-        return rig.built(**settings), made
+    return rig.built(Counted(), **settings), made
 
 
-def test_a_flood_of_unknown_sources_asks_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flood_of_unknown_sources_asks_nobody(rig: Rig) -> None:
     """Names that nobody configured cost no call to AWS but the one read a minute of the configuration."""
-    relay, made = counted(monkeypatch, rig)
+    relay, made = counted(rig)
     for number in range(100):
         assert rig.post("kisi", "badge-in", source=f"unknown-{number}", relay=relay)[0] == 404
     assert made == ["BatchGetItem"] * 2  # the pointer, and the version that it names
@@ -133,10 +130,10 @@ def test_a_flood_of_unknown_sources_asks_nobody(rig: Rig, monkeypatch: pytest.Mo
     assert made == ["BatchGetItem"] * 3
 
 
-def test_strangers_beside_the_front_door_ask_nobody(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strangers_beside_the_front_door_ask_nobody(rig: Rig) -> None:
     """Where a CDN stands in front, a request without its header costs no call at all."""
     known = hashlib.sha256(b"value").hexdigest()
-    relay, made = counted(monkeypatch, rig, FRONT_DOOR_SHA256=known)
+    relay, made = counted(rig, FRONT_DOOR_SHA256=known)
     assert rig.post("kisi", "badge-in", relay=relay) == (403, {"error": "not by this way"})
     assert made == []
     signed = rig.signature("kisi", content("kisi", "badge-in")).headers

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-import boto3
 import pytest
 from moto import mock_aws
 
 from localrun.template import STACK
+from relay.aws.clients import Clients
 from relay.container import Container
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template import GRANTS, PARTITIONS
@@ -33,17 +33,17 @@ NEXT_MORNING = NOON + 13 * 3600
 """04:00 in Sydney, when the demo's day ends."""
 
 
-class Collected:
-    """A session whose clients note each call; `boto3` is asked for it instead of a session of its own."""
+class Collected(Clients):
+    """Clients that note each call."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.calls: Calls = set()
         self.partitions: dict[str, set[str]] = {"read": set(), "written": set()}
-        self._session: Any = boto3.session.Session()
 
-    def client(self, service: str, **options: Any) -> Any:
-        """A client, as a session makes it."""
-        client: Any = self._session.client(service, **options)
+    def client(self, service: Any) -> Any:
+        """A service's client."""
+        client = super().client(service)
         client.meta.events.register("provide-client-params", self._note)
         return client
 
@@ -209,16 +209,11 @@ WORK = {
 
 
 @pytest.mark.parametrize("function", WORK)
-def test_role_is_what_the_code_calls(
-    sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch, function: str
-) -> None:
+def test_role_is_what_the_code_calls(sandboxes: Sandboxes, function: str) -> None:
     """Nothing is called that the role does not allow, and nothing allowed that is never called."""
     collected = Collected()
     with mock_aws(), Rig(sandboxes) as rig:
-        with monkeypatch.context() as patch:
-            patch.setattr(boto3.session, "Session", lambda: collected)
-            relay = rig.built()
-        WORK[function](rig, relay)
+        WORK[function](rig, rig.built(collected))
     assert flat(GRANTS[function]) == collected.calls | MAPPINGS.get(function, set())
     if function in PARTITIONS:
         for allowed, touched in zip(PARTITIONS[function], collected.partitions.values(), strict=True):

@@ -2,10 +2,11 @@
 
 moto copies the whole table, once for each item of a transaction, to be able to roll back. With some hundreds
 of people in the table that takes longer than the relay waits for DynamoDB. Here only the items of the
-transaction are kept, and put back when it is cancelled. One thread at a time, which `moto_server` guarantees.
+transaction are kept, and put back when it is cancelled.
 """
 
 import copy
+import threading
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
@@ -16,6 +17,7 @@ from moto.dynamodb.models.table import Table
 
 _Kept = tuple[Table, DynamoType, DynamoType | None, Item | None]
 _transact = DynamoDBBackend.transact_write_items
+_one_at_a_time = threading.Lock()
 
 
 def install() -> None:
@@ -24,8 +26,9 @@ def install() -> None:
 
 
 def _transact_write_items(backend: DynamoDBBackend, transact_items: list[dict[str, Any]]) -> None:
-    kept = [each for item in transact_items if (each := _keep(backend, item)) is not None]
-    with ExitStack() as undo, patch.object(Table, "__deepcopy__", lambda table, _memo: table, create=True):
+    uncopied = patch.object(Table, "__deepcopy__", lambda table, _memo: table, create=True)
+    with _one_at_a_time, uncopied, ExitStack() as undo:
+        kept = [each for item in transact_items if (each := _keep(backend, item)) is not None]
         for each in kept:
             undo.callback(_put_back, *each)
         _transact(backend, transact_items)
