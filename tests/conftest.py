@@ -19,14 +19,12 @@ os.environ |= {
 from functools import cache
 
 import boto3
-import moto.core.models
 import pytest
 from hypothesis import settings
 from moto import mock_aws
-from moto.core.utils import method_names_from_class
 
-from localrun import moto_transactions
 from relay.observability import logger
+from tests import moto_speed
 from tests.rig import Rig, Sandboxes
 
 # How long an example takes says more about what else the machine does than about the code.
@@ -56,11 +54,7 @@ def read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.session, "Session", cache(boto3.session.Session))
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-        # At each start moto lists its 1,300 URLs for `requests`, which nothing here uses.
-        patch.setattr(moto.core.models, "RESPONSES_METHODS", [])
-        # At each call it lists what a class can do, and for each transaction it copies the whole table.
-        patch.setattr("moto.core.responses.method_names_from_class", cache(method_names_from_class))
-        moto_transactions.install()
+        moto_speed.install(patch)
         yield
 
 
