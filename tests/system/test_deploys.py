@@ -13,7 +13,7 @@ import pytest
 from moto import mock_aws
 
 from build import deploy, lint_template
-from tests.system.test_template import FOLDERS, TEMPLATE, chosen, deployed, resource
+from tests.template import FOLDERS, TEMPLATE, chosen, deployed, resource
 
 REGION = "us-east-1"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests import alarms
 from tests.alarms import Measured
-from tests.system.test_template import FOLDERS, chosen, deployed, of_type, resource
+from tests.template import FOLDERS, chosen, deployed, of_type, resource
 
 NOW = 1_795_651_200.0
 """A day's beginning, UTC, and so the beginning of a window of any length."""

@@ -6,7 +6,7 @@ import pytest
 
 from build import cost, usage
 from localrun.template import Template
-from tests.system.test_template import deployed
+from tests.template import deployed
 
 ROOT = Path(__file__).parents[2]
 

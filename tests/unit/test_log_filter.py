@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.test_template import FOLDERS, chosen, deployed, resource
+from tests.template import FOLDERS, chosen, deployed, resource
 
 LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 """From the least to the most severe, as Lambda knows them."""

@@ -16,7 +16,7 @@ from build import cost
 from localrun.template import STACK
 from localrun.vendor_api import SPENT
 from tests.rig import Rig, Sandboxes, sample
-from tests.system.test_template import deployed, of_type
+from tests.template import deployed, of_type
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "CalvenRelay/${AWS::StackName}"

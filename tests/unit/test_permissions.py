@@ -16,7 +16,7 @@ from localrun.template import STACK
 from relay.aws.clients import Clients
 from relay.container import Container
 from tests.rig import NOON, Rig, Sandboxes, sample
-from tests.system.test_template import GRANTS, PARTITIONS
+from tests.system.test_template_roles import GRANTS, PARTITIONS
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from cfnlint import api
 from samtranslator.model.exceptions import InvalidDocumentException
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
@@ -52,6 +51,9 @@ def lint(template: str) -> list[str]:
         transformed = transform(template)
     except InvalidDocumentException as error:
         return [cause.message for cause in error.causes]
+    # It takes a second to load, and who only transforms does not need it.
+    from cfnlint import api  # noqa: PLC0415
+
     findings = api.lint(json.dumps(transformed), regions=[REGION])
     return [f"{found.rule.id} {found.message} ({'/'.join(map(str, found.path or ()))})" for found in findings]
 
