@@ -42,7 +42,7 @@ test-fast: $(READY) ## Run the tests of every minute: rules, parsers, and one re
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
 	$(BIN)/python -m chaos $(CHAOS)
 
-e2e: build $(E2E_READY) ## Deploy the template to an emulator of AWS, and check it from the front door to Calven
+e2e: build browser $(CONSOLE_READY) $(BROWSER_READY) $(E2E_READY) ## Deploy the template to an emulator of AWS, and check it from the front door to Calven
 	@exec $(BIN)/python -m e2e
 
 bench: build $(E2E_READY) ## Measure what it costs, next to a floor in the same run (BENCH="--only cold")

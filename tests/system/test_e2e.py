@@ -23,7 +23,7 @@ def test_deployed_relay(command: list[str], tmp_path: Path) -> None:
     """Every step passes, none is skipped, and nothing is left behind."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "e2e: 20 steps passed in" in done.stdout
+    assert "e2e: 22 steps passed in" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 

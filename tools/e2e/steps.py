@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from ruamel.yaml import YAML
 
-from e2e import operations
+from e2e import console, operations
 from e2e.checks import Failed, Skipped, equal, until
 from e2e.deploy import resources
 from e2e.relay import Calven, Relay
@@ -226,6 +226,8 @@ STEPS = (
     Step("leave", plan_leave),
     Step("outage", outlast_outage),
     Step("dead letter", make_dead_letter),
+    Step("console", console.open_console),
+    Step("views", console.look_at_views),
     Step("redrive", redrive),
     Step("every source", send_every_source),
     Step("reconcile", reconcile),
