@@ -31,7 +31,7 @@ from relay.aws.table import Table as Ledger
 from relay.events import BadgeEvent, iso_ms, utc
 from relay.occupancy.items import position_key
 from relay.occupancy.rules import anonymous
-from relayctl import dead_letters
+from relayctl import dead_letters, stopping
 from relayctl.dead_letters import Selection
 
 WORKERS = 40
@@ -213,7 +213,7 @@ def main() -> int:
     parser.add_argument("--log", type=Path, help="where the relay's log goes")
     chosen = parser.parse_args()
     log = chosen.log or Path(tempfile.mkdtemp(prefix="chaos-")) / "relay.log"
-    with Stage(log) as stage:
+    with stopping.at_once(), Stage(log) as stage:
         stage.calven("unknown", {"users": [f"ghost-{n}@example.com" for n in range(EMPLOYEES)]})
         run = Run(stage, chosen.rate, chosen.seed)
         share = chosen.seconds / sum(fault.weight for fault in FAULTS)

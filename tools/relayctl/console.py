@@ -10,6 +10,7 @@ from console import INSTALL, is_installed
 from relayctl import target
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import print_json
+from relayctl.stopping import Stopped
 from relayctl.target import Target
 
 HIGHEST_PORT = 65535
@@ -41,7 +42,11 @@ def console(common: Common, port: int | None) -> None:
     def find() -> Target:
         return target.deployed(stack) if stack else target.local()
 
-    serve(Hub(find, stack or "local", is_local=stack is None), sock, token)
+    try:
+        serve(Hub(find, stack or "local", is_local=stack is None), sock, token)
+    except (KeyboardInterrupt, Stopped):
+        # The server has ended in order, and then has the signal act as it would have.
+        return
 
 
 def _say(url: str, common: Common) -> None:

@@ -17,6 +17,7 @@ from relayctl.event_log import EventLog, Follower, LoggedEvent
 from relayctl.network import AWS_ERRORS
 from relayctl.options import Age, Common, common_options, pass_common
 from relayctl.output import printable
+from relayctl.stopping import Stopped
 from relayctl.target import Target
 from relayctl.tracing import seconds
 
@@ -43,7 +44,7 @@ def listen(common: Common, sources: tuple[str, ...], outcomes: tuple[str, ...], 
     """Show what becomes of events, a line each, until it is told to stop: Ctrl-C."""
     try:
         _listen(_Listener(common, time.time() - since), sources, outcomes)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, Stopped):
         # Told to stop, by Ctrl-C or by a signal: that is how it ends.
         return
 

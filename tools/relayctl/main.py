@@ -1,15 +1,10 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import click
 
 from relay.errors import TableUnavailable, TooLarge
 from relay.vendors.support.memory import VendorMemory
-from relayctl import vendors
+from relayctl import stopping, vendors
 from relayctl.audit import audit_calven
 from relayctl.calven import calven
 from relayctl.configure import config
@@ -37,34 +32,10 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> object:
         """Run the command; AWS's errors become a message and exit code 1."""
         try:
-            with _stopping_in_order():
+            with stopping.at_once():
                 return super().invoke(context)
         except (*AWS_ERRORS, TableUnavailable, TooLarge) as error:
             raise click.ClickException(str(error)) from None
-
-
-@contextmanager
-def _stopping_in_order() -> Iterator[None]:
-    """Let a command that is told to stop, or whose terminal closes, give back what it holds.
-
-    What is ignored stays ignored, as after `nohup`.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, _stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _stop(number: int, _: object) -> None:
-    raise SystemExit(128 + number)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
