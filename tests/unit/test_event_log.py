@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from relay.config.model import Door
 from relayctl import wording
-from relayctl.event_log import LoggedEvent, parse
+from relayctl.event_log import DOCTOR, LoggedEvent, parse
 from relayctl.tracing import chains, seconds, steps, where
 
 AT = 1795734737.609
@@ -80,6 +80,8 @@ def test_refusals() -> None:
     unknown = parse("1", "hris", json.dumps({**line, "message": "unknown source", "asked": "kissi"}))
     assert unknown is not None
     assert wording.outcome(unknown) == "no such source: 404"
+    knock = {**line, "message": "unknown source", "asked": DOCTOR}
+    assert parse("1", "hris", json.dumps(knock)) is None, "the doctor has only knocked"
 
 
 LEAVE = {"form": "leave", "state": "approved", "start": "2027-03-02", "end": "2027-03-05"}

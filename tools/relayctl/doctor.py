@@ -15,6 +15,7 @@ from relay.config.versions import UnknownVersion, pull
 from relay.vendors.support.memory import VendorMemory
 from relayctl import calven, dead_letters, network, reconcile_checks, relay_yaml, secret_store, token_checks
 from relayctl.checks import Finding, guarded, report
+from relayctl.event_log import DOCTOR
 from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
 from relayctl.target import Target
@@ -26,8 +27,6 @@ WAITING = (
 )
 LONG_SECONDS = 30 * 60
 """A backlog is gone within 20 minutes after Calven is back: what waits longer, waits for an operator."""
-NOBODY = "relayctl-doctor"
-"""A source that nobody configures."""
 MENDING = {
     "unmapped_door": "relayctl config suggest names the doors; add them, push, and redrive",
     "unknown_location": "mend the place's locationId here or in Calven, and redrive",
@@ -132,7 +131,7 @@ def _dead(target: Target) -> Iterator[Finding]:
 def _front_door(target: Target) -> Iterator[Finding]:
     """The functions answer 404 for a source that is not there; so do gateways, but in other words."""
     for family in ("access-control", "hris"):
-        url, name = f"{target.api_url.rstrip('/')}/webhooks/{family}/{NOBODY}", f"front door {family}"
+        url, name = f"{target.api_url.rstrip('/')}/webhooks/{family}/{DOCTOR}", f"front door {family}"
         try:
             with network.client(url, 20) as http:
                 answer = http.post(url, content=b"{}")

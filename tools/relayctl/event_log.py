@@ -18,6 +18,8 @@ FUNCTIONS = ("access-control", "hris", "retry", "occupancy-reset", "reconcile")
 """The functions that log events, as their log groups are called in the template."""
 REFUSALS = {"signature rejected": "refused", "unknown source": "unknown", "unavailable": "unavailable"}
 """Lines of requests that came to no event, by their message, and what is then the outcome."""
+DOCTOR = "relayctl-doctor"
+"""The source that `relayctl doctor` posts to, and that nobody has: its requests are no events."""
 OVERLAP_SECONDS = 60
 """CloudWatch shows lines seconds after they were written, and not in order: so far back each look reaches."""
 LOCAL_OVERLAP_SECONDS = 5
@@ -138,7 +140,9 @@ def parse(log_id: str, function: str, text: str) -> LoggedEvent | None:
 
 
 def _refusal(line: Mapping[str, Any]) -> str | None:
-    """What became of a request that came to no event."""
+    """What became of a request that came to no event; None also for the doctor's, who only knocks."""
+    if line.get("asked") == DOCTOR:
+        return None
     return REFUSALS.get(str(line.get("message")))
 
 
