@@ -151,6 +151,37 @@ def test_feed_goes_on_after_failures() -> None:
     assert trouble(*heard) == "AWS denies dynamodb:Query"
 
 
+def test_feed_reads_again_soon_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is seldom read, and could not be, is read again before its time: the page says so no longer."""
+    monkeypatch.setattr("console.feed.AGAIN_SECONDS", 0.05)
+    answers: list[Any] = [ReadFailed("AWS denies sqs:ReceiveMessage"), 7]
+    heard: list[Snapshot[int]] = []
+    is_read = asyncio.Event()
+
+    def hear(snapshot: Snapshot[int]) -> None:
+        heard.append(snapshot)
+        if snapshot.value:
+            is_read.set()
+
+    def read() -> int:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    async def run() -> None:
+        feed: Feed[int, int] = Feed(read, lambda value: value, 300)
+        stop = feed.listen(hear)
+        await asyncio.wait_for(is_read.wait(), 30)
+        stop()
+
+    asyncio.run(run())
+    assert [(snapshot.value, snapshot.error) for snapshot in heard[-2:]] == [
+        (None, "AWS denies sqs:ReceiveMessage"),
+        (7, ""),
+    ]
+
+
 def test_feed_keeps_what_is_young() -> None:
     """Whoever comes while it is kept is shown it without another read, whoever else has come or gone."""
     reads: list[int] = []

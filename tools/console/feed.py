@@ -18,6 +18,8 @@ LEAST_SHARE = 10.0
 """So many seconds without follow it even where something is known to have happened,"""
 LONGEST_LEAST_SECONDS = 1.0
 """but never more than this."""
+AGAIN_SECONDS = 10.0
+"""What could not be read is read again after so many seconds, however seldom it is read else."""
 BEHIND_SECONDS = 3.0
 """A read that takes longer is said to be behind, and how long it has been so each so many seconds."""
 
@@ -123,9 +125,14 @@ class Feed(Generic[R, T]):
         least = min(LEAST_SHARE * busy, LONGEST_LEAST_SECONDS)
         await asyncio.sleep(least)
         try:
-            await asyncio.wait_for(self._woken.wait(), max(self._seconds, SHARE * busy) - least)
+            await asyncio.wait_for(self._woken.wait(), max(self._due, SHARE * busy) - least)
         except TimeoutError:
             return
+
+    @property
+    def _due(self) -> float:
+        """In how many seconds it is to be read again, whatever that costs."""
+        return min(self._seconds, AGAIN_SECONDS) if self.last.error else self._seconds
 
     def _measured(self) -> R:
         """A read; notes how many seconds of the processor it took."""
