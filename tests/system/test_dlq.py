@@ -315,8 +315,8 @@ def test_told_to_stop(rig: Rig, command: Command, monkeypatch: pytest.MonkeyPatc
     three(rig)
     received = dead_letters._received  # noqa: SLF001 - the signal comes in the middle of it
 
-    def stopped(queue: Any, url: str) -> Iterator[list[dead_letters.Letter]]:
-        for some in received(queue, url):
+    def stopped(queue: Any, url: str, there: int) -> Iterator[list[dead_letters.Letter]]:
+        for some in received(queue, url, there):
             yield some
             signal.raise_signal(signal.SIGHUP)
 
@@ -467,7 +467,7 @@ def test_queue_fails_among_many(many: target.Target, monkeypatch: pytest.MonkeyP
 def test_some_are_not_given_back(many: target.Target) -> None:
     """A call that fails while letters are given back takes no other letters with it, and is told."""
     queue, url = many.client("sqs"), many.dead_letter_queue_url
-    letters = [letter for some in dead_letters._received(queue, url) for letter in some]  # noqa: SLF001
+    letters = [letter for some in dead_letters._received(queue, url, LETTERS) for letter in some]  # noqa: SLF001
     give_back = dead_letters._give_back  # noqa: SLF001
     failing = Mock(wraps=queue)
     first = aws_error("InternalError")
@@ -503,7 +503,7 @@ def test_longer_where_letters_are_left() -> None:
     waits = []
     for queue.meta.endpoint_url in ("https://sqs.us-east-1.amazonaws.com", "http://127.0.0.1:4566"):
         queue.receive_message.reset_mock()
-        assert list(dead_letters._received(queue, "")) == [[]] * 3  # noqa: SLF001
+        assert list(dead_letters._received(queue, "", 3)) == [[]] * 3  # noqa: SLF001
         waits.append([call.kwargs["WaitTimeSeconds"] for call in queue.receive_message.call_args_list])
     assert waits == [[0, 1, 1], [0, 0, 0]]
 

@@ -198,12 +198,23 @@ def test_letters() -> None:
         "hidden",
     ]
     assert [row.key for row in found] == keys
-    assert html(found).count('data-testid="redrive"') == 5
+    assert html(found).count('data-testid="redrive"') == 3
+    assert html(found).count('data-testid="redrive-reason"') == 2
     assert html(found).count('data-testid="letter-row"') == 3
     assert "relayctl dlq show id-3" in found[3].html
     assert "no dead letter" in html(waiting.letter_rows(Reading([], 0), (), NOON))
     so_far = waiting.letter_rows(Reading(letters, 1500, is_whole=False), (), NOON)
     assert so_far[-1].html.count("reading… about 1,500 more") == 1
+
+
+def test_number_of_letters() -> None:
+    """How many letters there are is said at once: by SQS's own count until all are read."""
+    letters = [letter(1, "rejected"), letter(2, "unmapped_door")]
+    assert waiting.letters_note(None, None) == ""
+    assert waiting.letters_note(None, Queues(0, 2000)) == "2,000 letters"
+    so_far = Reading(letters, 1998, is_whole=False)
+    assert waiting.letters_note(so_far, Queues(0, 2000)) == "2,000 letters, 2 of them read"
+    assert waiting.letters_note(Reading(letters, 0), Queues(0, 2)) == "2 letters"
 
 
 def test_what_became_of_letters() -> None:

@@ -19,13 +19,14 @@ export default {
   },
   methods: {
     patch({ set, order }) {
-      for (const [key, html] of set) this.put(key, html);
+      // All at once: to parse thousands of rows one by one takes several times as long.
+      const made = document.createElement("template");
+      made.innerHTML = set.map(([, html]) => html).join("");
+      const fresh = [...made.content.children];
+      set.forEach(([key], number) => this.put(key, fresh[number]));
       if (order) this.arrange(order);
     },
-    put(key, html) {
-      const made = document.createElement("template");
-      made.innerHTML = html;
-      const fresh = made.content.firstElementChild;
+    put(key, fresh) {
       const old = this.items.get(key);
       this.items.set(key, fresh);
       if (!old || !old.isConnected) return;

@@ -195,7 +195,7 @@ def waiting_page(hub: Hub) -> None:
             else:
                 known = found, frozenset(opened)
                 letters.show_of(known, lambda: waiting.letter_rows(found, opened, present))
-                retitle(of_letters, "Dead letters", number_of(len(found.letters), "letter"))
+            retitle(of_letters, "Dead letters", waiting.letters_note(found, queues))
 
         page.show(draw, hub.queues, hub.letters)
 

@@ -39,7 +39,8 @@ async def ask_to_redrive(hub: Hub, action: str, value: str) -> None:
     else:
         selection = Selection(reasons=frozenset({value}))
         meant = sum(letter.get("reason") == value for letter in letters)
-        words = f"Redrive {number_of(meant, 'letter')} with the reason {value}?"
+        more = "" if found is None or found.is_whole else " or more"
+        words = f"Redrive {number_of(meant, 'letter')}{more} with the reason {value}?"
     with ui.dialog().props("persistent") as dialog, ui.element("div").classes("ask"):
         ui.html(tag("p", text(words)), sanitize=False)
         inside = ui.element("div")

@@ -80,6 +80,16 @@ def letter_rows(found: Reading, opened: Collection[str], now: float) -> list[Row
     return rows
 
 
+def letters_note(found: Reading | None, queues: Queues | None) -> str:
+    """How many dead letters there are; while they are read for the first time, how many are known by then."""
+    if found is None:
+        return number_of(queues.dead, "letter") if queues else ""
+    known = len(found.letters)
+    if found.is_whole:
+        return number_of(known, "letter")
+    return f"{number_of(known + found.hidden, 'letter')}, {known:,} of them read"
+
+
 def _hidden(found: Reading) -> str:
     if not found.is_whole:
         return f"reading… about {found.hidden:,} more"
@@ -91,7 +101,8 @@ def _group_row(reason: str, some: Sequence[Letter]) -> Row:
     todo = MENDING.get(reason, MEND)
     words = tag("b", text(reason or "no reason")) + tag("span", text(count), class_="note")
     words += tag("span", text(todo), class_="quiet note wide")
-    again = button("Redrive all", "redrive-reason", reason, testid="redrive", class_="small")
+    # Another test id than a letter's: whoever clicks the first `redrive` of the page means a letter.
+    again = button("Redrive all", "redrive-reason", reason, testid="redrive-reason", class_="small")
     cells = tag("th", words, colspan="4", scope="rowgroup") + tag("td", again, class_="number")
     return Row(f"reason {reason}", tag("tr", cells, class_="group", data_reason=reason))
 

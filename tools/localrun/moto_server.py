@@ -2,12 +2,22 @@
 
 import io
 import sys
+from functools import cache
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from starlette.types import Receive, Scope, Send
 
 from localrun import moto_queues, moto_transactions
+
+
+class _Dispatcher(DomainDispatcherApplication):
+    """moto's, which lists its own folder for each request, to find out whose it is."""
+
+    @cache  # noqa: B019 - there is one, as long as the process
+    def get_backend_for_host(self, host: str | None) -> Any:
+        """The service at a host, of which there are few."""
+        return super().get_backend_for_host(host)
 
 
 class Moto:
@@ -20,7 +30,7 @@ class Moto:
     def __init__(self) -> None:
         moto_queues.install()
         moto_transactions.install()
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._app = _Dispatcher(create_backend_app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""

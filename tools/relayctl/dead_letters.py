@@ -23,13 +23,15 @@ EMPTY_RECEIVES = 3
 LONGER_SECONDS = 1
 """So long SQS waits, and asks all of its hosts, after an empty answer of a queue that is not empty."""
 BATCH = 10
-MOST_AT_ONCE = 4
-MANY = 100
+MOST_AT_ONCE = 6
+MANY = 50
 """Each so many letters are worth another call at the same time."""
 MOST_FAILURES = 3
 """After so many calls that failed, the rest of the letters is not given back, but appears by itself."""
-SO_FAR_SECONDS = 1.0
-"""So often is told what a reading has come to so far."""
+SO_FAR_SECONDS = 0.25
+"""So often is told what a reading has come to so far, and the less often the more it has come to,"""
+SO_FAR_LETTERS = 1000
+"""with so many letters half as often: whoever is told looks at all of them each time."""
 
 Done = Callable[[int], object]
 
@@ -109,7 +111,7 @@ def read(
 
     The queue is the dead-letter queue, or the one at that `url`. What somebody else is reading just now, and
     what waits for its time, cannot be seen: `hidden` says how many those are, about. Of each envelope only
-    the `fields` that are named are kept. `so_far` is told what has been read by now, about once a second.
+    the `fields` that are named are kept. `so_far` is told what has been read by now, some times a second.
     """
     queue, url = target.client("sqs"), url or target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
@@ -119,7 +121,7 @@ def read(
     tell_at = 0.0
     with stopping.in_order() as stop:
         try:
-            for some in _received(queue, url):
+            for some in _received(queue, url, there):
                 new = [letter for letter in some if letter.message_id not in receipts]
                 receipts.update((letter.message_id, letter.receipt) for letter in some)
                 envelopes = [envelope for letter in new if wanted.takes(envelope := letter.envelope, present)]
@@ -129,7 +131,7 @@ def read(
                     break
                 if time.monotonic() >= tell_at:
                     so_far(Reading(list(meant), max(there - len(receipts), 0), is_whole=False))
-                    tell_at = time.monotonic() + SO_FAR_SECONDS
+                    tell_at = time.monotonic() + SO_FAR_SECONDS * (1 + len(meant) / SO_FAR_LETTERS)
             # Giving them back takes as long as receiving them: nobody need wait for that.
             so_far(Reading(list(meant), max(there - len(receipts), 0), is_whole=False))
         finally:
@@ -225,7 +227,7 @@ def _each(
     sent: list[str] = []
     with stopping.in_order() as stop:
         try:
-            for some in _received(queue, url):
+            for some in _received(queue, url, there):
                 for letter in some:
                     if selection.takes(letter.envelope, present):
                         held[letter.message_id] = letter if bodies else replace(letter, body="")
@@ -274,8 +276,8 @@ def about(target: Target) -> int:
     return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
-def _received(queue: Any, url: str) -> Iterator[list[Letter]]:
-    """All letters that can be seen, some at a time, and the more at a time the more there are.
+def _received(queue: Any, url: str, there: int) -> Iterator[list[Letter]]:
+    """All letters that can be seen, some at a time, and the more at a time the more are said to be `there`.
 
     One whose time ran out meanwhile comes again, with the receipt that counts from then on.
     """
@@ -285,7 +287,7 @@ def _received(queue: Any, url: str) -> Iterator[list[Letter]]:
         while empty < EMPTY_RECEIVES:
             calls = [
                 threads.submit(_receive, queue, url, wait_seconds)
-                for _ in range(1 if empty else _at_once(len(seen)))
+                for _ in range(1 if empty else _at_once(max(there, len(seen))))
             ]
             wait(calls)
             letters = [letter for call in calls if call.exception() is None for letter in call.result()]
