@@ -1,5 +1,6 @@
 """The console in a real Chromium, before a real `make run`: what happens is seen, what is clicked is done."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -17,6 +19,9 @@ import pytest
 from console.browser import chromium
 from localrun.made_up import badge, leave, post
 from localrun.serve import bind
+from relayctl import dead_letters
+from relayctl import target as relayctl_target
+from tests.timed import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -209,6 +214,80 @@ def test_redrive(page: "Page", local: Local) -> None:
     ).first.wait_for()
     page.get_by_role("button", name="Close").click()
     page.get_by_text("no dead letter").wait_for()
+
+
+MANY = 2000
+
+
+def test_many_letters(page: "Page", local: Local) -> None:
+    """Of two thousand letters it is said how many there are, all are shown, and one can be opened."""
+    from playwright.sync_api import expect  # noqa: PLC0415
+
+    target = relayctl_target.local(local.url)
+    sqs, url = target.client("sqs"), target.dead_letter_queue_url
+    # Another test may have left some.
+    there = sum(dead_letters.numbers(sqs, url))
+    try:
+        for start in range(there, MANY, 10):
+            texts = enumerate(map(a_letter, range(start, min(start + 10, MANY))))
+            sqs.send_message_batch(
+                QueueUrl=url, Entries=[{"Id": str(i), "MessageBody": text} for i, text in texts]
+            )
+        page.goto("/waiting")
+        page.get_by_text("2,000 letters").wait_for()
+        expect(page.get_by_test_id("letter-row")).to_have_count(MANY)
+        is_live(page)
+        page.get_by_test_id("letter-row").last.click()
+        page.get_by_text("relayctl dlq show").wait_for()
+    finally:
+        sqs.purge_queue(QueueUrl=url)
+    page.get_by_text("no dead letter").wait_for()
+
+
+def a_letter(number: int) -> str:
+    """A dead letter of one of four reasons."""
+    reason = ("unmapped_door", "unknown_user", "rejected", "stale_time")[number % 4]
+    received_at = f"2026-11-04T00:{number // 60:02}:{number % 60:02}Z"
+    event = {"form": "badge", "door": str(number), "direction": "in"}
+    detail = f"door {number} is in no place"
+    said = {"id": uuid4().hex, "reason": reason, "source": "generic", "vendor": "generic", "detail": detail}
+    return json.dumps({**said, "received_at": received_at, "correlation_id": uuid4().hex, "event": event})
+
+
+# Whoever started the tests may have ignored SIGINT, which children inherit.
+CONSOLE = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from relayctl.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_ends_in_order(local: Local, number: int) -> None:
+    """`relayctl console` beside that of `make run` ends with a signal, says nothing, and exits 0."""
+    environment = {**os.environ, "PORT": local.url.rpartition(":")[2]}
+    with subprocess.Popen(
+        [sys.executable, "-c", CONSOLE, "console", "--port", "0"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[0]
+        wait_until(lambda: answers(url))
+        process.send_signal(number)
+        _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, said) == (0, "")
+
+
+def answers(url: str) -> bool:
+    """Whether somebody answers at a URL."""
+    try:
+        return httpx.get(url).status_code == 200
+    except httpx.ConnectError:
+        return False
 
 
 def test_keyboard(page: "Page", local: Local) -> None:

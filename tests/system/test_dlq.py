@@ -393,6 +393,15 @@ def test_many(many: target.Target) -> None:
     assert _numbers(many) == (LETTERS, 0)
 
 
+def test_so_far(many: target.Target) -> None:
+    """What a reading has come to is told from its first letters on, with how many are yet to come."""
+    told: list[dead_letters.Reading] = []
+    dead_letters.read(many, so_far=told.append)
+    assert len(told[0].letters) <= dead_letters.MOST_AT_ONCE * dead_letters.BATCH
+    assert [len(one.letters) + one.hidden for one in told] == [LETTERS] * len(told)
+    assert (len(told[-1].letters), {one.is_whole for one in told}) == (LETTERS, {False})
+
+
 def test_fields(many: target.Target) -> None:
     """Of hundreds of letters no more is kept than is to be shown."""
     unparseable = Selection(reasons=frozenset({"unparseable"}))

@@ -215,6 +215,9 @@ def test_number_of_letters() -> None:
     so_far = Reading(letters, 1998, is_whole=False)
     assert waiting.letters_note(so_far, Queues(0, 2000)) == "2,000 letters, 2 of them read"
     assert waiting.letters_note(Reading(letters, 0), Queues(0, 2)) == "2 letters"
+    assert waiting.letters_note(Reading(letters, 0), Queues(0, 1)) == "2 letters", "SQS is late"
+    assert waiting.letters_note(Reading(letters, 0), Queues(0, 7)) == "7 letters, 2 of them read"
+    assert waiting.letters_note(Reading(letters, 3), Queues(0, 5)) == "2 letters", "a row says what is hidden"
 
 
 def test_what_became_of_letters() -> None:

@@ -6,6 +6,7 @@ lists go wrong, and an audit asks Calven itself. Exit code 1 if anything is miss
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -230,4 +231,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

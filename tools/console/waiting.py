@@ -81,13 +81,16 @@ def letter_rows(found: Reading, opened: Collection[str], now: float) -> list[Row
 
 
 def letters_note(found: Reading | None, queues: Queues | None) -> str:
-    """How many dead letters there are; while they are read for the first time, how many are known by then."""
+    """How many dead letters there are, and how many of them are shown by now, where those are fewer."""
     if found is None:
         return number_of(queues.dead, "letter") if queues else ""
     known = len(found.letters)
+    there = known + found.hidden
     if found.is_whole:
-        return number_of(known, "letter")
-    return f"{number_of(known + found.hidden, 'letter')}, {known:,} of them read"
+        # More have come since, and are being read.
+        there = queues.dead if queues and queues.dead > there else known
+    shown = f", {known:,} of them read" if there > known else ""
+    return number_of(there, "letter") + shown
 
 
 def _hidden(found: Reading) -> str:
