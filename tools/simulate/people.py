@@ -1,14 +1,16 @@
 """Who badges where and when, drawn from a seed, and how many people must then be in each place."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from relay.config.file import RelayYaml
 
-APART_SECONDS = 5.0
+APART_SECONDS = 120.0
 """Nobody badges twice within so long."""
+LEAVING = 0.25
+"""So many of the badges are of people who leave, as soon as there are people who have been in for a while."""
 VENDOR = "kisi"
 SITES_A_SOURCE = 10
 
@@ -33,7 +35,7 @@ class Building:
     sites: int = 1
     floors: int = 5
     doors: int = 10
-    people: int = 2_000
+    people: int = 10_000
 
     def relay_yaml(self, reset_at: str) -> RelayYaml:
         """The configuration."""
@@ -70,31 +72,48 @@ class Building:
 
 
 class People:
-    """Everybody, each of whom comes in and leaves again by turns."""
+    """Everybody: they come in, and some of those who have been in for a while leave again."""
 
     def __init__(self, building: Building, seed: int) -> None:
         self._building = building
         self._draw = Random(seed)  # noqa: S311 - a simulation, which guards nothing
-        self._inside: dict[int, int] = {}
-        self._last: dict[int, float] = {}
+        self._inside: deque[tuple[int, int]] = deque()
+        """Who came in first is first: a person and a floor."""
+        self._since: dict[int, float] = {}
+        self._left_at: dict[int, float] = {}
         self._number = 0
 
     def badges(self, rate: float, since: float, seconds: float) -> Iterator[Badge]:
         """So many badges a second on average, whenever they come."""
         at = since
         while (at := at + self._draw.expovariate(rate)) < since + seconds:
-            yield self.badge(at)
+            yield self._leave(at) if self._draw.random() < LEAVING and self._may_leave(at) else self.enter(at)
 
-    def badge(self, at: float, site: int | None = None) -> Badge:
-        """Somebody's badge at an instant; anybody's, or of a site."""
+    def enter(self, at: float, site: int | None = None) -> Badge:
+        """Somebody comes in at an instant; anywhere, or at a site."""
+        people = self._building.people
+        while True:
+            anybody = self._draw.randrange(people * (self._building.sites if site is None else 1))
+            person = anybody + people * (site or 0)
+            if person not in self._since and at - self._left_at.get(person, 0.0) >= APART_SECONDS:
+                break
+        floor = self._draw.randrange(self._building.floors)
+        self._inside.append((person, floor))
+        self._since[person] = at
+        return self._badge(person, floor, at, entered=True)
+
+    def _may_leave(self, at: float) -> bool:
+        return bool(self._inside) and at - self._since[self._inside[0][0]] >= APART_SECONDS
+
+    def _leave(self, at: float) -> Badge:
+        person, floor = self._inside.popleft()
+        del self._since[person]
+        self._left_at[person] = at
+        return self._badge(person, floor, at, entered=False)
+
+    def _badge(self, person: int, floor: int, at: float, *, entered: bool) -> Badge:
         building, draw = self._building, self._draw
-        person = self._somebody(at, site)
         site = person // building.people
-        entered = person not in self._inside
-        floor = draw.randrange(building.floors) if entered else self._inside.pop(person)
-        if entered:
-            self._inside[person] = floor
-        self._last[person] = at
         self._number += 1
         door = building.door(floor, entered=entered, draw=draw)
         return Badge(
@@ -107,14 +126,6 @@ class People:
             places=(f"s{site}", f"s{site}-f{floor}"),
             entered=entered,
         )
-
-    def _somebody(self, at: float, site: int | None) -> int:
-        people = self._building.people
-        while True:
-            anybody = self._draw.randrange(people * (self._building.sites if site is None else 1))
-            person = anybody + people * (site or 0)
-            if at - self._last.get(person, float("-inf")) >= APART_SECONDS:
-                return person
 
 
 def counts(badges: Sequence[Badge]) -> dict[str, int]:

@@ -4,36 +4,39 @@ from functools import partial
 
 from relay.entrypoints import schedule
 from simulate.figures import Sample, sample
-from simulate.people import Building, People
+from simulate.people import LEAVING, Building, People
 from simulate.world import FUNCTION_SECONDS, Measured, World, virtual
 
 WARM_UP_SECONDS, MEASURED_SECONDS = 5.0, 15.0
 FILLED_A_SECOND = 150.0
+SETTLED_SECONDS = 120.0
+"""After so long those who were first are in, and some of them leave."""
+PEAK_RATE = 30.0
 FULL_QUEUE = 3_000
 SWEEP_APART_SECONDS = 15 * 60.0
 
 
 def contention(rate: float, seed: int) -> Sample:
     """Badges of one site, which all change its one count, forwarded while their vendor waits."""
-    return steady(Building(), rate, seed, WARM_UP_SECONDS, MEASURED_SECONDS)
+    return steady(Building(), rate, seed, MEASURED_SECONDS)
 
 
-def steady(
-    building: Building, rate: float, seed: int, warm_up: float, seconds: float, *, swept: bool = False
-) -> Sample:
-    """Badges that come at one rate; measured is what comes after the warm-up."""
+def steady(building: Building, rate: float, seed: int, seconds: float, *, swept: bool = False) -> Sample:
+    """Badges that come at one rate. Some people are in already; measured is what comes after a warm-up."""
     with virtual(building, seed) as world:
-        timeline = world.timeline
-        began = timeline.now()
+        timeline, people = world.timeline, People(building, seed)
+        inside = int(rate * (WARM_UP_SECONDS + MEASURED_SECONDS) * LEAVING) + 1
+        world.expect((people.enter(timeline.now() + n / FILLED_A_SECOND) for n in range(inside)), stored=True)
+        began = timeline.now() + inside / FILLED_A_SECOND + SETTLED_SECONDS
         before: list[Measured] = []
-        world.expect(People(building, seed).badges(rate, began, warm_up + seconds))
-        timeline.start(lambda: before.append(world.measured()), began + warm_up)
+        world.expect(people.badges(rate, began, WARM_UP_SECONDS + seconds))
+        timeline.start(lambda: before.append(world.measured()), began + WARM_UP_SECONDS)
         if swept:
-            for number in range(1, int((warm_up + seconds) / SWEEP_APART_SECONDS) + 1):
+            for number in range(1, int(seconds / SWEEP_APART_SECONDS) + 1):
                 timeline.start(partial(_sweep, world), began + number * SWEEP_APART_SECONDS)
         world.event_source.start()
         timeline.start(world.settle)
-    fates = [fate for fate in world.watch.fates.values() if fate.badge.at >= began + warm_up]
+    fates = [fate for fate in world.watch.fates.values() if fate.badge.at >= began + WARM_UP_SECONDS]
     return sample(world, before[0], fates)
 
 
@@ -43,7 +46,7 @@ def _sweep(world: World) -> None:
 
 def queued(sites: int, concurrency: int, seed: int) -> tuple[float, Sample]:
     """A full queue: how many badges a second are drained, from the first batch until Calven knows all."""
-    building = Building(sites=sites, people=max(2_000 // sites, 20))
+    building = Building(sites=sites, people=max(10_000 // sites, 40))
     with virtual(building, seed, forward_mode="queued", concurrency=concurrency) as world:
         began = world.timeline.now()
         start = world.measured()
@@ -66,7 +69,7 @@ def swept(sites: int, seed: int) -> dict[str, float]:
         people = People(building, seed)
         began = world.timeline.now()
         # Somebody has come in at each site: there are counts, and Calven knows them.
-        world.expect(people.badge(began + site * 0.02, site) for site in range(sites))
+        world.expect(people.enter(began + site * 0.02, site) for site in range(sites))
         world.event_source.start()
 
         def measure() -> None:
@@ -88,4 +91,4 @@ def swept(sites: int, seed: int) -> dict[str, float]:
 def peak(minutes: float, seed: int) -> Sample:
     """A tenth of a company with 1,000 sites, while all its people arrive."""
     building = Building(sites=100, floors=19, doors=100, people=500)
-    return steady(building, 30, seed, WARM_UP_SECONDS, minutes * 60, swept=True)
+    return steady(building, PEAK_RATE, seed, minutes * 60, swept=True)

@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from unittest.mock import patch
@@ -83,6 +83,8 @@ class World:
             timeline, self.table, self.queues, self.calven, _secrets(building), _settings(forward_mode)
         )
         self.webhooks = self._function("access_control", WEBHOOK_MB)
+        stored = replace(self._around, settings=_settings("queued"))
+        self._storing = Function("access_control", WEBHOOK_MB, stored, self.account)
         self.retry = self._function("retry", RETRY_MB)
         self.schedule = self._function("occupancy_reset", SCHEDULE_MB)
         self.event_source = EventSource(self.queues[UNPROCESSED], timeline, self._retry, concurrency)
@@ -99,11 +101,12 @@ class World:
     def _function(self, name: str, memory: int) -> Function:
         return Function(name, memory, self._around, self.account)
 
-    def expect(self, badges: Iterable[Badge]) -> None:
-        """Have badges sent when they happen."""
+    def expect(self, badges: Iterable[Badge], *, stored: bool = False) -> None:
+        """Have badges sent when they happen, to the webhook function, or to one that stores them first."""
         for badge in badges:
             self._sending += 1
-            self.timeline.start(partial(self._send, badge), badge.at)
+            function = self._storing if stored else self.webhooks
+            self.timeline.start(partial(self._send, badge, function), badge.at)
 
     @property
     def is_busy(self) -> bool:
@@ -151,11 +154,11 @@ class World:
                 self.queues[UNPROCESSED].requests,
             )
 
-    def _send(self, badge: Badge) -> None:
+    def _send(self, badge: Badge, function: Function) -> None:
         """Post a badge, until it is taken."""
         fate = self.watch.sent(badge)
         while True:
-            status = self._post(badge)
+            status = self._post(badge, function)
             fate.status, fate.answered_at = status, self.timeline.now()
             if status < 300:
                 break
@@ -164,14 +167,14 @@ class World:
         with self.timeline.turn:
             self._sending -= 1
 
-    def _post(self, badge: Badge) -> int:
+    def _post(self, badge: Badge, function: Function) -> int:
         """The answer's status to one request."""
         with self.timeline.turn:
             if not self._throttle.admits(self.timeline.now()):
                 return 429
         event = _request(badge, self.timeline.now())
         try:
-            answer = self.webhooks.invoke(partial(_handled, event))
+            answer = function.invoke(partial(_handled, event))
         except Throttled:
             return 503
         return int(answer["statusCode"])
