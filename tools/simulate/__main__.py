@@ -22,7 +22,8 @@ from simulate.world import NotExact
 
 NAMES = ("contention", "queued", "schedule", "peak", "cost")
 RATES = (10, 20, 40, 80, 160)
-DRAINED = ((1, 1), (1, 2), (500, 2))
+DRAINED = ((1, 1, 1), (1, 1, 2), (500, 1, 2), (500, 50, 2))
+"""Sites, systems that have their doors, and how many batches are worked on at once."""
 SITES = (10, 100, 500, 1_000)
 PEAK_SCALE = 10
 
@@ -64,7 +65,7 @@ class Runs:
         self.samples: dict[str, Sample] = {}
         self._peak_minutes = peak_minutes
         self._contention: dict[int, list[Future[Sample]]] = {}
-        self._queued: dict[tuple[int, int], Future[tuple[float, Sample]]] = {}
+        self._queued: dict[tuple[int, int, int], Future[tuple[float, Sample]]] = {}
         self._swept: dict[int, Future[dict[str, float]]] = {}
         # The longest first, so that no processor waits for one run at the end.
         if "peak" in chosen:
@@ -104,11 +105,12 @@ class Runs:
             yield {"badges a second": rate, **cells(self._contention_sample(rate))}
 
     def _queued_rows(self) -> Iterator[Row]:
-        for sites, concurrency in DRAINED:
-            rate, found = self._queued[sites, concurrency].result()
-            self.samples[f"queued {sites} {concurrency}"] = found
+        for sites, sources, concurrency in DRAINED:
+            rate, found = self._queued[sites, sources, concurrency].result()
+            self.samples[f"queued {sites} {sources} {concurrency}"] = found
             yield {
                 "sites": sites,
+                "systems": sources,
                 "concurrency": concurrency,
                 "badges a second": rate,
                 "badges a Calven request": found.badges / max(found.calven_requests, 1),
@@ -129,8 +131,8 @@ class Runs:
     def _peak_rows(self) -> Sequence[Row]:
         found = self._peak.result()
         self.samples["peak"] = found
-        seconds = scenarios.WARM_UP_SECONDS + self._peak_minutes * 60
-        rate = found.badges / seconds
+        seconds = self._peak_minutes * 60
+        rate = len(found.answers) / seconds
         used = {
             "badges a second": rate,
             "DynamoDB requests a second": rate * found.a_badge(found.requests),
@@ -147,9 +149,10 @@ class Runs:
             yield {"badges": f"direct, one site, {rate} a second", **of_rate}
         if "peak" in self.samples:
             yield {"badges": "direct, the peak", **costs.million(self.samples["peak"], queued=False)}
-        for sites, concurrency in DRAINED:
-            _, found = self._queued[sites, concurrency].result()
-            yield {"badges": f"queued, {sites} sites, full batches", **costs.million(found, queued=True)}
+        for sites, sources, concurrency in DRAINED[1:]:
+            _, found = self._queued[sites, sources, concurrency].result()
+            where = f"queued, {sites} sites of {sources} systems, full batches"
+            yield {"badges": where, **costs.million(found, queued=True)}
 
 
 def _brief(found: Sample) -> Mapping[str, Any]:

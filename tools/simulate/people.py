@@ -12,7 +12,6 @@ APART_SECONDS = 120.0
 LEAVING = 0.25
 """So many of the badges are of people who leave, as soon as there are people who have been in for a while."""
 VENDOR = "kisi"
-SITES_A_SOURCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +29,13 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class Building:
-    """Sites with floors and doors that lead to them, all alike; `doors` and `people` are those of a site."""
+    """Sites with floors and doors that lead to them, all alike; `doors` and `people` are those of a site.
+
+    `sources` are the systems that have the doors.
+    """
 
     sites: int = 1
+    sources: int = 1
     floors: int = 5
     doors: int = 10
     people: int = 10_000
@@ -59,7 +62,7 @@ class Building:
 
     def source(self, site: int) -> str:
         """The system that a site's doors belong to."""
-        return f"kisi-{site // SITES_A_SOURCE}"
+        return f"kisi-{site % self.sources}"
 
     def floor(self, door: int) -> int:
         """The floor that a door leads to: as many doors in as out on each."""

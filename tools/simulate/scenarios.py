@@ -44,9 +44,9 @@ def _sweep(world: World) -> None:
     world.sweep()
 
 
-def queued(sites: int, concurrency: int, seed: int) -> tuple[float, Sample]:
+def queued(sites: int, sources: int, concurrency: int, seed: int) -> tuple[float, Sample]:
     """A full queue: how many badges a second are drained, from the first batch until Calven knows all."""
-    building = Building(sites=sites, people=max(10_000 // sites, 40))
+    building = Building(sites, sources, people=max(10_000 // sites, 40))
     with virtual(building, seed, forward_mode="queued", concurrency=concurrency) as world:
         began = world.timeline.now()
         start = world.measured()
@@ -90,5 +90,5 @@ def swept(sites: int, seed: int) -> dict[str, float]:
 
 def peak(minutes: float, seed: int) -> Sample:
     """A tenth of a company with 1,000 sites, while all its people arrive."""
-    building = Building(sites=100, floors=19, doors=100, people=500)
+    building = Building(sites=100, sources=10, floors=19, doors=100, people=500)
     return steady(building, PEAK_RATE, seed, minutes * 60, swept=True)
