@@ -16,7 +16,7 @@ import click
 # `build` is not installed, other than its neighbours.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from simulate import costs, scenarios
+from simulate import costs, scenarios, threads
 from simulate.figures import Row, Sample, service_row, table, work_row
 from simulate.world import NotExact
 
@@ -36,9 +36,19 @@ Start = Callable[..., "Future[Any]"]
 @click.option("--seeds", default=5, show_default=True, help="So many runs of contention, with seeds from 1.")
 @click.option("--peak-minutes", default=10.0, show_default=True, help="So much of the hour of the peak.")
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Save figures here.")
+@click.option("--against-threads", is_flag=True, help="Compare a short run with real threads that sleep.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, help="So many runs at once.")
-def main(only: Sequence[str], seeds: int, peak_minutes: float, file: Path | None, processes: int) -> None:
+def main(
+    only: Sequence[str],
+    seeds: int,
+    peak_minutes: float,
+    file: Path | None,
+    against_threads: bool,
+    processes: int,
+) -> None:
     """Simulate the relay in virtual time. Every run ends with counts that are exact, or says so."""
+    if against_threads:
+        sys.exit(_compare())
     chosen = only or NAMES
     began = time.monotonic()
     # What a run replaces is its process's: runs do not share one.
@@ -56,6 +66,16 @@ def main(only: Sequence[str], seeds: int, peak_minutes: float, file: Path | None
     if file is not None:
         content = {"tables": found, "samples": {name: _brief(each) for name, each in runs.samples.items()}}
         file.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _compare() -> int:
+    """Show a run beside the same in real threads; the exit code."""
+    simulated, threaded = threads.compared()
+    print("\n".join(table("Against real threads", threads.rows(simulated, threaded))))
+    if threads.agree(simulated, threaded):
+        return 0
+    print(f"simulate: the medians differ by more than {threads.TOLERANCE:.0%}", file=sys.stderr)
+    return 1
 
 
 class Runs:

@@ -9,6 +9,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from itertools import count
 from threading import Lock, RLock, Thread, get_ident
 from typing import Any, Protocol
 from unittest.mock import patch
@@ -36,6 +37,9 @@ class Timeline(Protocol):
 
     def run(self) -> None:
         """Return when all is done; raises what went wrong."""
+
+    def instead_of_waiting(self) -> AbstractContextManager[None]:
+        """Have the relay's own waits take this time."""
 
 
 class VirtualTime:
@@ -199,26 +203,33 @@ class _Done:
 
 
 class RealTime:
-    """The machine's own clock and threads: what virtual time is checked against."""
+    """Real threads that really sleep: what virtual time is checked against.
 
-    def __init__(self) -> None:
+    Time passes so many times more slowly, so that it tells little how busy the machine is.
+    """
+
+    def __init__(self, slowed: float = 1.0) -> None:
         self.turn: AbstractContextManager[Any] = RLock()
+        self._slowed = slowed
+        self._sleep = time.sleep
+        self._began, self._monotonic = time.time(), time.monotonic()
         self._due: list[tuple[float, int, Work]] = []
+        self._numbers = count()
         self._running: list[Thread] = []
         self._errors: list[BaseException] = []
 
     def now(self) -> float:
         """The time."""
-        return time.time()
+        return self._began + (time.monotonic() - self._monotonic) / self._slowed
 
     def sleep(self, seconds: float) -> None:
         """Really wait."""
-        time.sleep(max(seconds, 0.0))
+        self._sleep(max(seconds, 0.0) * self._slowed)
 
     def start(self, work: Work, at: float | None = None) -> None:
         """Have something done in a thread of its own."""
         with self.turn:
-            heapq.heappush(self._due, (at or self.now(), len(self._running) + len(self._due), work))
+            heapq.heappush(self._due, (at or self.now(), next(self._numbers), work))
 
     def run(self) -> None:
         """Return when all is done; raises what went wrong in a thread."""
@@ -226,13 +237,19 @@ class RealTime:
             with self.turn:
                 work = heapq.heappop(self._due)[2] if self._due and self._due[0][0] <= self.now() else None
             if work is None:
-                time.sleep(0.001)
+                self._sleep(0.001)
                 continue
             thread = Thread(target=self._done, args=[work], daemon=True)
             self._running.append(thread)
             thread.start()
         if self._errors:
             raise self._errors[0]
+
+    @contextmanager
+    def instead_of_waiting(self) -> Iterator[None]:
+        """Have the relay's own waits take as many times longer."""
+        with patch.object(time, "sleep", self.sleep), as_processes():
+            yield
 
     def _done(self, work: Work) -> None:
         try:

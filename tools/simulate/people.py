@@ -10,7 +10,10 @@ from relay.config.file import RelayYaml
 APART_SECONDS = 120.0
 """Nobody badges twice within so long."""
 LEAVING = 0.25
-"""So many of the badges are of people who leave, as soon as there are people who have been in for a while."""
+"""So many of the badges are of people who leave, as soon as there are people who have been in for a while.
+
+The others are so many once half of all people are in.
+"""
 VENDOR = "kisi"
 
 
@@ -90,7 +93,12 @@ class People:
         """So many badges a second on average, whenever they come."""
         at = since
         while (at := at + self._draw.expovariate(rate)) < since + seconds:
-            yield self._leave(at) if self._draw.random() < LEAVING and self._may_leave(at) else self.enter(at)
+            yield self._leave(at) if self._may_leave(at) and self._draw.random() < self._leaving else self.enter(at)
+
+    @property
+    def _leaving(self) -> float:
+        building = self._building
+        return LEAVING if len(self._inside) < building.sites * building.people / 2 else 1 - LEAVING
 
     def enter(self, at: float, site: int | None = None) -> Badge:
         """Somebody comes in at an instant; anywhere, or at a site."""

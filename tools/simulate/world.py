@@ -70,6 +70,7 @@ class World:
         *,
         forward_mode: str = "direct",
         concurrency: int = 2,
+        retry_seconds: float = 30.0,
     ) -> None:
         random.seed(seed)  # the relay draws its pauses from there
         self.timeline = timeline
@@ -80,10 +81,15 @@ class World:
         self.account = Account()
         self.complaints: Counter[str] = Counter()
         self._around = Surroundings(
-            timeline, self.table, self.queues, self.calven, _secrets(building), _settings(forward_mode)
+            timeline,
+            self.table,
+            self.queues,
+            self.calven,
+            _secrets(building),
+            _settings(forward_mode, retry_seconds),
         )
         self.webhooks = self._function("access_control", WEBHOOK_MB)
-        stored = replace(self._around, settings=_settings("queued"))
+        stored = replace(self._around, settings=_settings("queued", retry_seconds))
         self._storing = Function("access_control", WEBHOOK_MB, stored, self.account)
         self.retry = self._function("retry", RETRY_MB)
         self.schedule = self._function("occupancy_reset", SCHEDULE_MB)
@@ -113,15 +119,19 @@ class World:
         """Whether something is on its way or waits."""
         return bool(self._sending or self.queues[UNPROCESSED].messages)
 
+    def drain(self) -> None:
+        """Wait until nothing is on its way."""
+        while self.is_busy:
+            self.timeline.sleep(1)
+        self.event_source.end()
+        self.before_sweeps = self.measured()
+
     def settle(self) -> None:
         """Wait until nothing is on its way; then report what is pending, and check that all is exact.
 
         Raises `NotExact`.
         """
-        while self.is_busy:
-            self.timeline.sleep(1)
-        self.event_source.end()
-        self.before_sweeps = self.measured()
+        self.drain()
         for _ in range(MOST_SWEEPS):
             self.timeline.sleep(SWEEP_AFTER_SECONDS)
             self.sweep()
@@ -156,7 +166,8 @@ class World:
 
     def _send(self, badge: Badge, function: Function) -> None:
         """Post a badge, until it is taken."""
-        fate = self.watch.sent(badge)
+        with self.timeline.turn:
+            fate = self.watch.sent(badge)
         while True:
             status = self._post(badge, function)
             fate.status, fate.answered_at = status, self.timeline.now()
@@ -192,14 +203,21 @@ def _handled(event: Mapping[str, Any], container: Container) -> dict[str, Any]:
 
 
 @contextmanager
-def virtual(building: Building, seed: int, **settings: Any) -> Iterator[World]:
-    """A world in virtual time, which passes when the block is over. Raises `NotExact`."""
-    timeline = VirtualTime(NOON)
+def passing(timeline: Timeline, building: Building, seed: int, **settings: Any) -> Iterator[World]:
+    """A world whose time passes when the block is over. Raises `NotExact`."""
     with quiet() as complaints, timeline.instead_of_waiting():
         world = World(timeline, building, seed, **settings)
         world.complaints = complaints
         yield world
         timeline.run()
+
+
+@contextmanager
+def virtual(building: Building, seed: int, **settings: Any) -> Iterator[World]:
+    """A world in virtual time, which passes when the block is over. Raises `NotExact`."""
+    timeline = VirtualTime(NOON)
+    with passing(timeline, building, seed, **settings) as world:
+        yield world
     timeline.close()
 
 
@@ -232,7 +250,7 @@ class _Complaints(logging.Handler):
         self._complaints[f"{record.getMessage()} {said or ''}".strip()] += 1
 
 
-def _settings(forward_mode: str) -> Settings:
+def _settings(forward_mode: str, retry_seconds: float) -> Settings:
     return Settings.model_validate(
         {
             "STACK_NAME": STACK,
@@ -241,6 +259,7 @@ def _settings(forward_mode: str) -> Settings:
             "DEAD_LETTER_QUEUE_URL": DEAD,
             "CALVEN_BASE_URL": "https://calven.example.com",
             "FORWARD_MODE": forward_mode,
+            "RETRY_BASE_SECONDS": retry_seconds,
         }
     )
 
