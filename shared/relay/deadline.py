@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from relay.errors import NotNow
@@ -71,8 +71,8 @@ class Pace:
     `call_seconds` bounds each request to Calven or a vendor. Of the counts of a place that change, those are
     told that lie `apart` milliseconds of event time from each other, and the last. A delivery of more than
     `most` events waits for the retry function as it is. `pauses` are the longest waits (seconds) after each
-    conflict at a site's counts. Where these were not enough, the site's badges go to the queue for
-    `rest_seconds` without a try.
+    conflict at a site's counts. Where these were not enough, the site rests for about `rest_seconds`: its
+    badges go to the queue without a try.
     """
 
     call_seconds: float
@@ -81,16 +81,22 @@ class Pace:
     pauses: Sequence[float]
     rest_seconds: float
 
+    def probing(self) -> "Pace":
+        """The pace at a site that has rested: few tries show whether the rush is over, and disturb nobody."""
+        return replace(self, pauses=self.pauses[:PROBES])
 
-PAUSES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 0.8, 0.8, 0.8, 0.8)
-"""The longest waits (seconds) after conflicts that are worth waiting for."""
+
+PAUSES = (0.02, 0.05, *[0.1] * 16, 0.4, 0.8, 0.8, 0.8)
+"""The longest waits (seconds) after conflicts, where nobody waits for an answer."""
+PROBES = 4
 WAITED_FOR = Pace(
     call_seconds=float("inf"),
     apart=0,
     most=100,
-    # Who fights longer is in others' way: the queue settles what is contended a hundred at a time.
-    pauses=(0.02, 0.05, 0.1, 0.1, 0.1),
-    rest_seconds=5,
+    # Twelve tries, a second at most: at twenty badges a second and site one in thousands needs more.
+    # Who fights longer is in the way of others, and of the queue, which settles them all together.
+    pauses=PAUSES[:11],
+    rest_seconds=2,
 )
 """For a vendor that waits for its answer: its deadline bounds everything."""
 BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"), pauses=PAUSES, rest_seconds=0)

@@ -80,8 +80,8 @@ class Headcount:
 
         What becomes of each, in their order. Badges that are too many for one transaction are halved.
         """
-        with self._turns.at(day.site, deadline, pace.rest_seconds):
-            return self._settle(badges, day, config, deadline, pace)
+        with self._turns.at(day.site, deadline, pace.rest_seconds) as rested:
+            return self._settle(badges, day, config, deadline, pace.probing() if rested else pace)
 
     def _settle(
         self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, pace: Pace
