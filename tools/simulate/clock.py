@@ -7,14 +7,17 @@ machine is, and no stand-in needs a lock.
 
 import heapq
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from itertools import count
 from threading import Lock, RLock, Thread, get_ident
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from unittest.mock import patch
 
 from relay.aws import clients
+from relay.entrypoints import sites
 from relay.invocation import Invocation
 
 Work = Callable[[], None]
@@ -93,16 +96,33 @@ class VirtualTime:
         """Have the relay's own waits take virtual time.
 
         `time.sleep` is that of the thread that has the baton, and calls to AWS are made in it: what a
-        deadline's thread would wait for is over at a time that is known.
+        deadline's thread would wait for is over at a time that is known. Threads that look at several sites
+        at once take virtual time too.
         """
         real = time.sleep
 
         def sleep(seconds: float) -> None:
             (self.sleep if get_ident() in self._workers else real)(seconds)
 
-        with patch.object(time, "sleep", sleep), patch.object(clients, "_threads", _AtOnce()):
-            with as_processes():
-                yield
+        with (
+            patch.object(time, "sleep", sleep),
+            patch.object(clients, "_threads", _AtOnce()),
+            patch.object(sites, "ThreadPoolExecutor", partial(Pool, self)),
+            as_processes(),
+        ):
+            yield
+
+    def park(self, waiting: "list[_Worker]") -> None:
+        """Wait until `wake` is told of those who wait for the same."""
+        worker = self._workers[get_ident()]
+        waiting.append(worker)
+        self._hand_over(worker)
+
+    def wake(self, waiting: "list[_Worker]") -> None:
+        """Have those who wait go on now."""
+        for worker in waiting:
+            self._put(self._now, worker)
+        waiting.clear()
 
     def _put(self, at: float, what: "_Worker | Work") -> None:
         self._number += 1
@@ -117,7 +137,7 @@ class VirtualTime:
         """Give the baton to whoever is due next; whether that is somebody else."""
         if self._error is not None or not self._due:
             self._over.release()
-            return True
+            return True  # and nobody is waked any more
         self._now, _, what = heapq.heappop(self._due)
         if what is current:
             return False
@@ -176,6 +196,64 @@ def as_processes() -> Iterator[None]:
             if hasattr(part, "lock"):
                 replaced.enter_context(patch.object(part, "lock", nullcontext()))
         yield
+
+
+class Pool:
+    """In place of a pool of threads: so many calls at once, in virtual time."""
+
+    def __init__(self, timeline: VirtualTime, most: int, **_: Any) -> None:
+        self._timeline, self._most = timeline, most
+        self._calls: deque[_Call] = deque()
+        self._running = 0
+        self._waiting: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        """Nothing to start."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for every call."""
+        while self._running:
+            self._timeline.park(self._waiting)
+
+    def map(self, call: Callable[..., Any], *arguments: Iterable[Any]) -> Iterator[Any]:
+        """What calls give, in order. All are begun now."""
+        calls = [self._begin(partial(call, *each)) for each in zip(*arguments, strict=False)]
+        return (each.result(self._timeline) for each in calls)
+
+    def _begin(self, work: Callable[[], Any]) -> "_Call":
+        call = _Call(work)
+        self._calls.append(call)
+        if self._running < self._most:
+            self._running += 1
+            self._timeline.start(self._run)
+        return call
+
+    def _run(self) -> None:
+        while self._calls:
+            self._calls.popleft().make(self._timeline)
+        self._running -= 1
+        self._timeline.wake(self._waiting)
+
+
+class _Call:
+    """A call in a pool: to be made, or with what it gave."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+        self._done: _Done | None = None
+        self._waiting: list[_Worker] = []
+
+    def make(self, timeline: VirtualTime) -> None:
+        """Make the call, and tell who waits for it."""
+        self._done = _AtOnce().submit(self._work)
+        timeline.wake(self._waiting)
+
+    def result(self, timeline: VirtualTime) -> Any:
+        """What it gave, or raised, once it is made."""
+        while self._done is None:
+            timeline.park(self._waiting)
+        return self._done.result(0)
 
 
 class _AtOnce:

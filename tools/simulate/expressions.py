@@ -1,7 +1,7 @@
 """DynamoDB's expressions, as far as a table's requests need them: conditions, key conditions and updates.
 
 Follows https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html. Values are as they are
-on the wire: `{"S": "text"}`. Names have no dots or indexes: the relay changes whole attributes.
+on the wire: `{"S": "text"}`. Whole attributes are changed; conditions may be on entries of a list as well.
 """
 
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 Value = Mapping[str, Any]
 Item = Mapping[str, Value]
-_TOKEN = re.compile(r"\s*([#:]?\w+|<>|<=|>=|[=<>(),+-])")
+_TOKEN = re.compile(r"\s*([#:]?\w+|<>|<=|>=|[=<>(),+\[\]-])")
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
 _SETS = frozenset({"SS", "NS", "BS"})
 
@@ -182,6 +182,10 @@ class _Parser:
             return lambda scope: _size(of(scope))
         if token.startswith(":"):
             return lambda scope: _known(scope.values, token)
+        if self._takes("["):
+            number = int(self._next())
+            self._need("]")
+            return lambda scope: _entry(scope.item.get(_name(token, scope)), number)
         return lambda scope: scope.item.get(_name(token, scope))
 
     # Updates.
@@ -299,6 +303,12 @@ def _name(token: str, scope: Scope) -> str:
     if token not in scope.names:
         raise BadExpression(f"{token} has no name")
     return scope.names[token]
+
+
+def _entry(value: Value | None, number: int) -> Value | None:
+    """An entry of a list; nothing of what is no list, or is shorter."""
+    entries: list[Value] = value.get("L", []) if value else []
+    return entries[number] if number < len(entries) else None
 
 
 def _number(one: Value, other: Value, sign: int) -> Value:

@@ -57,19 +57,22 @@ class Surroundings:
 
 
 class Processor:
-    """A container's share of a processor. Work on it takes longer than on a whole one."""
+    """A container's share of a processor. Work takes longer than on a whole one; threads take turns at it."""
 
     def __init__(self, timeline: Timeline, memory: int) -> None:
         self._timeline = timeline
         self._share = min(memory / A_PROCESSOR_MB, 1.0)
+        self._free_at = 0.0
 
-    def work(self, seconds: float) -> None:
-        """Compute for so long."""
-        self._timeline.sleep(seconds / self._share)
+    def work(self, seconds: float, then: float = 0.0) -> None:
+        """Compute for so long; `then` is a wait after it."""
+        now = self._timeline.now()
+        self._free_at = max(self._free_at, now) + seconds / self._share
+        self._timeline.sleep(self._free_at - now + then)
 
     def ask(self, seconds: float) -> None:
-        """Wait for a part of a request, and for the processor time that this part takes."""
-        self._timeline.sleep(seconds + REQUEST_SECONDS / 2 / self._share)
+        """Half of a request: its processor time, and the wait for the other side."""
+        self.work(REQUEST_SECONDS / 2, seconds)
 
 
 class _Clients:

@@ -2,10 +2,9 @@
 
 from functools import partial
 
-from relay.entrypoints import schedule
 from simulate.figures import Sample, sample
 from simulate.people import LEAVING, Building, People
-from simulate.world import FUNCTION_SECONDS, Measured, World, virtual
+from simulate.world import Measured, World, virtual
 
 WARM_UP_SECONDS, MEASURED_SECONDS = 5.0, 15.0
 FILLED_A_SECOND = 150.0
@@ -14,6 +13,8 @@ SETTLED_SECONDS = 120.0
 PEAK_RATE = 30.0
 FULL_QUEUE = 3_000
 SWEEP_APART_SECONDS = 15 * 60.0
+SWEEPS_BEFORE = 3
+"""After so many runs a new site's earlier days are done with."""
 
 
 def contention(rate: float, seed: int) -> Sample:
@@ -62,7 +63,7 @@ def queued(sites: int, sources: int, concurrency: int, seed: int) -> tuple[float
 
 
 def swept(sites: int, seed: int) -> dict[str, float]:
-    """A run of the schedule with nothing to report, after one that has seen each site before."""
+    """A run of the schedule with nothing to report, after others that have closed the days before."""
     building = Building(sites=sites, people=20)
     found: dict[str, float] = {}
     with virtual(building, seed) as world:
@@ -74,8 +75,12 @@ def swept(sites: int, seed: int) -> dict[str, float]:
 
         def measure() -> None:
             world.settle()
+            for _ in range(SWEEPS_BEFORE):
+                world.timeline.sleep(SWEEP_APART_SECONDS)
+                world.sweep()
+            world.timeline.sleep(SWEEP_APART_SECONDS)
             before, at = world.measured(), world.timeline.now()
-            world.schedule.invoke(partial(schedule.handle, seconds=FUNCTION_SECONDS, request_id="measured"))
+            world.sweep()
             counts = world.measured().counts.since(before.counts)
             found.update(
                 requests=counts.requests.total(),

@@ -150,7 +150,7 @@ class World:
 
     def sweep(self) -> dict[str, int]:
         """Run the schedule once; how many facts it reported."""
-        return self.schedule.invoke(lambda container: schedule.handle(container, FUNCTION_SECONDS, "schedule"))
+        return self.schedule.invoke(_swept)
 
     def measured(self) -> Measured:
         """What was counted until now."""
@@ -200,6 +200,10 @@ class World:
 
 def _handled(event: Mapping[str, Any], container: Container) -> dict[str, Any]:
     return webhook.handle(container, "access-control", event)
+
+
+def _swept(container: Container) -> dict[str, int]:
+    return schedule.handle(container, {}, FUNCTION_SECONDS, "schedule")
 
 
 @contextmanager
