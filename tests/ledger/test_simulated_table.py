@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.aws.table import Conflict, Key, Table, Update
-from simulate.clock import VirtualTime
 from simulate.dynamodb import DynamoDB
-from simulate.dynamodb import Table as Simulated
+from simulate.table import Table as Simulated
+from simulate.waits import VirtualTime
 from tests.moto_table import FEW, Ledger
 
 pytestmark = pytest.mark.slow
@@ -33,7 +33,10 @@ def any_updates(draw: st.DrawFn) -> Update:
     said = draw(st.lists(NUMBERS, max_size=2))
     return Update(
         key=draw(st.sampled_from(KEYS)),
-        set={**dict(zip(changed, said, strict=False)), **draw(st.fixed_dictionaries({}, optional={"set": SETS}))},
+        set={
+            **dict(zip(changed, said, strict=False)),
+            **draw(st.fixed_dictionaries({}, optional={"set": SETS})),
+        },
         remove=changed[2:][: draw(st.integers(0, 1))],
         expect=draw(st.dictionaries(NAMES, st.none() | NUMBERS, max_size=1)),
         below=draw(st.dictionaries(NAMES, NUMBERS, max_size=1)),

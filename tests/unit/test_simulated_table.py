@@ -9,19 +9,12 @@ from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from relay.aws.table import Conflict, Key, Table, Update
-from simulate import expressions
-from simulate.clock import VirtualTime
-from simulate.dynamodb import (
-    READ_SECONDS,
-    TRANSACTION_SECONDS,
-    WRITE_SECONDS,
-    DynamoDB,
-    read_units,
-    size,
-    write_units,
-)
-from simulate.dynamodb import Table as Simulated
+from simulate import values
+from simulate.dynamodb import READ_SECONDS, TRANSACTION_SECONDS, WRITE_SECONDS, DynamoDB
 from simulate.expressions import BadExpression, Scope, condition, update
+from simulate.table import Table as Simulated
+from simulate.units import read_units, size, write_units
+from simulate.waits import VirtualTime
 
 A, B, C = ("day#1", "count#a"), ("day#1", "count#b"), ("people#1", "person#c")
 BEGIN = 1_000.0
@@ -172,7 +165,7 @@ def test_errors_say_what_is_there(stage: Stage) -> None:
     with pytest.raises(ClientError) as several:
         client.transact_write_items(TransactItems=[{"Update": action}, other])
     assert several.value.response["Error"]["Code"] == "TransactionCanceledException"
-    reasons = several.value.response["CancellationReasons"]  # type: ignore[typeddict-item]
+    reasons = several.value.response["CancellationReasons"]
     assert [reason["Code"] for reason in reasons] == ["ConditionalCheckFailed", "ConditionalCheckFailed"]
     assert reasons[0]["Item"] == there
     assert "Item" not in reasons[1], "there is no such item"
@@ -225,7 +218,7 @@ def wire(item: dict[str, Any]) -> dict[str, Any]:
     return {name: TypeSerializer().serialize(value) for name, value in item.items()}
 
 
-ITEM = wire({"n": 5, "text": "abc", "some": {"x", "y"}})
+ITEM = wire({"list": [4], "n": 5, "text": "abc", "some": {"x", "y"}})
 VALUES = wire({":4": 4, ":5": 5, ":6": 6, ":ab": "ab", ":some": {"y", "x"}, ":x": {"x"}})
 NAMES = {"#n": "n"}
 
@@ -246,6 +239,7 @@ NAMES = {"#n": "n"}
         ("text < :6", False),
         ("some = :some", True),
         ("begins_with(text, :ab)", True),
+        ("#n = :5 AND list[0] < :5 AND NOT list[1] < :5 AND NOT text[0] < :5", True),
         ("contains(text, :ab) AND size(text) < :4", True),
         ("n BETWEEN :4 AND :6 AND n IN (:4, :5)", True),
     ],
@@ -278,7 +272,7 @@ def test_updates(text: str, changed: dict[str, Any] | None) -> None:
     expected: dict[str, Any] = {**ITEM, **wire({name: value for name, value in changed.items() if value})}
     expected = {name: value for name, value in expected.items() if changed.get(name, name) is not None}
     assert set(after) == set(expected)
-    assert all(expressions.equal(after[name], expected[name]) for name in expected)
+    assert all(values.equal(after[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("text", ["", "n", "n =", "n = :5 :5", "(n = :5", "n ! :5", "begins_with(n)x"])
@@ -286,5 +280,3 @@ def test_bad_conditions(text: str) -> None:
     """What is no condition is refused."""
     with pytest.raises(BadExpression):
         condition(text)(Scope(ITEM, NAMES, VALUES))
-
-

@@ -81,7 +81,9 @@ def _compare() -> int:
 class Runs:
     """The runs that were chosen, all of which are started at once, and the tables that they make."""
 
-    def __init__(self, start: Start, seeds: Sequence[int], peak_minutes: float, chosen: Sequence[str]) -> None:
+    def __init__(
+        self, start: Start, seeds: Sequence[int], peak_minutes: float, chosen: Sequence[str]
+    ) -> None:
         self.samples: dict[str, Sample] = {}
         self._peak_minutes = peak_minutes
         self._contention: dict[int, list[Future[Sample]]] = {}
@@ -159,7 +161,11 @@ class Runs:
             "write units a second": rate * found.a_badge(found.tried),
             "functions at once": sum(found.seconds.values()) / seconds,
         }
-        here = {"": "simulated, 1:10", **service_row(found), **{name: float(each) for name, each in used.items()}}
+        here = {
+            "": "simulated, 1:10",
+            **service_row(found),
+            **{name: float(each) for name, each in used.items()},
+        }
         full = {**here, "": "1:1, ten times that", **{name: each * PEAK_SCALE for name, each in used.items()}}
         return [here, full]
 

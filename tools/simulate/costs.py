@@ -11,9 +11,9 @@ from simulate.figures import Sample
 
 
 def million(found: Sample, *, queued: bool) -> Mapping[str, Any]:
-    """Dollars for a million badges like these. What is logged and sent is as docs/explanations/cost.md has it.
+    """Dollars for a million badges like these. A refused write is billed like any other.
 
-    A write that is refused is billed like one that is carried out.
+    What is logged and sent is as docs/explanations/cost.md has it.
     """
     stack = Stack(Template())
     memory = {"access_control": stack.badge_memory, "retry": stack.retry_memory}

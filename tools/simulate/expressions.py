@@ -1,21 +1,18 @@
 """DynamoDB's expressions, as far as a table's requests need them: conditions, key conditions and updates.
 
-Follows https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html. Values are as they are
-on the wire: `{"S": "text"}`. Whole attributes are changed; conditions may be on entries of a list as well.
+Follows https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.html. Whole attributes
+are changed; conditions may be on entries of a list as well.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import lru_cache
-from typing import Any
 
-Value = Mapping[str, Any]
-Item = Mapping[str, Value]
+from simulate.values import FUNCTIONS, PREDICATES, Item, Value, add, compare, entry, equal, length
+
 _TOKEN = re.compile(r"\s*([#:]?\w+|<>|<=|>=|[=<>(),+\[\]-])")
 _COMPARISONS = frozenset({"=", "<>", "<", "<=", ">", ">="})
-_SETS = frozenset({"SS", "NS", "BS"})
 
 
 class BadExpression(Exception):
@@ -59,43 +56,6 @@ def update(text: str) -> Callable[[Scope], dict[str, Value]]:
         return item
 
     return updated
-
-
-def equal(left: Value | None, right: Value | None) -> bool:
-    """Whether two values are the same: numbers however they are written, sets in any order."""
-    if left is None or right is None:
-        return False
-    (kind, one), (other_kind, other) = *left.items(), *right.items()
-    if kind != other_kind:
-        return False
-    if kind == "N":
-        return Decimal(one) == Decimal(other)
-    if kind in _SETS:
-        return set(one) == set(other)
-    return bool(one == other)
-
-
-def _ordered(left: Value | None, right: Value | None) -> tuple[Any, Any] | None:
-    """Two values that can be compared; None where they cannot."""
-    if left is None or right is None:
-        return None
-    (kind, one), (other_kind, other) = *left.items(), *right.items()
-    if kind != other_kind or kind not in ("S", "N", "B"):
-        return None
-    return (Decimal(one), Decimal(other)) if kind == "N" else (one, other)
-
-
-def compare(left: Value | None, sign: str, right: Value | None) -> bool:
-    """A comparison as DynamoDB makes it: what is not there, or of another type, is in no order."""
-    if sign == "=":
-        return equal(left, right)
-    if sign == "<>":
-        return left is not None and right is not None and not equal(left, right)
-    pair = _ordered(left, right)
-    if pair is None:
-        return False
-    one, other = pair
-    return bool({"<": one < other, "<=": one <= other, ">": one > other, ">=": one >= other}[sign])
 
 
 class _Parser:
@@ -144,10 +104,10 @@ class _Parser:
 
     def _predicate(self) -> Condition:
         function = self._peek()
-        if function in _PREDICATES:
+        if function in PREDICATES:
             self._next()
             operands = self._arguments()
-            return lambda scope: _PREDICATES[function](*[operand(scope) for operand in operands])
+            return lambda scope: PREDICATES[function](*[operand(scope) for operand in operands])
         left = self._operand()
         if self._takes("BETWEEN"):
             low = self._operand()
@@ -179,13 +139,13 @@ class _Parser:
         token = self._next()
         if token.lower() == "size" and self._peek() == "(":
             [of] = self._arguments()
-            return lambda scope: _size(of(scope))
+            return lambda scope: length(of(scope))
         if token.startswith(":"):
             return lambda scope: _known(scope.values, token)
         if self._takes("["):
             number = int(self._next())
             self._need("]")
-            return lambda scope: _entry(scope.item.get(_name(token, scope)), number)
+            return lambda scope: entry(scope.item.get(_name(token, scope)), number)
         return lambda scope: scope.item.get(_name(token, scope))
 
     # Updates.
@@ -225,21 +185,25 @@ class _Parser:
 
         def value(scope: Scope) -> Value | None:
             one, other = left(scope), right(scope)
-            return None if one is None or other is None else _number(one, other, sign)
+            return None if one is None or other is None else add(one, other, sign)
 
         return value
 
     def _settable(self) -> Operand:
         function = self._peek()
-        if function not in _VALUES:
+        if function not in FUNCTIONS:
             return self._operand()
         self._next()
         operands = self._arguments()
-        return lambda scope: _VALUES[function](*[operand(scope) for operand in operands])
+        return lambda scope: FUNCTIONS[function](*[operand(scope) for operand in operands])
 
     def _remove(self) -> Change:
         token = self._next()
-        return lambda scope, item: item.pop(_name(token, scope), None) and None
+
+        def change(scope: Scope, item: dict[str, Value]) -> None:
+            item.pop(_name(token, scope), None)
+
+        return change
 
     def _add(self) -> Change:
         token, value = self._next(), self._operand()
@@ -249,7 +213,7 @@ class _Parser:
             before = scope.item.get(name)
             [(kind, many)] = by.items()
             if kind == "N":
-                item[name] = _number(before or {"N": "0"}, by, 1)
+                item[name] = add(before or {"N": "0"}, by, 1)
             else:
                 item[name] = {kind: sorted({*(before or by)[kind], *many})}
 
@@ -303,43 +267,3 @@ def _name(token: str, scope: Scope) -> str:
     if token not in scope.names:
         raise BadExpression(f"{token} has no name")
     return scope.names[token]
-
-
-def _entry(value: Value | None, number: int) -> Value | None:
-    """An entry of a list; nothing of what is no list, or is shorter."""
-    entries: list[Value] = value.get("L", []) if value else []
-    return entries[number] if number < len(entries) else None
-
-
-def _number(one: Value, other: Value, sign: int) -> Value:
-    return {"N": str(Decimal(one["N"]) + sign * Decimal(other["N"]))}
-
-
-def _size(value: Value | None) -> Value | None:
-    if value is None:
-        return None
-    [inner] = value.values()
-    return {"N": str(len(inner))}
-
-
-def _begins(value: Value | None, prefix: Value | None) -> bool:
-    return bool(value and prefix and "S" in value and value["S"].startswith(prefix["S"]))
-
-
-def _contains(value: Value | None, part: Value | None) -> bool:
-    if not value or not part:
-        return False
-    [(kind, inner)], [(_, searched)] = value.items(), part.items()
-    return part in inner if kind == "L" else searched in inner
-
-
-_PREDICATES: Mapping[str, Callable[..., bool]] = {
-    "attribute_exists": lambda value: value is not None,
-    "attribute_not_exists": lambda value: value is None,
-    "begins_with": _begins,
-    "contains": _contains,
-}
-_VALUES: Mapping[str, Callable[..., Value | None]] = {
-    "if_not_exists": lambda value, default: default if value is None else value,
-    "list_append": lambda one, other: {"L": [*one["L"], *other["L"]]},
-}

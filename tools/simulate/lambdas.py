@@ -9,8 +9,9 @@ from relay.http import Http
 from relay.settings import Settings
 from simulate.calven import Calven, Wire
 from simulate.clock import Timeline
-from simulate.dynamodb import DynamoDB, Table
+from simulate.dynamodb import DynamoDB
 from simulate.sqs import SQS, Queue
+from simulate.table import Table
 
 # Processor seconds of one whole processor, by docs/explanations/performance.md: what storing a badge takes is
 # an invocation and one request, what a direct badge takes is an invocation and four.
@@ -126,7 +127,9 @@ class Function:
         try:
             container, processor = idle or self._new()
             began = timeline.now()
-            processor.work(INVOCATION_SECONDS + messages * MESSAGE_SECONDS + (0 if idle else FIRST_REQUEST_SECONDS))
+            processor.work(
+                INVOCATION_SECONDS + messages * MESSAGE_SECONDS + (0 if idle else FIRST_REQUEST_SECONDS)
+            )
             answer = handler(container)
             self._count(timeline.now() - began)
             with timeline.turn:

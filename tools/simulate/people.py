@@ -93,7 +93,11 @@ class People:
         """So many badges a second on average, whenever they come."""
         at = since
         while (at := at + self._draw.expovariate(rate)) < since + seconds:
-            yield self._leave(at) if self._may_leave(at) and self._draw.random() < self._leaving else self.enter(at)
+            yield (
+                self._leave(at)
+                if self._may_leave(at) and self._draw.random() < self._leaving
+                else self.enter(at)
+            )
 
     @property
     def _leaving(self) -> float:

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 
-from simulate.clock import RealTime, Timeline, VirtualTime
 from simulate.figures import Row, Sample, percentile, sample, service_row, work_row
 from simulate.people import Building, People
+from simulate.real_time import RealTime
+from simulate.waits import VirtualTime
 from simulate.world import NOON, passing
 
 SLOWED = 8.0
-"""So many times more slowly threads run: what the machine itself takes is then small beside what they sleep."""
+"""So many times more slowly threads run: what the machine takes is then small beside what they sleep."""
 RATE, SECONDS = 20.0, 6.0
 RETRY_SECONDS = 1.0
 TOLERANCE = 0.25
 """By so much at most the median of the answers may differ: which badges meet differs from run to run."""
 
 
-def on(timeline: Timeline, seed: int, rate: float = RATE, seconds: float = SECONDS) -> Sample:
+def on(timeline: VirtualTime | RealTime, seed: int, rate: float = RATE, seconds: float = SECONDS) -> Sample:
     """Some seconds of badges of one site. Raises `NotExact`."""
     building = Building()
     with passing(timeline, building, seed, retry_seconds=RETRY_SECONDS) as world:

@@ -13,8 +13,8 @@ from itertools import count
 from typing import Any
 
 from simulate.calven import Calven
-from simulate.dynamodb import Written
 from simulate.people import Badge, counts
+from simulate.table import Written
 
 
 @dataclass(slots=True)
@@ -94,8 +94,10 @@ class Watch:
         return self.known == len(self.fates)
 
     def problems(self, calven: Calven) -> list[str]:
-        """What is not as it must be in the end: that Calven knows of every badge, and every count is right."""
-        found = [f"{fate.badge} is unknown to Calven" for fate in self.fates.values() if fate.known_at is None]
+        """What is not as it must be in the end: Calven knows of every badge, and every count is right."""
+        found = [
+            f"{fate.badge} is unknown to Calven" for fate in self.fates.values() if fate.known_at is None
+        ]
         wanted = counts([fate.badge for fate in self.fates.values()])
         for place, people in wanted.items():
             told = calven.latest.get(place)

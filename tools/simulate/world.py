@@ -20,11 +20,14 @@ from relay.events import iso_ms
 from relay.observability import logger
 from relay.settings import Settings
 from simulate.calven import Calven
-from simulate.clock import Timeline, VirtualTime
-from simulate.dynamodb import Counts, DynamoDB, Table
+from simulate.clock import Timeline
+from simulate.dynamodb import DynamoDB
 from simulate.lambdas import Account, Function, Surroundings, Throttle, Throttled
 from simulate.people import VENDOR, Badge, Building
+from simulate.real_time import RealTime
 from simulate.sqs import EventSource, Queue
+from simulate.table import Counts, Table
+from simulate.waits import VirtualTime
 from simulate.watch import Watch
 
 NOON = 1793793600.0
@@ -207,7 +210,9 @@ def _swept(container: Container) -> dict[str, int]:
 
 
 @contextmanager
-def passing(timeline: Timeline, building: Building, seed: int, **settings: Any) -> Iterator[World]:
+def passing(
+    timeline: VirtualTime | RealTime, building: Building, seed: int, **settings: Any
+) -> Iterator[World]:
     """A world whose time passes when the block is over. Raises `NotExact`."""
     with quiet() as complaints, timeline.instead_of_waiting():
         world = World(timeline, building, seed, **settings)
