@@ -12,7 +12,8 @@ from relay.occupancy.reported import TRIES, Reports, fact_key, note_key
 from relay.occupancy.rules import Fact
 from relay.occupancy.settlement import Settlement
 from tests.building import NOON_MS, badge
-from tests.ledger.test_occupancy_ledger import IN, TODAY, Counts, requests, settle
+from tests.counts import IN, TODAY, Counts, settle
+from tests.ledger.test_occupancy_ledger import requests
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from relay.time_off.days import span
 from relay.time_off.ledger import Leaves
 from relay.time_off.rules import TimeOff
 from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
-from tests.ledger.test_time_off_ledger import SAM, SECONDS, TYPES, change, deleted
+from tests.leave_book import SAM, SECONDS, TYPES, change, deleted
 from tests.memory import Memory
 from tests.moto_table import FEW, Crash, Ledger, many
 from tests.rig import Clock, Rig, Sandboxes, sample

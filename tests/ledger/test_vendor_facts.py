@@ -5,46 +5,17 @@ halves, ends that are exclusive.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import date, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from localrun.serve import Served
-from localrun.template import STACK
+from tests.played import FEW, FIRST, Played, ask_there, away, fresh_rig
 from tests.rig import Rig, Sandboxes, sample
-
-Answers = dict[str, Any]
-"""What a vendor's API answers, by path."""
-
-FIRST = date(2027, 6, 7)
-FEW = settings(max_examples=8, deadline=None)
-
-
-class Played:
-    """A vendor's API that answers what a test says, and 404 to everything else."""
-
-    def __init__(self) -> None:
-        self.answers: Answers = {}
-
-    def app(self) -> Starlette:
-        """The application."""
-        return Starlette(routes=[Route("/{path:path}", self._answer, methods=["GET", "POST"])])
-
-    def _answer(self, request: Request) -> Response:
-        if request.url.path.endswith("/token"):
-            return JSONResponse({"access_token": "played", "expires_in": 3600})
-        found = self.answers.get(request.url.path)
-        return JSONResponse({"error": "not found"} if found is None else found, 404 if found is None else 200)
 
 
 @pytest.fixture(scope="module")
@@ -54,165 +25,6 @@ def played() -> Iterator[tuple[Played, str]]:
     with Served(api.app()) as url:
         yield api, url
 
-
-@contextmanager
-def fresh_rig(sandboxes: Sandboxes) -> Iterator[Rig]:
-    """A relay of its own for each example of a property."""
-    with mock_aws(), Rig(sandboxes) as rig:
-        yield rig
-
-
-def ask_there(rig: Rig, vendor: str, played: tuple[Played, str], answers: Answers) -> None:
-    """Have the source of a vendor ask this API."""
-    api, url = played
-    api.answers = answers
-    source = rig.source(vendor)
-    secret = rig.secrets[source]
-    secret["api"] = {**secret["api"], "baseUrl": url}
-    rig.aws.secrets.put_secret_value(SecretId=f"{STACK}/hris/{source}", SecretString=json.dumps(secret))
-
-
-def away(rig: Rig, email: str) -> list[str]:
-    """The days on which Calven holds somebody as away."""
-    return sorted(rig.away(email))
-
-
-# Personio
-
-PERIOD = "0b7f3a52-6a0f-4a3c-9f5e-000000000001"
-PERIODS = f"/v2/absence-periods/{PERIOD}"
-
-
-def period(start: str, end: str | None, first: str | None = None, last: str | None = None) -> dict[str, Any]:
-    """An approved absence period as Personio answers it."""
-    return {
-        "id": PERIOD,
-        "person": {"id": "801"},
-        "absence_type": {"id": "t1"},
-        "starts_from": {"date_time": start, "type": first},
-        "ends_at": end and {"date_time": end, "type": last},
-        "timezone_id": "Europe/Berlin",
-        "approval": {"status": "APPROVED"},
-    }
-
-
-def personio(found: Any, breakdown: Mapping[str, tuple[str, float]] | None = None) -> Answers:
-    """What Personio's API answers about one period."""
-    answers: Answers = {
-        PERIODS: found,
-        "/v2/persons/801": {"_data": {"id": "801", "email": "alex@example.com"}},
-        "/v2/absence-types": {"_data": [{"id": "t1", "name": "Vacation"}], "_meta": {}},
-    }
-    if breakdown is not None:
-        shares = [
-            {"date": day, "effective_duration": {"unit": unit, "value": value}}
-            for day, (unit, value) in breakdown.items()
-        ]
-        answers[f"{PERIODS}/breakdowns"] = {"_data": shares, "_meta": {}}
-    return answers
-
-
-@pytest.mark.parametrize(
-    ("answers", "days"),
-    [
-        (
-            personio(period("2027-06-07T00:00:00", "2027-06-10T00:00:00", "FIRST_HALF", "SECOND_HALF")),
-            ["2027-06-07", "2027-06-08", "2027-06-09"],
-        ),
-        (personio(period("2027-06-07T00:00:00", "2027-06-07T00:00:00")), ["2027-06-07"]),
-        (
-            personio(period("2027-06-07T00:00:00", "2027-06-10T00:00:00", "SECOND_HALF", "FIRST_HALF")),
-            ["2027-06-08"],
-        ),
-        (personio(period("2027-06-14T09:00:00", "2027-06-14T11:00:00")), []),
-        (personio(period("2027-06-14T08:00:00", "2027-06-14T17:00:00")), ["2027-06-14"]),
-        (personio(period("2027-06-14T12:00:00", "2027-06-16T00:00:00")), ["2027-06-15"]),
-        (
-            personio(period(" 2027-06-14T00:00:00 ", "2027-06-16T00:00:00+02:00")),
-            ["2027-06-14", "2027-06-15"],
-        ),
-        (
-            personio(
-                {"_data": period("2027-06-21T00:00:00", "2027-06-23T00:00:00")},
-                {"2027-06-21": ("DAY", 0.5), "2027-06-22": ("DAY", 1)},
-            ),
-            ["2027-06-22"],
-        ),
-        (
-            personio(
-                {"data": period("2027-06-21T00:00:00", "2027-06-24T00:00:00")},
-                {"2027-06-21": ("HOUR", 8), "2027-06-22": ("HOUR", 2), "2027-06-23": ("HOUR", 0)},
-            ),
-            ["2027-06-21"],
-        ),
-    ],
-    ids=[
-        "exclusive end",
-        "one midnight",
-        "halves",
-        "two hours",
-        "nine hours",
-        "from noon on",
-        "blanks and a zone",
-        "breakdown",
-        "breakdown in hours",
-    ],
-)
-def test_personio(rig: Rig, played: tuple[Played, str], answers: Answers, days: list[str]) -> None:
-    """A midnight ends the day before; the breakdown names each day's share, else halves and clock do."""
-    ask_there(rig, "personio", played, answers)
-    rig.post("personio", "approved")
-    assert away(rig, "alex@example.com") == days
-    assert set(rig.away("alex@example.com").values()) <= {"holiday"}, "the type's name is in another list"
-
-
-def test_personio_pages(rig: Rig, played: tuple[Played, str]) -> None:
-    """A breakdown of several pages is read whole, and never at a host that a page names."""
-    found = period("2027-06-21T00:00:00", "2027-06-23T00:00:00")
-    day = {"date": "2027-06-21", "effective_duration": {"unit": "DAY", "value": 1}}
-    following = {"links": {"next": {"href": "https://elsewhere.example/v2/more?cursor=2"}}}
-    pages = {
-        f"{PERIODS}/breakdowns": {"_data": [day], "_meta": following},
-        "/v2/more": {"_data": [{**day, "date": "2027-06-22"}], "_meta": {"links": {}}},
-    }
-    ask_there(rig, "personio", played, personio(found) | pages)
-    rig.post("personio", "approved")
-    assert away(rig, "alex@example.com") == ["2027-06-21", "2027-06-22"]
-
-
-def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:
-    """A period without an end is a dead letter: no end is invented."""
-    ask_there(rig, "personio", played, personio(period("2027-06-07T00:00:00", None)))
-    assert rig.post("personio", "approved") == (202, {"status": "queued", "reason": "open_ended"})
-
-
-@FEW
-@given(
-    length=st.integers(1, 12),
-    amounts=st.dictionaries(st.integers(0, 11), st.floats(0, 1), max_size=12),
-    halves=st.tuples(st.booleans(), st.booleans()),
-)
-def test_personio_days(
-    sandboxes: Sandboxes,
-    played: tuple[Played, str],
-    length: int,
-    amounts: dict[int, float],
-    halves: tuple[bool, bool],
-) -> None:
-    """Exactly the whole days reach Calven, by the breakdown where there is one, else by the halves."""
-    days = [str(FIRST + timedelta(days=n)) for n in range(length)]
-    kinds = ("SECOND_HALF" if halves[0] else "FIRST_HALF", "FIRST_HALF" if halves[1] else "SECOND_HALF")
-    found = period(f"{days[0]}T00:00:00", f"{FIRST + timedelta(days=length)}T00:00:00", *kinds)
-    named = {days[n]: ("DAY", value) for n, value in amounts.items() if n < length}
-    by_halves = set(days) - ({days[0]} if halves[0] else set()) - ({days[-1]} if halves[1] else set())
-    whole = {day for day, (_, value) in named.items() if value >= 1} if named else by_halves
-    with fresh_rig(sandboxes) as rig:
-        ask_there(rig, "personio", played, personio(found, named or None))
-        rig.post("personio", "approved")
-        assert away(rig, "alex@example.com") == sorted(whole)
-
-
-# HiBob
 
 REQUESTS = "/v1/timeoff/employees/3373576791477190995/requests/32832853"
 REQUEST = {
@@ -279,8 +91,6 @@ def test_hibob_whole_day_hours(rig: Rig, played: tuple[Played, str], tmp_path: A
     assert away(rig, "kim@example.com") == ["2027-03-01"]
 
 
-# Gusto
-
 GUSTO = "/v1/time_off/requests/ad158cfb-99e4-4741-9db3-000000000001"
 
 
@@ -307,9 +117,6 @@ def test_gusto(sandboxes: Sandboxes, played: tuple[Played, str], hours: dict[int
         assert rig.away("max@example.com") == dict.fromkeys(whole, "holiday")
 
 
-# Factorial
-
-
 @pytest.mark.parametrize("as_list", [True, False])
 def test_factorial_bulk_delete(rig: Rig, as_list: bool) -> None:
     """What is deleted in bulk is given back, be it one leave or a list of them."""
@@ -329,9 +136,6 @@ def test_factorial_days(rig: Rig) -> None:
     later = {"updated_at": "2026-11-05T09:29:00Z", "duration_by_day_attributes": days}
     rig.post("factorial", sample("factorial", "approve-days", **later), topic="update")
     assert away(rig, "jo@example.com") == ["2027-06-08", "2027-06-09"]
-
-
-# KeyPay
 
 
 @pytest.mark.parametrize(
@@ -363,9 +167,6 @@ def test_keypay_unknown_unit(rig: Rig) -> None:
     payload["Notifications"][0] |= {"TotalUnits": 1, "LeaveUnitType": "Fortnights"}
     assert rig.post("keypay", payload) == (202, {"status": "queued", "reason": "unparseable"})
     assert rig.dead_letters()[0]["detail"] == "LeaveUnitType: unknown"
-
-
-# PeopleForce, Vacation Tracker, Paylocity, Deel
 
 
 @FEW
@@ -414,9 +215,6 @@ def test_deel_under_contract(rig: Rig) -> None:
     """A request may stand under the id of its contract."""
     assert rig.post("deel", "under-contract")[1]["status"] == "forwarded"
     assert len(away(rig, "Sam@example.com")) == 5
-
-
-# Doors and sensors
 
 
 def test_vergesense_array(rig: Rig) -> None:

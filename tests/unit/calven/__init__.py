@@ -1,0 +1,1 @@
+"""Rules, parsers and texts, each by itself: no storage and no process."""
