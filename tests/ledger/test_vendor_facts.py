@@ -26,6 +26,8 @@ def played() -> Iterator[tuple[Played, str]]:
         yield api, url
 
 
+# HiBob
+
 REQUESTS = "/v1/timeoff/employees/3373576791477190995/requests/32832853"
 REQUEST = {
     "requestId": 32832853,
@@ -91,6 +93,8 @@ def test_hibob_whole_day_hours(rig: Rig, played: tuple[Played, str], tmp_path: A
     assert away(rig, "kim@example.com") == ["2027-03-01"]
 
 
+# Gusto
+
 GUSTO = "/v1/time_off/requests/ad158cfb-99e4-4741-9db3-000000000001"
 
 
@@ -117,6 +121,9 @@ def test_gusto(sandboxes: Sandboxes, played: tuple[Played, str], hours: dict[int
         assert rig.away("max@example.com") == dict.fromkeys(whole, "holiday")
 
 
+# Factorial
+
+
 @pytest.mark.parametrize("as_list", [True, False])
 def test_factorial_bulk_delete(rig: Rig, as_list: bool) -> None:
     """What is deleted in bulk is given back, be it one leave or a list of them."""
@@ -136,6 +143,9 @@ def test_factorial_days(rig: Rig) -> None:
     later = {"updated_at": "2026-11-05T09:29:00Z", "duration_by_day_attributes": days}
     rig.post("factorial", sample("factorial", "approve-days", **later), topic="update")
     assert away(rig, "jo@example.com") == ["2027-06-08", "2027-06-09"]
+
+
+# KeyPay
 
 
 @pytest.mark.parametrize(
@@ -167,6 +177,9 @@ def test_keypay_unknown_unit(rig: Rig) -> None:
     payload["Notifications"][0] |= {"TotalUnits": 1, "LeaveUnitType": "Fortnights"}
     assert rig.post("keypay", payload) == (202, {"status": "queued", "reason": "unparseable"})
     assert rig.dead_letters()[0]["detail"] == "LeaveUnitType: unknown"
+
+
+# PeopleForce, Vacation Tracker, Paylocity, Deel
 
 
 @FEW
@@ -215,6 +228,9 @@ def test_deel_under_contract(rig: Rig) -> None:
     """A request may stand under the id of its contract."""
     assert rig.post("deel", "under-contract")[1]["status"] == "forwarded"
     assert len(away(rig, "Sam@example.com")) == 5
+
+
+# Doors and sensors
 
 
 def test_vergesense_array(rig: Rig) -> None:

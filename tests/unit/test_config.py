@@ -25,6 +25,9 @@ def loads(tmp_path: Path) -> Loads:
     return loads
 
 
+# What is valid
+
+
 def test_example(loads: Loads) -> None:
     """The documented example is valid, with a default for all that it leaves out."""
     found = loads(EXAMPLE)
@@ -96,6 +99,8 @@ def test_repeated_parts(loads: Loads) -> None:
     )
     assert found.places["other"] == Place(locationId="b", locationType="level")
 
+
+# What is not
 
 MAPPING = "Input should be a valid dictionary or instance of Source"
 
@@ -277,6 +282,9 @@ def test_sensors_beside_doors(loads: Loads) -> None:
     assert loads(EXAMPLE).sensors["sensors"]["EG7859.43"].place == "boardroom"
 
 
+# What it says
+
+
 def test_places(loads: Loads) -> None:
     """A place lies within every place up to its site; outside lies nowhere."""
     config = loads(EXAMPLE).config()
@@ -362,6 +370,9 @@ def test_keys_that_do_something(loads: Callable[[str | bytes], RelayYaml], sourc
 def test_what_was_meant(loads: Loads, old: str, new: str, meant: str) -> None:
     """An unknown name is told with the one that is nearest to it."""
     assert any(meant in problem for problem in problems(loads, EXAMPLE.replace(old, new)))
+
+
+# Many
 
 
 def test_long_cycle(loads: Loads) -> None:

@@ -33,6 +33,9 @@ def numbered(count: int) -> list[CalvenEvent]:
     return [occupancy(f"e{i}") for i in range(count)]
 
 
+# Batches
+
+
 def test_nothing_to_send(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
     """No events make no request."""
     assert calven.submit([], Deadline(NOON + 5, clock)) == {}
@@ -60,6 +63,9 @@ def test_no_event_twice(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
     """An `eventId` is once in a request, however often it is submitted."""
     calven.submit([occupancy("e1"), occupancy("e2"), occupancy("e1")], Deadline(NOON + 5, clock))
     assert [event["eventId"] for event in events_of(fake.requests[1])] == ["e1", "e2"]
+
+
+# Results
 
 
 def test_results(calven: Calven, fake: FakeCalven, clock: Clock) -> None:
@@ -141,6 +147,9 @@ def test_refused_whole(calven: Calven, fake: FakeCalven, clock: Clock, status: i
     assert str(status) in found["l1"].detail
 
 
+# Failures
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_not_now(calven: Calven, fake: FakeCalven, clock: Clock, status: int) -> None:
     """Busy or broken, Calven may be asked again after its own wait; until then nothing more is sent."""
@@ -167,6 +176,9 @@ def test_first_batches_stay_accepted(calven: Calven, fake: FakeCalven, clock: Cl
     fake.reply("/v1/occupancy", results(("e1", 0)), 503)
     found = calven.submit([occupancy("e1"), occupancy("e2", "B"), leave("l1")], Deadline(NOON + 5, clock))
     assert statuses(found) == {"e1": ACCEPTED, "e2": UNAVAILABLE, "l1": UNAVAILABLE}
+
+
+# Secrets
 
 
 @pytest.mark.parametrize("auth", ["hmac", "client_credentials"])
