@@ -72,7 +72,12 @@ def test_leave() -> None:
 
 def test_employee() -> None:
     """An employee is written where the revision is the one that was read; adjacent days are one range."""
-    held = {day(1): Held("holiday", True, SAM), day(2): Held("holiday", True, SAM), day(4): Held(None, False)}
+    deel = frozenset({"deel"})
+    held = {
+        day(1): Held("holiday", True, SAM, deel),
+        day(2): Held("holiday", True, SAM),  # a gap of the leave
+        day(4): Held(None, False, origins=deel),
+    }
     employee = Employee(SAM, {"deel/1": LEAVE}, held, Lease("a", 1793764805.25), revision=3, round=2)
     update = employee_update(employee, TODAY)
     assert (update.key, update.expect) == (employee_key(SAM), {"revision": 3})
@@ -89,6 +94,14 @@ def test_employee() -> None:
         "round": 2,
         "expires_at": EXPIRES_AT,
     }
+
+
+def test_held_for_nobody() -> None:
+    """A day that leave covers and that is held for no leave, as where its source has ended, is read so."""
+    employee = Employee(SAM, {"deel/1": LEAVE}, {day(1): Held("holiday", True, SAM)})
+    update = employee_update(employee, TODAY)
+    assert update.set["origins"] == [["2027-02-01", "2027-02-01", []]]
+    assert employee_from(update.set, SAM).held == employee.held
 
 
 def test_new_employee() -> None:

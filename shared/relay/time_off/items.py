@@ -126,8 +126,13 @@ def employees_of(table: Table, people: Sequence[str]) -> Iterator[tuple[str, Emp
 def _origins_values(employee: Employee) -> list[Any]:
     """For whose leave days are held, where it is not for that of all sources whose leave covers them."""
     covering = sources_by_day(employee.leaves)
-    others = {day: held.origins for day, held in employee.held.items() if held.origins != covering.get(day)}
-    return [[first.isoformat(), last.isoformat(), sorted(keys)] for first, last, keys in runs(others) if keys]
+    # So is a covered day that is held for none: read as held for leave in shadow, it would never be cleared.
+    others = {
+        day: held.origins
+        for day, held in employee.held.items()
+        if held.origins != covering.get(day, frozenset())
+    }
+    return [[first.isoformat(), last.isoformat(), sorted(keys)] for first, last, keys in runs(others)]
 
 
 def _origins(item: Item, leaves: Mapping[str, Leave]) -> dict[date, frozenset[str]]:
