@@ -192,6 +192,7 @@ class Calven:
             for batch in _batches(events):
                 self._send_or_halve(batch, call, results)
         except Transient as error:
+            # What was never sent is not uncertain, and what was answered before keeps its result.
             untried = Result(status="waiting", reason=error.reason, retry_after=error.retry_after)
             for event in events:
                 results.setdefault(event.event_id, untried)
@@ -214,6 +215,7 @@ class Calven:
         try:
             results.update(self._send(batch, call))
         except Transient as error:
+            # Calven may yet take these, unlike all that come after them.
             waiting = _waiting(error)
             for event in batch:
                 results[event.event_id] = waiting
@@ -241,6 +243,7 @@ class Calven:
         """The 2xx answer to a request with a token, which one 401 renews."""
         token = self._valid_token(call)
         answer = self._request(method, path, body, call, token)
+        # Calven may end a token before its time. A second 401 is for the operator to mend.
         if answer.status == 401:
             token = self._valid_token(call, refused=token)
             answer = self._request(method, path, body, call, token)
@@ -254,6 +257,7 @@ class Calven:
             raise Transient("no token in time")
         try:
             expires_soon = self._token.expires_at - RENEW_BEFORE_SECONDS <= self._clock()
+            # Another thread may have replaced the refused token since: then its token is tried first.
             if expires_soon or self._token.text == refused:
                 self._token = self._new_token(call)
             return self._token.text
@@ -282,12 +286,14 @@ class Calven:
         """The 2xx answer to a request for a token. Raises `Transient` or `Misconfigured`."""
         answer = self._request("POST", path, body, call)
         if answer.status in (400, 401):
+            # The key may have been rotated: the next attempt reads the secret anew.
             self._secrets.forget(self._key)
             detail = f"Calven refuses the API key: {path} answered {answer.status}"
             raise Misconfigured(detail, status=answer.status)
         try:
             self._raise_for_status(answer, f"{path} ")
         except Refused as error:
+            # No event is at fault, so that none may become a dead letter.
             raise Misconfigured(str(error), status=answer.status) from None
         return answer
 
@@ -337,6 +343,7 @@ class Calven:
             wait = answer.retry_after(self._clock())
             late = status in GATEWAY_STATUSES
             raise Transient(detail, retry_after=wait, uncertain=late, status=status)
+        # A redirect means that the base URL is wrong. None is followed: it could lead credentials astray.
         if status in OPERATORS_STATUSES or not 400 <= status < 500:
             raise Misconfigured(detail, status=status)
         raise Refused(detail, status)

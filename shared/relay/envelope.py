@@ -66,6 +66,7 @@ class StoredRequest(BaseModel):
         """The webhook again. It was verified before it was stored."""
         try:
             body = base64.b64decode(self.body, validate=True)
+        # A letter that somebody changed by hand: no parser reads it, and it stays a dead letter.
         except ValueError:
             body = b""
         return Webhook(
@@ -128,6 +129,7 @@ class Envelope(BaseModel):
 
     def failed(self, reason: str, detail: str, at: datetime) -> "Envelope":
         """The envelope after one more attempt that came to nothing."""
+        # A detail may quote an answer of any length, and a message has 1 MiB.
         update = {"reason": reason, "detail": detail[:1000], "attempts": self.attempts + 1}
         since = {"first_failed_at": self.first_failed_at or at, "not_before": None}
         return self.model_copy(update={**update, **since})
@@ -150,6 +152,7 @@ def in_envelopes(found: Sequence[tuple[str, Fact]], config: Config, now: float) 
     by_source: dict[str, list[Fact]] = {}
     shadowed = config.shadowed
     for key, fact in found:
+        # Nothing is sent in the name of a source that is shadowed, also not that a day ends.
         name = RELAY if key in shadowed else config.named(key)
         by_source.setdefault(name, []).append(fact)
     return [
@@ -169,4 +172,5 @@ def wait_seconds(attempts: int, base: float = SCHEDULE.first, reason: str = "") 
     """The wait after that many attempts, with jitter. `base` scales it from the schedule's first one."""
     schedule = AFTER_CONFLICT if reason == Contended.default_reason else SCHEDULE
     wait = schedule.wait(attempts) * base / SCHEDULE.first
+    # Events that failed together would otherwise come back together.
     return wait * random.uniform(1 - SCHEDULE.jitter, 1 + SCHEDULE.jitter)  # noqa: S311 - spreads retries

@@ -164,6 +164,7 @@ class _Transport(httpx.BaseTransport):
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
             keepalive_expiry=IDLE_SECONDS,
             http2=False,
+            # It connects once: what is tried again, and when, is for the caller to say.
             retries=0,
             network_backend=_Backend(),
         )
@@ -256,6 +257,7 @@ class Http:
             raise NoAnswer(type(error).__name__, sent=True) from None
 
     def _read(self, request: httpx.Request, deadline: Deadline) -> Answer:
+        # Read piece by piece, an answer without an end costs neither memory nor time beyond the bounds.
         response = self._client.send(request, stream=True)
         try:
             body = bytearray()
@@ -263,6 +265,7 @@ class Http:
                 body += chunk
                 if len(body) > self._most_bytes:
                     raise NoAnswer("answer too large", sent=True)
+                # A server may send a little at a time, each piece in time, for ever.
                 if deadline.left() <= 0:
                     raise NoAnswer("ReadTimeout", sent=True)
         finally:

@@ -55,6 +55,7 @@ class Queues:
 
     def ask_to_reconcile(self, sources: Sequence[str]) -> None:
         """Have each of these sources reconciled soon."""
+        # One message a source: one that fails is delivered again alone.
         for source in sources:
             with _errors():
                 self._client.send_message(
@@ -130,6 +131,7 @@ def _batches(entries: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]
     batch: list[dict[str, Any]] = []
     size = 0
     for entry in entries:
+        # Attributes count as well. The body is ASCII, so that characters are bytes.
         length = len(entry["MessageBody"]) + 1024
         if batch and (len(batch) == SQS_BATCH or size + length > SQS_BATCH_BYTES):
             yield batch
@@ -152,6 +154,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except ClientError as error:
+        # The code alone: a message of AWS's may hold what was sent.
         raise QueueUnavailable(error.response["Error"]["Code"]) from None
     except BotoCoreError as error:
         raise QueueUnavailable(type(error).__name__) from None

@@ -140,6 +140,7 @@ class Secrets:
         whole, client = f"{self._stack}/{name}", self._client
         try:
             try:
+                # Mostly it is there. A request token that was used for the same text changes nothing.
                 client.put_secret_value(SecretId=whole, ClientRequestToken=version, SecretString=text)
             except client.exceptions.ResourceNotFoundException:
                 client.create_secret(Name=whole, ClientRequestToken=version, SecretString=text)
@@ -150,6 +151,7 @@ class Secrets:
         now = self._clock()
         if now - self._known.refetched.get(name, float("-inf")) < REFETCH_SECONDS:
             return False
+        # Before the answer: a forged signature must not have the secret fetched at every request.
         self._known.refetched[name] = now
         return True
 
@@ -160,11 +162,13 @@ class Secrets:
     def _parsed(self, name: str, model: type[M]) -> M:
         text = self._text(name)
         known, parsed = self._known.models.get(name, (None, None))
+        # To read a model costs more than to compare the text, and each event asks for it.
         if known == text and isinstance(parsed, model):
             return parsed
         try:
             found = model.model_validate_json(text)
         except ValidationError as error:
+            # The names of the fields alone: pydantic's own message would show the secret's values.
             fields = ", ".join(
                 ".".join(map(str, e["loc"])) or "JSON" for e in error.errors(include_input=False)
             )
@@ -176,6 +180,7 @@ class Secrets:
     def _text(self, name: str) -> str:
         now = self._clock()
         fetched_at, text = self._known.texts.get(name, (float("-inf"), ""))
+        # After a failure the last text serves for a while, so that not every event waits for a time-out.
         if now - fetched_at <= MAX_AGE_SECONDS or (text and now - self._known.failed_at <= FAILURE_SECONDS):
             return text
         try:

@@ -110,6 +110,7 @@ class ConfigStore:
     def _may_look_for(self, source: str) -> bool:
         now = self._clock()
         recent = {name: at for name, at in self._known.looked_for.items() if now - at < MAX_AGE_SECONDS}
+        # Otherwise a stranger who makes names up could have the table read at each request.
         may = source not in recent and len(recent) < MOST_LOOKED_FOR
         self._known.looked_for = {**recent, source: now} if may else recent
         return may
@@ -120,6 +121,7 @@ class ConfigStore:
             item = self._table.get([key]).get(key)
             if item is None:
                 return None
+            # A version never changes, so that what was read of it stays true.
             snapshot.entries[key] = read(model, item)
         found: M = snapshot.entries[key]
         return found
@@ -132,6 +134,7 @@ class ConfigStore:
         try:
             self._refresh()
         except TableUnavailable:
+            # Without any configuration there is nothing to go on with.
             if self._known.read_at == float("-inf"):
                 raise
             self._known.failed_at = self._clock()
@@ -144,6 +147,7 @@ class ConfigStore:
             # A rollback makes an earlier version the current one again, with another lineage.
             if (version, order) != (known.version, known.order):
                 self._known.snapshot = Snapshot(version, order, self._read_config(version, pointer))
+        # Noted last: what could not be read whole counts as not read.
         self._known.read_at = self._clock()
 
     def _read_config(self, version: int, pointer: Item) -> Config:
@@ -196,6 +200,7 @@ class Configuration:
         """
         if not self.config.is_shadowed(source):
             return False
+        # While it cannot be read, nothing is sent of what was shadowed last: that can be made good.
         return not self._renew(max_age) or self.config.is_shadowed(source)
 
     def door(self, source: str, door: str) -> Door | None:
@@ -232,6 +237,7 @@ def read(model: type[M], item: Item | None) -> M:
 
 def readable(pointer: Item | None) -> Item | None:
     """The pointer, if the table is laid out as this version reads it. Raises `TableUnavailable`."""
+    # To go on with items that are laid out otherwise would miscount in silence.
     layout = pointer.get("layout", LAYOUT) if pointer else LAYOUT
     if layout != LAYOUT:
         raise TableUnavailable(

@@ -74,6 +74,7 @@ def push(
     parts = _parts(relay.config().model_dump_json(by_alias=True, exclude={"lineage"}))
     _write_all(client, table_name, version, relay, parts, progress)
     now = clock()
+    # What was written so far is in no version that anybody reads: `main` makes it one.
     main = {"body": parts[0], "parts": len(parts), "pushed_at": int(now)}
     whole = Update(key=main_key(version), set=main, expect={"body": None})
     table.write([whole, _swapped(table, pointer, relay, version, now)])
@@ -109,6 +110,7 @@ def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) 
     # Configurations are ordered by this time, even where an operator's clock goes backwards.
     at = max(int(now * 1000), pointer.get("swapped_at", 0) + 1)
     old = in_force(table) or Config()
+    # People may still be where any of these had them, until the schedule has moved them all.
     behind = [*pointer.get("behind", ()), *([pointer["version"]] if "version" in pointer else [])]
     values = {
         "version": version,
@@ -118,6 +120,7 @@ def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) 
         "lineage": lineage(old, tree, version, at).model_dump_json(),
         "behind": [number for number in dict.fromkeys(behind) if number != version],
     }
+    # By its version alone, a pointer that went away and came back would look untouched.
     expect = {name: pointer.get(name) for name in ("version", "swapped_at")}
     return Update(key=POINTER, set=values, expect=expect)
 
@@ -145,6 +148,7 @@ def pull(table: Table, version: int | None = None) -> RelayYaml:
     if number is None:
         raise UnknownVersion("no configuration was pushed yet")
     main = table.get([main_key(number)]).get(main_key(number))
+    # The current one is whole, also where it was pushed before `pushed_at` was noted.
     if number != current and (main is None or "pushed_at" not in main):
         raise UnknownVersion(f"there is no version {number}")
     config = read_main(table, number, main)
@@ -180,6 +184,7 @@ def rollback(table: Table, to: int | None = None) -> Version:
     number = chosen.number
     tree = read_main(table, number, table.get([main_key(number)]).get(main_key(number)))
     swap = _swapped(table, _pointer(table), tree, number, time.time())
+    # The version must be whole still when the pointer comes to name it.
     table.write([swap, Update(key=main_key(number), present=["body", "pushed_at"])])
     return Version(number, chosen.pushed_at, current=True)
 
@@ -208,6 +213,7 @@ def _write_all(
         some = items[start : start + AT_ONCE]
         requests: Any = {table_name: [{"PutRequest": {"Item": item}} for item in some]}
         while requests:
+            # What DynamoDB throttles comes back unwritten.
             requests = client.batch_write_item(RequestItems=requests)["UnprocessedItems"]
         return len(some)
 

@@ -73,6 +73,7 @@ class Parser:
         received_at = envelope.received_at.timestamp()
         webhook = request.webhook(received_at, source.counting if source else Counting())
         events = _vendor(envelope).read(webhook)
+        # The queue has minutes for it; a vendor that waits has seconds.
         if len(events) > self._invocation.pace.most:
             raise NotNow(reason="large_delivery")
         self.received += max(len(events) - 1, 0)
@@ -112,6 +113,7 @@ class Parser:
         vendor = _vendor(envelope)
         if vendor.fetch is None or vendor.api is None:
             raise Unparseable("event: the vendor has no API to ask what became of it")
+        # Not begun when the answer could come too late: its envelope has to be stored in time.
         self._invocation.deadline.check()
         if envelope.source in self._silent:
             raise VendorUnavailable("the vendor's API did not answer for another event of this batch")
@@ -125,8 +127,10 @@ class Parser:
             return vendor.ask(event, self._client(api, secret, envelope))
         except (VendorRefused, TokenRefused) as refusal:
             renewed = self._invocation.secrets.refetch_source(family, envelope.source)
+            # With the same credentials the vendor would only refuse again.
             if renewed is not None and renewed != secret:
                 return vendor.ask(event, self._client(api, renewed, envelope))
+            # Without a token all events of a source fail. What was refused with one may be this event alone.
             if isinstance(refusal, TokenRefused):
                 self._silent.add(envelope.source)
             raise

@@ -114,6 +114,7 @@ class TimeOff:
             invocation.configuration.order,
             shadowed=config.shadowed,
         )
+        # Days may be given back although the change itself cannot be told: those first.
         if recorded.submissions or recorded.busy:
             return _Recorded(step, list(recorded.submissions), recorded.busy, recorded.refused)
         if recorded.refused:
@@ -168,6 +169,7 @@ class TimeOff:
                 recorded.accepted += 1
             else:
                 recorded.failed.append(result)
+            # Of what waits nobody knows what became: its days stay unconfirmed.
             if result.status != "waiting":
                 known[event_id] = is_accepted
         uncertain = any(result.uncertain for result in found.values())
@@ -184,6 +186,7 @@ class TimeOff:
             outcomes.append(step.forwarded(recorded.accepted))
         waiting = [result for result in recorded.failed if result.status == "waiting"]
         now = self._invocation.utc_now()
+        # Queued rather than dead, as long as anything may still be accepted.
         if waiting:
             first = waiting[0]
             outcomes.append(step.queued(first.reason, first.detail, now, first.retry_after))

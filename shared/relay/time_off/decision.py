@@ -93,6 +93,7 @@ def decision_on(
     by which the ledger has seen all leave of the source, Unix milliseconds. Raises `InvalidLeave` for
     approved leave of which nobody knows whose it is.
     """
+    # Of a source that is live again: nothing of the leave changed, but Calven has yet to hear of it.
     if arrival.change.resumed:
         return _no_news(known or arrival.leave, reason="unchanged")
     if arrival.change.inferred:
@@ -106,6 +107,7 @@ def decision_on(
     is_news = leave.takes_over(known)
     if is_news and leave.state == "approved" and not leave.email and not arrival.refused:
         raise InvalidLeave("the employee has no e-mail address", reason="no_email")
+    # What is wrong with an older change is nobody's concern once a newer one counts.
     is_older = known is not None and leave.rank() < known.rank()
     return Decision(
         leave=leave,
@@ -249,8 +251,10 @@ def plan_for(
         if submission:
             submissions.append(submission)
             after = submission.employee
+        # Whoever holds the lease has read the employee without this change, and looks again in the end.
         elif not arrival.silent and after.is_leased(term.begins_at) and after.to_send(shadowed):
             is_busy = True
+        # A needless write would raise the revision, and have a submission under way look for news.
         if after != before:
             changed.append(after)
     return Plan(tuple(changed), tuple(submissions), is_busy)
@@ -265,6 +269,7 @@ def _with_change(arrival: Arrival, decision: Decision, employee: Employee, today
     after = employee.tidied(today).without(gone)
     if not decision.is_news or same_person(employee.email) != same_person(leave.email):
         return after
+    # The newest spelling of the address is the one that Calven is told.
     after = replace(after, email=leave.email)
     if leave.state == "approved":
         return replace(after, leaves={**after.leaves, name: leave})

@@ -128,9 +128,11 @@ class Leaves:
         updates = self._leave_updates(arrival, decision, keys, found)
         updates += [employee_update(employee, term.today) for employee in plan.changed]
         self._table.write(updates)
+        # Only once it is written: should the leave itself come later, the ledger knows that it has ended.
         if decision.leave.unseen:
             detail = "the leave was never seen, and its change names no person or no dates"
             raise InvalidLeave(detail, reason="unknown_leave")
+        # The write has raised the revision, by which `finish` sees what came in between.
         submissions = tuple(as_written(submission) for submission in plan.submissions)
         return Recorded(submissions, decision.reason, plan.is_busy, decision.refused)
 
@@ -138,7 +140,9 @@ class Leaves:
         """The employees of these addresses, read unless they have been."""
         email_by_key: dict[Key, str] = {}
         for email in emails:
+            # Two spellings of one address are one employee.
             email_by_key.setdefault(employee_key(email), email)
+        # The leave may tell of employees that the change itself did not name.
         more = self._table.get([key for key in email_by_key if key != keys.employee])
         items = {**found, **more}
         return [employee_from(items.get(key), email) for key, email in email_by_key.items()]
@@ -221,11 +225,13 @@ class Leaves:
     def _finish(
         self, submission: Submission, employee: Employee, results: Results, *, uncertain: bool
     ) -> Submission | None:
+        # The lease has run out, and whoever took it since sends what is left.
         if employee.holder != submission.employee.holder:
             return None
         after = employee_after(submission, employee, results, uncertain=uncertain)
         term = self._term(submission.term.seconds)
         following = next_submission(submission, after, results, term)
+        # What was accepted and the next lease in one write: nobody can come in between.
         written = following.employee if following else after
         self._table.write([employee_update(written, term.today)])
         return as_written(following) if following else None

@@ -68,6 +68,7 @@ class Leave:
             return True
         if self.rank() != known.rank():
             return self.rank() > known.rank()
+        # A container with older configuration must not read leave back into what it was.
         return self.config >= known.config and self.reading() != known.reading()
 
     def reading(self) -> tuple[object, ...]:
@@ -137,6 +138,7 @@ def leave_of(change: LeaveChange, source: Source, today: date, config: int = 0) 
     try:
         off = _days_away(change, source)
     except InvalidLeave:
+        # Of what ends or is only asked for no day is sent: unreadable dates do no harm.
         if change.state == "approved":
             raise
         dated = False
@@ -179,6 +181,7 @@ def _days_away(change: LeaveChange, source: Source) -> list[date]:
 
 def wanted(leaves: Iterable[Leave]) -> dict[date, TimeOffType]:
     """The days of all approved leave; where two cover a day, the newest one's type."""
+    # The newest comes last, and overwrites those before it.
     return {day: leave.type for leave in sorted(leaves, key=Leave.rank) for day in leave.days()}
 
 
@@ -202,6 +205,7 @@ def to_send(
 
 def _is_as_wanted(held: Held | None, kind: TimeOffType, shadowed: Collection[str]) -> bool:
     """Whether Calven has a day as it is wanted, or as a shadowed source had it."""
+    # Calven may have taken what nobody confirmed, or not: to send it again is safe either way.
     if held is None or not held.confirmed:
         return False
     return held.type == kind or not held.origins.isdisjoint(shadowed)
@@ -274,6 +278,7 @@ def with_origins(
 
 def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held]) -> dict[date, Held]:
     """What Calven holds once it has refused one of them: what it held before, or is now known to hold."""
+    # Days that were confirmed meanwhile, or changed, are another submission's.
     unconfirmed = {day for day, value in held.items() if value.type == sent.type and not value.confirmed}
     days = unconfirmed.intersection(span(sent.start, sent.end))
     kept = {day: value for day, value in held.items() if day not in days}
@@ -295,5 +300,6 @@ def recent_days(held: Mapping[date, Held], leaves: Mapping[str, Leave], today: d
     return {
         day: value
         for day, value in held.items()
+        # Unconfirmed days stay: Calven may hold them, and somebody has to give them back.
         if day >= today - KEPT or day in covered or not value.confirmed
     }
