@@ -186,6 +186,7 @@ def _in_cycles(relay: RelayYaml) -> set[str]:
     found: set[str] = set()
     seen: set[str] = set()
     for name in relay.places:
+        # What was walked before leads into no new cycle, so that a long chain is walked once.
         trail: dict[str, int] = {}
         at: str | None = name
         while at is not None and at in relay.places and at not in seen:
@@ -218,6 +219,7 @@ def _feed_problems(relay: RelayYaml) -> Iterator[Problem]:
     by_doors = with_outer(relay, (door.place for doors in relay.doors.values() for door in doors.values()))
     for source, sensors in relay.sensors.items():
         for entry, sensor in sensors.items():
+            # Two ways to count the people of one place would contradict each other.
             if sensor.place in by_doors:
                 yield Problem(
                     ("sensors", source, entry, "place"), f"{sensor.place!r} is fed by doors already"

@@ -138,6 +138,7 @@ class Tree(_Model):
         return tuple(self._path(place))
 
     def _path(self, place: str | None) -> Iterator[str]:
+        # In a file that is still to be checked, a place may be within itself.
         seen: set[str] = set()
         while place is not None and place in self.places and place not in seen:
             seen.add(place)

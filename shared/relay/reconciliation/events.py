@@ -49,6 +49,7 @@ class EventReconciliation(SourceRun):
         """A run of what happened since the last complete one, of today's operating days."""
         now = round(self.invocation.now() * 1000)
         config = self.invocation.config
+        # The counts of a day that is over are closed: its badges change nothing any more.
         starts = [operating_day(config, site, now).start for site in config.site_ids]
         since = min(starts, default=now)
         live_since = config.lineage.live_since.get(self.key, 0) + TAKEN_UP_SECONDS * 1000
@@ -144,6 +145,7 @@ class EventReconciliation(SourceRun):
             if event.sensor not in places:
                 continue
             state = known[places[event.sensor]].sensors.get(sensor_name(self.key, event.sensor))
+            # Readings of one time are told apart by their ids, of which a sensor's last ones are kept.
             is_known = state is not None and (
                 event.event_id in state.ids or milliseconds(event.at) <= state.at
             )

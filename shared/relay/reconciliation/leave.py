@@ -107,8 +107,10 @@ class LeaveRun(SourceRun):
             page = self.page()
             listed = list(listed_changes(page.events, self.current.began))
             differences = self._differences(listed, known) if self.current.passes == 1 else []
+            # Queued before the page is noted: a crash in between repeats the page, and loses nothing.
             if not self.changes_nothing:
                 self._queue(differences)
+            # The second time it is read only for what it may have passed over.
             if self.current.passes == 1:
                 self.report.listed += len(listed)
                 self.wishes.progress(self.report.listed)
@@ -159,6 +161,7 @@ class LeaveRun(SourceRun):
         seen = self.seen(run)
         lacking = self._lacking(known, seen)
         current = current_and_coming(known, self.invocation.utc_now().date())
+        # A vendor that answers with half of its list must not end everybody's leave.
         if ends_too_many(len(lacking), current, len(seen)) and not self.wishes.accept_ends:
             self._refuse(lacking, f"the list lacks {len(lacking)} of {current} leaves, and holds {len(seen)}")
             return

@@ -100,6 +100,7 @@ def _is_newer_than_list(known: Leave, change: LeaveChange) -> bool:
 
 
 def _is_read_otherwise(listed: Leave, known: Leave) -> bool:
+    # A container with older configuration knows no better.
     if listed.config < known.config:
         return False
     if listed.email and same_person(listed.email) != same_person(known.email):
@@ -112,6 +113,7 @@ def _reaches_beyond(known: Leave, change: LeaveChange) -> bool:
     """Whether a leave has days outside of the range that a list has for it."""
     if known.start is None or known.end is None:
         return False
+    # "9" sorts after every day: leave without an end reaches beyond nothing.
     return known.start.isoformat() < (change.start or "") or known.end.isoformat() > (change.end or "9")
 
 
@@ -122,6 +124,7 @@ def missing(
     return {
         leave_id: leave
         for leave_id, leave in known.items()
+        # What was heard of since may not have been there yet when its page was read.
         if leave_id not in seen and leave.received <= began and _overlaps(leave, first, last)
     }
 
@@ -141,6 +144,7 @@ def ends_too_many(ends: int, current: int, listed: int) -> bool:
     """Whether a list of so many leaves is not to be trusted that so many of the current ones have ended."""
     if ends == 0:
         return False
+    # An empty list may come of credentials that may see nothing.
     if listed == 0 or ends > current / 2:
         return True
     return ends > FEW_ENDS and ends > current * MOST_ENDED_SHARE

@@ -40,6 +40,7 @@ class SourceRun(ABC):
         self.key = invocation.config.key(name)
         self.pages = Pages(invocation, name, self.family, vendor)
         self.report = Report(name, vendor.name)
+        # A dry run leaves nothing in the table, no lease either.
         kept = DryRuns if wishes.dry else Runs
         self._runs = kept(invocation.table, invocation.now)
         self._state = State()
@@ -54,6 +55,7 @@ class SourceRun(ABC):
         try:
             self.reconcile()
         except Conflict:
+            # The lease was lost in the middle of a page: what was queued of it is queued again, as a repeat.
             self.report.status, self.report.detail = "busy", "another run of this source has taken over"
         except Stop as error:
             # What the list did show is taken; what it did not show says nothing.
@@ -104,6 +106,7 @@ class SourceRun(ABC):
         """Note what a page held; raises `Conflict` where another process has the run now."""
         run = self.current
         if run.page == MOST_PAGES:
+            # It would never end, and each page takes room in the table.
             raise Unparseable(f"the vendor's list has more than {MOST_PAGES} pages")
         after = replace(
             run,

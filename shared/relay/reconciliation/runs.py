@@ -121,6 +121,7 @@ class Runs:
         if before.until > now:
             return None
         run = before.run
+        # What somebody wished to list says nothing of what the schedule has to.
         if run is None or by_hand or run.by_hand or run.began < now - RESUMED_SECONDS * 1000:
             run = begun(Run(uuid4().hex, now, by_hand=by_hand), before)
         until = now + round(LEASE_SECONDS * 1000)
@@ -135,6 +136,7 @@ class Runs:
             key=(_partition(source), f"{_prefix(run)}{run.page:05}"),
             set={"ids": list(ids), "expires_at": int(self._clock()) + SEEN_SECONDS},
         )
+        # The ids and where the run goes on in one write: a page is never noted by half.
         written = self._write(source, following, *([page] if ids else []))
         if written is None:
             raise Conflict

@@ -196,6 +196,7 @@ def new_submission(
     if not sending or employee.is_leased(term.begins_at):
         return None
     held = attempted(employee.held, sending, employee.email)
+    # Calven takes an id once: what is sent anew after something else needs another one.
     number = employee.round + 1 if held != employee.held else employee.round
     attempting = replace(employee, held=held, lease=term.lease, round=number)
     return Submission(
@@ -233,6 +234,7 @@ def next_submission(
     `employee` is as `employee_after` has them. Where Calven has not answered for every event, there is
     nothing: whoever takes the vendor's event up again sends the rest.
     """
+    # Only a write by another raises the revision.
     is_unchanged = employee.revision == submission.employee.revision
     if is_unchanged or len(results) < len(submission.sending):
         return None

@@ -114,6 +114,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     )
     entries = entries_at(api.get(f"/v1/api/events/access{parameters}"), "data")
     events = within(span, each_listed(entries, lambda entry: _event(entry, span.counting)))
+    # Brivo does not say that there is no more: a page that is not full is the last one.
     if len(entries) < MOST_EVENTS_A_PAGE:
         return Page(events)
     return Page(events, another(_oldest(entries), following))

@@ -109,6 +109,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     with unparseable_if_invalid():
         place = _Place.model_validate_json(following or "{}")
     if not place.devices:
+        # A page of its own, so that a process which goes on need not list the devices again.
         return Page((), _devices(api, place.more).as_text())
     device, *others = place.devices
     path = f"/v2/projects/{api.setting('projectId')}/devices/{device}/events"

@@ -215,6 +215,7 @@ def is_ping(body: bytes) -> bool:
     if body.strip() in PINGS:
         return True
     try:
+        # Nobody has signed it: nothing larger is parsed.
         return bool(len(body) < 100 and read_json(body) == {"text": "Ping test"})
     except Unparseable:
         return False
@@ -293,11 +294,13 @@ def _out(api: VendorApi, window: Window) -> Iterator[Any]:
         asked = {"from": first.isoformat(), "to": last.isoformat()}
         shown = query(**asked, includeHourly="true", includePrivate="true")
         yield from entries_at(api.get(f"/v1/timeoff/whosout{shown}"), "outs")
+        # Both days of a question are part of the answer.
         first = last + timedelta(days=1)
 
 
 def _last_of_each(entries: Iterator[Any]) -> dict[str, Any]:
     """The last entry of each request. Without a time the end of a request is its last change."""
+    # Sorting is stable, and the last one of an id is the one that stays.
     return {_request_id(entry): entry for entry in sorted(entries, key=_when)}
 
 
@@ -314,6 +317,7 @@ def _when(entry: Any) -> tuple[str, bool]:
 def _address(employee: str, api: VendorApi) -> str | None:
     """The employee's e-mail address: the plain GET, else the field search that replaces it."""
     path = f"/v1/people/{employee}"
+    # Where the plain GET is gone, these answers say so.
     found = api.get(path, absent=(404, 405, 410))
     if not isinstance(found, dict):
         found = api.post(path, {"fields": ["root.email"]})

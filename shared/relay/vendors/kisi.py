@@ -87,6 +87,7 @@ def _event(payload: Any) -> Event:
     unlock = _Unlock.model_validate(payload)
     if not unlock.success:
         return Ignored(event_id=unlock.uuid, reason="denied")
+    # A number with Kisi, and a text in `relay.yaml`.
     door = str(unlock.object_id)
     return BadgeEvent(
         event_id=unlock.uuid,

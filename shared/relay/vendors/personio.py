@@ -176,6 +176,7 @@ def _leave(absence: _Absence, path: str, api: VendorApi) -> LeaveNow:
     state = known(STATES, status, "approval.status")
     dates = absence.dates()
     type_name = _type_name(absence.absence_type, api)
+    # A question for each period: only of those whose days are sent.
     days = _breakdown(path, api) if state == "approved" and dates["end"] else []
     return LeaveNow(
         state=state,

@@ -175,6 +175,7 @@ def _ignored(name: str, *, remote_counts: bool) -> str | None:
         return None
     if name in IGNORED:
         return IGNORED[name]
+    # A dead letter, rather than a badge that is lost in silence.
     if name.endswith("_accepted"):
         raise Unparseable("data.notification_type: an accepted credential of an unknown kind")
     return "other_event"

@@ -49,6 +49,7 @@ class GrantRefused(Exception):
 
 def early(seconds: float) -> float:
     """How long before its end a token is not used any more."""
+    # Of one that lives for a minute, a minute would be all of it.
     return min(EARLY_SECONDS, seconds / 4)
 
 
@@ -118,6 +119,7 @@ class VendorClient:
         try:
             self._base_url = (base_url or _host(api, credentials)).rstrip("/")
             self._headers = {"accept": "application/json", **api.headers(credentials)}
+            # A fixed token in the secret goes before one that is granted.
             self._oauth = None if "authorization" in self._headers else api.oauth
             self._form = self._oauth.form(credentials) if self._oauth else {}
             self._token_headers = self._oauth.headers(credentials) if self._oauth else {}
@@ -167,6 +169,7 @@ class VendorClient:
         """A value of the secret's `api`, for a path."""
         if not (value := self._credentials.get(name)):
             raise VendorRefused(f"the source's secret has no api.{name}")
+        # A slash in it would lead to another path.
         return quote(value, safe="")
 
     def _ask(
@@ -210,6 +213,7 @@ class VendorClient:
         # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
         limit = Deadline(max(self._deadline.at, self._clock() + REFRESH_SECONDS), self._clock)
         answer = self._send_for_token(oauth, form, limit)
+        # Vendors differ in which of these they answer to a refresh token that is used up.
         if answer.status in (400, 401, 403):
             raise GrantRefused
         return self._read_grant(oauth, answer)
@@ -225,6 +229,7 @@ class VendorClient:
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise VendorUnavailable("the vendor's API gave no token")
         seconds, following = found.get("expires_in"), found.get("refresh_token")
+        # Some vendors say it as a text, or not at all.
         usable = isinstance(seconds, int | float) and 0 < seconds < MOST_SECONDS
         good = float(seconds) if usable else UNSAID_SECONDS
         return Grant(token, good, following if isinstance(following, str) and following else None)

@@ -50,6 +50,7 @@ def in_window(window: Window, events: Sequence[Event]) -> list[Event]:
 
 def _is_in(window: Window, change: LeaveChange) -> bool:
     named = sorted(day.on for day in change.days)
+    # Some vendors name each day, and no range.
     if named and change.start is None and change.end is None:
         return overlaps(window, named[0], named[-1])
     return overlaps(window, change.start, change.end)

@@ -103,6 +103,7 @@ class VendorMemory:
         """When an event first came, Unix seconds: `at` if that is now."""
         key, now = self._key(source, f"seen#{event_id}"), int(self._clock())
         with suppress(Conflict):
+            # The write itself finds out who was first. Mostly the event is new, which saves a read.
             values = {"at": round(at * 1000), "expires_at": now + SEEN_SECONDS}
             self._table.write([Update(key=key, set=values, expect={"at": None})])
             return at
@@ -115,6 +116,7 @@ class VendorMemory:
 
     def offer(self, source: str, secret: str) -> None:
         """Keep a secret that a vendor hands over, beside the latest few, for the operator to confirm."""
+        # Until there is a secret anybody may post one, so that a single one could be displaced.
         kept = [secret, *(other for other in self.offered(source) if other != secret)][:MOST_OFFERED]
         values = {"secrets": kept, "expires_at": int(self._clock()) + DAY_SECONDS}
         with suppress(Conflict):

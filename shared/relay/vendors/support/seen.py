@@ -75,9 +75,11 @@ class Seen:
         due = due[:MOST_AT_ONCE]
         if not due:
             return
+        # To forget them costs a read of each, no more.
         if len(self._known) > MOST_KNOWN:
             self._known.clear()
         for one in due:
+            # Before the write: while the table fails, events must not try it one after the other.
             self._known[source, one] = now - DAY_SECONDS + AGAIN_SECONDS
         with suppress(Conflict):
             keys = [item_key(source, one) for one in due]
@@ -134,6 +136,7 @@ def _updates(
         elif item is not None and _is_news(one, item, now):
             yield Update(key=key, set=_said(one, now), expect={"at": item["at"]})
     if new:
+        # Its time begins with the first one that is new, and is not put off by others.
         period = {} if count else {"expires_at": int(now) + KEPT_SECONDS}
         before = counter["new"] if counter else None
         yield Update(key=count_key(source), set={"new": count + new, **period}, expect={"new": before})

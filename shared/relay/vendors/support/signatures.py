@@ -90,6 +90,7 @@ class Hmac(Proof):
         return self.header
 
     def _read(self, headers: Mapping[str, str]) -> tuple[str, str]:
+        # All else in `form` stands for itself.
         pattern = re.escape(self.form).replace(r"\{signature\}", "(?P<signature>.+)")
         pattern = pattern.replace(r"\{timestamp\}", f"(?P<timestamp>{_DIGITS})")
         match = re.fullmatch(pattern, headers.get(self.header, ""))
@@ -149,6 +150,7 @@ class StandardWebhooks(Proof):
         expected = self._signature(secret, message_id, time, request.body)
         if not (expected and message_id and _is_fresh(time, "seconds", now)):
             return False
+        # While a vendor rotates its secret, it signs with the old one and with the new one.
         return any(same(one, expected) for one in given.split(" "))
 
     def _signature(self, secret: str, message_id: str, time: str, body: bytes) -> str:
@@ -158,6 +160,7 @@ class StandardWebhooks(Proof):
         except ValueError:
             key = b""
         message = b".".join((as_bytes(message_id), as_bytes(time), body))
+        # Anybody can sign with an empty key.
         return "v1," + base64.b64encode(hmac.digest(key, message, "sha256")).decode() if key else ""
 
 
@@ -189,6 +192,7 @@ class JwtChecksum(Proof):
         match = re.fullmatch(_JWT, token, re.ASCII) if len(token) <= _MAX_JWT_CHARACTERS else None
         if match is None or not same(match[3], self._signature(match[1], secret)):
             return False
+        # Nothing of a token is read before its signature fits.
         claims = self._claims(match[2])
         return self._in_time(claims, now) and self._sums_up(claims, request.body)
 
@@ -209,6 +213,7 @@ class JwtChecksum(Proof):
         return bool(issued - TOLERANCE_SECONDS <= now < expires)
 
     def _sums_up(self, claims: Mapping[str, Any], body: bytes) -> bool:
+        # Where there is a strong sum, a weak one beside it has no say.
         if "checksum_sha256" in claims:
             return same(text_of(claims["checksum_sha256"]).lower(), hashlib.sha256(body).hexdigest())
         return same(text_of(claims.get("checksum")).lower(), _sha1(body))
@@ -246,6 +251,7 @@ def _instant(time: str, clock: Clock) -> float | None:
 
 def _compact_json(body: bytes) -> bytes:
     """The body as JSON without white space; as it is where it is too large or no JSON."""
+    # It is read before anything is proven, so that its size must not matter.
     if len(body) > MAX_JSON_BYTES:
         return body
     try:

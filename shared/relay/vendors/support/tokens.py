@@ -164,12 +164,14 @@ class RotatingTokens:
         chain = chain_of(host, credentials)
         if kept := self._kept_token(source, chain, refused):
             return kept
+        # Whoever loses the lease to another finds the token of that one when it looks again.
         for _ in range(LOOKS):
             lease = self._lease(source, chain)
             newest, version = self._newest(source, lease)
             if newest and newest.is_good(self._clock(), refused):
                 self._kept[source] = newest
                 return newest.access_token
+            # Asked twice with one refresh token, a vendor may take it for stolen and end the whole chain.
             if lease.is_held(self._clock()):
                 self._wait(deadline)
                 continue
@@ -264,6 +266,7 @@ class RotatingTokens:
 
     def store(self, source: str, mine: Lease, pair: Pair) -> None:
         """Store a pair under the lease, and name it the newest."""
+        # Stored first, named after: a name without a pair would end the chain.
         self._secrets.write_version(f"tokens/{source}", mine.following, _text(pair))
         named = replace(mine, version=mine.following, following="", refused="", refused_since=0.0)
         self._let_go(source, named)
