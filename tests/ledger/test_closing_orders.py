@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.config.model import Config, Door
@@ -192,6 +192,14 @@ def play(world: World, act: tuple[Any, ...], interruption: tuple[int, Any] | Non
     world.clock.advance(wait)
 
 
+LATE = (World.badge, "accepted", "ann", "in", "l2")
+LATE_AND_LOST = (World.badge, "lost", "dan", "in", "l1-a")
+
+
+@example(True, [(LATE_AND_LOST, None, 0)])
+@example(True, [((World.push, "lost"), None, 0)])
+@example(True, [(LATE, None, 0), ((World.schedule, "accepted"), (6, LATE_AND_LOST), 0)])
+@example(True, [((LATE[0], "queued", *LATE[2:]), None, RUNS_APART), ((World.shadow,), None, 0)])
 @many(300)
 @given(st.booleans(), st.lists(STEPS, max_size=10))
 def test_any_history(is_done: bool, steps: list[tuple[Any, ...]]) -> None:

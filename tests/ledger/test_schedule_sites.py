@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSResponse, HeadersDict
+from urllib3 import HTTPResponse
 
 from relay.aws.clients import CLIENT
 from relay.config.model import Config
@@ -46,9 +48,9 @@ class Wire:
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
         self.made: list[Any] = []
-        self.broken: Mapping[str, Callable[[AWSRequest], AWSResponse | None]] = {}
+        self.broken: Mapping[str, Callable[[Any], AWSResponse | None]] = {}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: Any) -> Any:
         """A client, as a container has it made."""
         made: Any = SESSION.client(service, config=CLIENT)
         self.made.append(made)
@@ -56,7 +58,7 @@ class Wire:
             made.meta.events.register_first("before-send.dynamodb.*", self._send)
         return made
 
-    def _send(self, request: AWSRequest, **_: Any) -> AWSResponse | None:
+    def _send(self, request: Any, **_: Any) -> AWSResponse | None:
         body = bytes(request.body or b"").decode()
         self.requests.append((request.headers["X-Amz-Target"].decode().rpartition(".")[2], body))
         for site, answer in self.broken.items():
@@ -71,15 +73,12 @@ class Wire:
         return found
 
 
-def throttled(request: AWSRequest) -> AWSResponse:
+def throttled(request: Any) -> AWSResponse:
     """DynamoDB's refusal of a request to a partition that has too many."""
-
-    class Raw:
-        def stream(self, **_: Any) -> Iterator[bytes]:
-            error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
-            yield json.dumps({"__type": error, "message": "too much"}).encode()
-
-    return AWSResponse(request.url, 400, {}, Raw())
+    error = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
+    body = json.dumps({"__type": error, "message": "too much"}).encode()
+    headers: Any = HeadersDict()
+    return AWSResponse(str(request.url), 400, headers, HTTPResponse(BytesIO(body), preload_content=False))
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def relay(rig: Rig, wired: Wire, tmp_path: Path) -> Container:
     """A relay of eight sites, each with one person inside; the days before are done."""
     rig.push(yaml(SITES), tmp_path)
     rig.clock.advance(100)
-    relay = Container(rig.relay.settings, rig.clock, aws=wired)
+    relay = rig.built(wired)
     now = int(rig.clock() * 1000)
     for site in SITES:
         days = recent_days(Config(places=rig.config.places), f"id-{site}", now)[1:]
@@ -163,7 +162,7 @@ def test_site_that_fails_holds_up_no_other(
     rig.clock.now = RESET + 120
     with wire(lambda: [20.0]) as hanging:
 
-        def hang(request: AWSRequest) -> None:
+        def hang(request: Any) -> None:
             request.url = hanging
 
         wired.broken = {"site-c": throttled if how == "throttled" else hang}
