@@ -5,8 +5,11 @@ knows some under other names: a transaction is its updates and checks, a batch i
 source mapping calls in the retry function's name is added by hand.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from moto import mock_aws
 from localrun.template import STACK
 from relay.aws.clients import Clients
 from relay.container import Container
+from relay.entrypoints import schedule as run_of_schedule
 from tests.rig import NOON, Rig, Sandboxes, sample
 from tests.system.test_template_roles import GRANTS, PARTITIONS
 
@@ -26,9 +30,16 @@ Calls = set[tuple[str, str]]
 TAKEN = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
 MAPPINGS: Mapping[str, Calls] = {
     "RetryFunction": {("UnprocessedQueue", f"sqs:{call}") for call in TAKEN},
+    "OccupancyResetFunction": {("OccupancyResetQueue", f"sqs:{call}") for call in TAKEN},
     "ReconcileFunction": {("ReconcileQueue", f"sqs:{call}") for call in TAKEN},
 }
 """What Lambda itself calls with the role of a function that a queue feeds."""
+QUEUES = {
+    "unprocessed": "UnprocessedQueue",
+    "dead-letter": "DeadLetterQueue",
+    "occupancy-reset": "OccupancyResetQueue",
+}
+"""The queues that get several messages at once, by the end of their name."""
 NEXT_MORNING = NOON + 13 * 3600
 """04:00 in Sydney, when the demo's day ends."""
 
@@ -73,7 +84,7 @@ def _granted(operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, s
             | "ChangeMessageVisibilityBatch"
             | "DeleteMessageBatch"
         ):
-            queue = "DeadLetterQueue" if "dead-letter" in params["QueueUrl"] else "UnprocessedQueue"
+            queue = QUEUES[params["QueueUrl"].rpartition(f"{STACK}-")[2]]
             yield queue, f"sqs:{operation.removesuffix('Batch')}"
         case "SendMessage":
             yield "ReconcileQueue", "sqs:SendMessage"
@@ -174,7 +185,7 @@ def suspected(rig: Rig, relay: Container, stored: Container) -> None:
 
 
 def schedule(rig: Rig, relay: Container) -> None:
-    """A day ends while Calven is down, and once more when it is back."""
+    """A day ends while Calven is down, and once more when it is back; a push moves people."""
     rig.post("kisi", "badge-in")
     rig.clock.now = NEXT_MORNING + 120
     rig.fail("503")
@@ -184,6 +195,16 @@ def schedule(rig: Rig, relay: Container) -> None:
     rig.clock.advance(24 * 3600)
     rig.post("kisi", sample("kisi", "badge-in", uuid="next", created_at="2026-11-05T20:00:00Z"))
     rig.clock.advance(24 * 3600)
+    rig.reset(relay)
+    run_of_schedule.handle(relay, {}, 50, "many sites", most_sites=0)
+    at = f"{datetime.fromtimestamp(rig.clock(), UTC):%FT%TZ}"
+    rig.post("kisi", sample("kisi", "badge-in", uuid="moved", created_at=at))
+    sydney = f"{{locationId: {rig.config.places['sydney'].location_id}, locationType: location}}"
+    with tempfile.TemporaryDirectory() as folder:
+        rig.push(
+            f"{{sources: {{kisi-sydney: {{vendor: kisi}}}}, places: {{sydney: {sydney}}}}}", Path(folder)
+        )
+    rig.clock.advance(120)
     rig.reset(relay)
 
 
