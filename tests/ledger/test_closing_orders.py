@@ -1,8 +1,9 @@
 """Random histories of a day that is over: what comes late, breaks off or waits, and all of it is told."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 
 DAY = operating_day(CONFIG, "hq", NOON_MS)
 RUNS_APART = 900.0
+DAY_SECONDS = 24 * 3600
 MOVED = Config.model_validate(
     {
         "places": {
@@ -58,16 +60,17 @@ class World:
             self.badge("accepted", person, "in", place)
         self.clock.now = DAY.end / 1000 + 120
 
-    def badge(self, sent: str, person: str, direction: Any, place: str) -> None:
-        """Somebody passed a door on that day; the badge comes now."""
+    def badge(self, sent: str, person: str, direction: Any, place: str, days_later: int = 0) -> None:
+        """Somebody passed a door on that day, or so many days later; the badge comes now."""
         if place not in self.config.places:
             return
         number = next(self.numbers)
-        at = datetime.fromtimestamp(NOON_MS / 1000 + number, UTC)
+        at = datetime.fromtimestamp(NOON_MS / 1000 + number, UTC) + timedelta(days=days_later)
         event = BadgeEvent(event_id=f"e{number:04}", at=at, door="door", person=person)
         late = through(event, Door(place=place, direction=direction), "kisi", at.timestamp(), self.config)
         headcount = Headcount(self.table, self.clock)
-        for settled in headcount.settle([late], DAY, self.config, self._deadline):
+        day = operating_day(self.config, "hq", late.at)
+        for settled in headcount.settle([late], day, self.config, self._deadline):
             self._send(sent, settled.facts)
 
     def schedule(self, sent: str, *_: Any) -> list[Fact]:
@@ -214,3 +217,17 @@ def test_any_history(is_done: bool, steps: list[tuple[Any, ...]]) -> None:
     world.finish()
     assert world.schedule("accepted") == []
     world.check()
+
+
+def test_next_day_that_is_done_is_read_for_a_late_badge() -> None:
+    """Where the day after has reported a place, the zero after a late badge is no news, done or not."""
+    world = World()
+    world.finish()
+    world.clock.advance(DAY_SECONDS)
+    world.badge("accepted", "eve", "in", "l1", days_later=1)
+    world.clock.advance(DAY_SECONDS)
+    world.finish()
+    world.badge("lost", "dan", "in", "l1-a")
+    told = world.schedule("accepted")
+    assert Counter(fact.location_id for fact in told) == {"l1-a": 2, "l1": 1, "hq": 1}
+    assert {fact.location_id for fact in told if not fact.people} == {"l1-a"}
