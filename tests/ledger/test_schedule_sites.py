@@ -27,6 +27,9 @@ from tests.servers import wire
 RESET = NOON + 13 * 3600.0
 """04:00 in Sydney, the day after `NOON`."""
 RUNS_APART = 900.0
+_DRIP: tuple[bytes | float, ...] = (b" ", 0.5)
+DRIPPING = (b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n", *_DRIP * 40)
+"""An answer of which something comes twice a second: no time-out of boto3's ends it."""
 SITES = tuple(f"site-{letter}" for letter in "abcdefgh")
 
 
@@ -154,18 +157,19 @@ def test_done_day_is_asked_for_again_after_a_late_badge(rig: Rig, wired: Wire, r
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["throttled", "hangs"])
+@pytest.mark.parametrize("how", ["throttled", "hangs", "drips"])
 def test_site_that_fails_holds_up_no_other(
     rig: Rig, wired: Wire, relay: Container, how: str, printed: Callable[[], str]
 ) -> None:
     """The others' days are closed in the same run, the log names the site, and the next run closes its."""
     rig.clock.now = RESET + 120
-    with wire(lambda: [20.0]) as hanging:
+    pieces = DRIPPING if how == "drips" else (20.0,)
+    with wire(lambda: pieces) as slow:
 
-        def hang(request: Any) -> None:
-            request.url = hanging
+        def answer_slowly(request: Any) -> None:
+            request.url = slow
 
-        wired.broken = {"site-c": throttled if how == "throttled" else hang}
+        wired.broken = {"site-c": throttled if how == "throttled" else answer_slowly}
         assert rig.reset(relay) == {"facts": 2 * (len(SITES) - 1)}
     text = printed()
     [line] = lines(text, "a site is not closed")

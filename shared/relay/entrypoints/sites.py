@@ -18,7 +18,7 @@ AT_ONCE = 8
 """So many sites are looked at at once: most of the time goes by while DynamoDB answers."""
 SITES_TOGETHER = 6
 """Of so many sites one request reads which days are done: fifteen or sixteen days of each."""
-SITE_SECONDS = 10.0
+SITE_SECONDS = 5.0
 """So long a site may take. The next run goes on where it was."""
 
 
