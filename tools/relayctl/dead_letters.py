@@ -15,7 +15,7 @@ from relay.envelope import Envelope
 from relayctl import stopping
 from relayctl.network import AWS_ERRORS, is_local
 from relayctl.recent_push import wait_for_push
-from relayctl.target import Target
+from relayctl.target import CONNECTIONS, Target
 
 HIDE_SECONDS = 300
 EMPTY_RECEIVES = 3
@@ -23,12 +23,12 @@ EMPTY_RECEIVES = 3
 LONGER_SECONDS = 1
 """So long SQS waits, and asks all of its hosts, after an empty answer of a queue that is not empty."""
 BATCH = 10
-MOST_AT_ONCE = 6
+MOST_AT_ONCE = CONNECTIONS
 MANY = 50
 """Each so many letters are worth another call at the same time."""
 MOST_FAILURES = 3
 """After so many calls that failed, the rest of the letters is not given back, but appears by itself."""
-SO_FAR_SECONDS = 0.25
+SO_FAR_SECONDS = 0.5
 """So often is told what a reading has come to so far, and the less often the more it has come to,"""
 SO_FAR_LETTERS = 1000
 """with so many letters half as often: whoever is told looks at all of them each time."""
@@ -111,7 +111,7 @@ def read(
 
     The queue is the dead-letter queue, or the one at that `url`. What somebody else is reading just now, and
     what waits for its time, cannot be seen: `hidden` says how many those are, about. Of each envelope only
-    the `fields` that are named are kept. `so_far` is told what has been read by now, some times a second.
+    the `fields` that are named are kept. `so_far` is told what has been read by now, at most twice a second.
     """
     queue, url = target.client("sqs"), url or target.dead_letter_queue_url
     wanted, present = selection or Selection(), now()
@@ -369,7 +369,8 @@ def _change_visibility(queue: Any, url: str, receipts: Sequence[str], seconds: i
         except AWS_ERRORS as error:
             failures.append(error)
 
-    with ThreadPoolExecutor(_at_once(len(receipts))) as threads:
+    # Those under way when the last failure comes fail too.
+    with ThreadPoolExecutor(min(_at_once(len(receipts)), 2 * MOST_FAILURES)) as threads:
         wait([threads.submit(change, start) for start in range(0, len(receipts), BATCH)])
     if failures:
         raise failures[0]

@@ -22,6 +22,8 @@ OUTPUTS = {
 }
 
 
+CONNECTIONS = 16
+"""So many calls may be under way at the same time: to read a full queue, each of few letters."""
 DIRECT = ClientConfig(proxies={})
 """No proxies: without them boto3 takes the environment's."""
 
@@ -48,7 +50,12 @@ class Target:
         """A boto3 client for the target; the local one takes no real credentials."""
         key = "local" if self.endpoint else None
         session = boto3.session.Session(key, key, region_name=self.region)
-        config = ClientConfig(connect_timeout=3, read_timeout=20, retries={"total_max_attempts": 3})
+        config = ClientConfig(
+            connect_timeout=3,
+            read_timeout=20,
+            retries={"total_max_attempts": 3},
+            max_pool_connections=CONNECTIONS,
+        )
 
         def make(more: ClientConfig) -> Any:
             return session.client(service, endpoint_url=self.endpoint, config=config.merge(more))
