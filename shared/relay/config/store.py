@@ -9,6 +9,7 @@ transaction: a push that breaks off, or comes too late, leaves no `main`.
 """
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -126,6 +127,12 @@ class ConfigStore:
         found: M = snapshot.entries[key]
         return found
 
+    def read_entries(self, snapshot: Snapshot, model: type[M], keys: Sequence[Key]) -> None:
+        """Read doors or sensors of a snapshot's version together, those that are not known yet."""
+        unknown = [key for key in keys if key not in snapshot.entries]
+        for key, item in self._table.get(unknown).items():
+            snapshot.entries[key] = read(model, item)
+
     def _is_due(self, max_age: float) -> bool:
         now = self._clock()
         return now - self._known.read_at > max_age and now - self._known.failed_at > FRESH_SECONDS
@@ -206,6 +213,12 @@ class Configuration:
     def door(self, source: str, door: str) -> Door | None:
         """A door of a source (by its name now)."""
         return self._entry(Door, source, f"door#{door}")
+
+    def read_doors(self, doors: Iterable[tuple[str, str]]) -> None:
+        """Have the doors of some sources (by their names now) at hand: in one request for all."""
+        version = self._snapshot.version
+        keys = [(partition(version, source), f"door#{door}") for source, door in doors]
+        self._store.read_entries(self._snapshot, Door, keys)
 
     def sensor(self, source: str, sensor: str) -> Sensor | None:
         """A sensor of a source (by its name now)."""
