@@ -9,6 +9,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from relay.deadline import Clock
 
 MAX_EVENTS = 100
+AT_ONCE = 4
+"""So many requests are sent at once: a batch of the queue may be for dozens of systems, with one for each."""
 RENEW_BEFORE_SECONDS = 60.0
 GATEWAY_STATUSES = frozenset({502, 504, 520, 521, 522, 523, 524})
 """Answers of something in front of Calven, which itself may have taken the request."""
@@ -170,6 +173,8 @@ class Calven:
         self._key = key
         self._token = _Token()
         self._token_lock = threading.Lock()
+        # A Calven that failed last, or was never asked, is asked once, not several times at once.
+        self._answers = False
 
     def submit(
         self,
@@ -182,18 +187,17 @@ class Calven:
     ) -> dict[str, Result]:
         """Send every event, in as few requests as possible; a result for each `eventId`, raising nothing.
 
-        The first request that fails as a whole ends it: all events not sent by then are `waiting`. Each call
-        gets what is left of the deadline, and at most `call_seconds`. `observe` is told each request's status
-        (0 without an answer) and milliseconds, the token's included.
+        Of several requests some are sent at once, unless the last one failed. The first that fails as a whole
+        ends it: all events not sent by then are `waiting`. Each call gets what is left of the deadline, and
+        at most `call_seconds`. `observe` is told each request's status (0 without an answer) and
+        milliseconds, the token's included.
         """
         call = _Call(deadline, call_seconds, correlation_id, observe)
         results: dict[str, Result] = {}
-        try:
-            for batch in _batches(events):
-                self._send_or_halve(batch, call, results)
-        except Transient as error:
+        failure = self._send_all([*_batches(events)], call, results)
+        if failure is not None:
             # What was never sent is not uncertain, and what was answered before keeps its result.
-            untried = Result(status="waiting", reason=error.reason, retry_after=error.retry_after)
+            untried = Result(status="waiting", reason=failure.reason, retry_after=failure.retry_after)
             for event in events:
                 results.setdefault(event.event_id, untried)
         return results
@@ -209,6 +213,31 @@ class Calven:
             return read_json(answer.body)
         except Unparseable:
             raise Transient("Calven's answer is unreadable") from None
+
+    def _send_all(
+        self, batches: Sequence[Sequence[CalvenEvent]], call: _Call, results: dict[str, Result]
+    ) -> Transient | None:
+        """Send batches and enter their results; why one failed as a whole, after which no other is begun."""
+        failures: list[Transient] = []
+
+        def send(batch: Sequence[CalvenEvent]) -> None:
+            if failures:
+                return
+            try:
+                self._send_or_halve(batch, call, results)
+            except Transient as error:
+                failures.append(error)
+
+        if len(batches) > 1 and self._answers:
+            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="calven") as pool:
+                # What is no failure of Calven's is raised as the results are read.
+                list(pool.map(send, batches))
+        else:
+            for batch in batches:
+                send(batch)
+        if batches:
+            self._answers = not failures
+        return failures[0] if failures else None
 
     def _send_or_halve(self, batch: Sequence[CalvenEvent], call: _Call, results: dict[str, Result]) -> None:
         """Send a batch and enter its results. One that is refused is halved. Raises `Transient`."""
