@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-fast chaos e2e bench docs screenshots browser lint build check deploy lock clean
+.PHONY: help run test test-fast chaos e2e bench simulate docs screenshots browser lint build check deploy lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -47,6 +47,9 @@ e2e: build browser $(CONSOLE_READY) $(BROWSER_READY) $(E2E_READY) ## Deploy the 
 
 bench: build $(E2E_READY) ## Measure what it costs, next to a floor in the same run (BENCH="--only cold")
 	@exec $(BIN)/python -m bench $(BENCH)
+
+simulate: $(READY) ## Have many containers meet at one table, in virtual time (SIMULATE="--only contention")
+	@exec $(BIN)/python -m simulate $(SIMULATE)
 
 docs: $(READY) ## Write what of the documentation is made from the code: vendors, JSON Schema, cost
 	$(BIN)/python tools/build/docs.py

@@ -62,6 +62,9 @@ def main(
             sys.exit(1)
     for title, rows in found.items():
         print("\n".join(table(title, rows)))
+    for name, sample in runs.samples.items():
+        for complaint, number in sample.complaints.items():
+            print(f"{name}: logged {number} times: {complaint}", file=sys.stderr)
     print(f"{time.monotonic() - began:.0f} s; every run was exact", file=sys.stderr)
     if file is not None:
         content = {"tables": found, "samples": {name: _brief(each) for name, each in runs.samples.items()}}
@@ -177,7 +180,7 @@ class Runs:
             yield {"badges": "direct, the peak", **costs.million(self.samples["peak"], queued=False)}
         for sites, sources, concurrency in DRAINED[1:]:
             _, found = self._queued[sites, sources, concurrency].result()
-            where = f"queued, {sites} sites of {sources} systems, full batches"
+            where = f"queued, sites: {sites}, systems: {sources}, full batches"
             yield {"badges": where, **costs.million(found, queued=True)}
 
 

@@ -33,7 +33,6 @@ class Calven:
     observe: Observe = lambda _place, _at: None
     latest: dict[str, Told] = field(default_factory=dict)
     requests: int = 0
-    facts: int = 0
 
     def answer(self, path: str, body: Mapping[str, Any], now: float) -> Mapping[str, Any]:
         """What a request is answered."""
@@ -46,7 +45,6 @@ class Calven:
         return {"results": [{"eventId": event["eventId"], "resultCode": 0} for event in events]}
 
     def _accept(self, event: Mapping[str, Any]) -> None:
-        self.facts += 1
         place, at = event["locationId"], milliseconds(datetime.fromisoformat(event["timestamp"]))
         if place not in self.latest or self.latest[place].at <= at:
             self.latest[place] = Told(at, event["occupancy"])

@@ -40,7 +40,6 @@ class Account:
     """What all functions of an account share: how many run, and how long they ran."""
 
     running: int = 0
-    most: int = 0
     invocations: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -111,7 +110,6 @@ class Function:
 
     def __init__(self, name: str, memory: int, around: Surroundings, account: Account) -> None:
         self.name = name
-        self.containers = 0
         self._memory, self._around, self._account = memory, around, account
         self._idle: list[tuple[Container, Processor]] = []
 
@@ -122,7 +120,6 @@ class Function:
             if self._account.running >= MOST_AT_ONCE:
                 raise Throttled
             self._account.running += 1
-            self._account.most = max(self._account.most, self._account.running)
             idle = self._idle.pop() if self._idle else None
         try:
             container, processor = idle or self._new()
@@ -146,7 +143,6 @@ class Function:
         processor = Processor(around.timeline, self._memory)
         clients = _Clients(around, processor)
         http = Http(Wire(around.calven, around.timeline, processor.ask))
-        self.containers += 1
         self._count(INIT_SECONDS, invocations=0)
         return Container(around.settings, around.timeline.now, aws=clients, http=http), processor
 

@@ -7,10 +7,9 @@ report of each count with that time or a later one: times of a place only ever i
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 from simulate.calven import Calven
 from simulate.people import Badge, counts
@@ -24,7 +23,6 @@ class Fate:
     badge: Badge
     status: int = 0
     answered_at: float = 0.0
-    settled_at: float | None = None
     known_at: float | None = None
     open: int = 0
     """So many of its counts are not reported yet."""
@@ -67,7 +65,6 @@ class Watch:
         settled = [fate for fate in waiting if fate.badge.at <= latest.badge.at]
         self._by_person[latest.badge.person] = [fate for fate in waiting if fate not in settled]
         for fate in settled:
-            fate.settled_at = self._now()
             places = [place for place in fate.badge.places if place in reported_at]
             fate.open = len(places)
             for place in places:
@@ -104,8 +101,3 @@ class Watch:
             if told is None or told.people != people:
                 found.append(f"{place} has {people} people, and Calven was told {told}")
         return found
-
-
-def values(fates: Sequence[Fate], of: Callable[[Fate], Any]) -> list[float]:
-    """What there is of something in each fate."""
-    return [float(found) for fate in fates if (found := of(fate)) is not None]
