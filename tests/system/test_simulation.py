@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from simulate import scenarios
+from localrun.template import Template
+from simulate import scenarios, sqs, world
 from simulate.calven import Calven, Told
 from simulate.figures import Sample, percentile
 from simulate.lambdas import Throttle
@@ -117,14 +118,13 @@ def test_what_is_not_exact() -> None:
 
 def test_a_fault_is_told() -> None:
     """A relay that told Calven a wrong count would end the run."""
-    with virtual(BUILDING, 1) as world:
-        world.expect(badges(1))
-        world.event_source.start()
-        world.timeline.start(world.settle)
-    site = world.calven.latest["s0"]
-    world.calven.latest["s0"] = replace(site, people=2)
+    with virtual(BUILDING, 1) as run:
+        run.expect(badges(1))
+        run.event_source.start()
+        run.timeline.start(run.settle)
+    run.calven.latest["s0"] = replace(run.calven.latest["s0"], people=2)
     with pytest.raises(NotExact, match="s0 has 1 people"):
-        world.check()
+        run.check()
 
 
 def test_throttle() -> None:
@@ -135,6 +135,23 @@ def test_throttle() -> None:
         *(False, True, False, True),
         *(True, True, True, False),
     ]
+
+
+def test_as_the_template() -> None:
+    """Functions, queue and API are simulated as the template has them."""
+    template = Template()
+    memory = {name: function.memory for name, function in template.functions.items()}
+    assert memory["AccessControlFunction"] == world.WEBHOOK_MB
+    assert memory["RetryFunction"] == world.RETRY_MB
+    assert memory["OccupancyResetFunction"] == world.SCHEDULE_MB
+    rates = [template.resolve({"Ref": name}) for name in ("AccessControlRate", "AccessControlBurst")]
+    assert [int(rate) for rate in rates] == [world.RATE, world.BURST]
+    queue = template.resources["UnprocessedQueue"]["Properties"]
+    assert queue["VisibilityTimeout"] == sqs.VISIBILITY_SECONDS
+    mapping = template.resources["RetryFunction"]["Properties"]["Events"]["Unprocessed"]["Properties"]
+    assert mapping["BatchSize"] == sqs.BATCH
+    assert mapping["MaximumBatchingWindowInSeconds"] == sqs.WINDOW_SECONDS
+    assert int(template.resolve({"Ref": "RetryConcurrency"})) == 2
 
 
 def test_command(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from simulate.clock import Timeline
 from simulate.real_time import RealTime
-from simulate.waits import VirtualTime
+from simulate.waits import Pool, VirtualTime
 
 BEGIN = 1_000.0
 
@@ -143,3 +143,31 @@ def test_real_time() -> None:
     timeline.start(lambda: {}.clear(1))  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         timeline.run()
+
+
+def test_pool() -> None:
+    """So many calls of a pool go on at once; their answers come in order, and a failure where its turn is."""
+    timeline = VirtualTime(BEGIN)
+    found: list[object] = []
+
+    def call(seconds: float, name: str) -> str:
+        timeline.sleep(seconds)
+        if name == "bad":
+            raise LookupError(name)
+        return f"{name} at {timeline.now() - BEGIN:g}"
+
+    def work() -> None:
+        with Pool(timeline, 2) as pool:
+            answers = pool.map(call, [3.0, 1.0, 1.0], ["a", "b", "c"])
+            found.extend((answer, timeline.now() - BEGIN) for answer in answers)
+            failing = pool.map(call, [1.0, 1.0], ["bad", "late"])
+            try:
+                next(failing)
+            except LookupError as error:
+                found.append(str(error))
+        found.append(timeline.now() - BEGIN)
+
+    timeline.start(work)
+    timeline.run()
+    timeline.close()
+    assert found == [("a at 3", 3), ("b at 1", 3), ("c at 2", 3), "bad", 4]

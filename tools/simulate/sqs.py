@@ -55,7 +55,6 @@ class Queue:
 
     def delete(self, names: Sequence[str]) -> None:
         """Forget messages."""
-        self.requests += -(-len(names) // A_REQUEST)
         for name in names:
             self.messages.pop(name, None)
 
@@ -178,3 +177,4 @@ class EventSource:
         done = [record["messageId"] for record in batch if record["messageId"] not in stay]
         with self._timeline.turn:
             self._queue.delete(done)
+            self._queue.requests += -(-len(done) // A_REQUEST)
