@@ -91,6 +91,7 @@ def test_real_template() -> None:
     }
     assert [(source.function.handler, source.batch_size) for source in template.event_sources] == [
         ("functions.retry.app.handler", 100),
+        ("functions.occupancy_reset.app.handler", 10),
         ("functions.reconcile.app.handler", 1),
     ]
     assert [(each.function.handler, each.interval) for each in template.schedules] == [
