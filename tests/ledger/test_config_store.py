@@ -128,6 +128,20 @@ def test_door_is_read_once(tables: Tables) -> None:
     assert tables.door("kisi", "a") == Door(place="sydney", direction="in")
 
 
+def test_doors_are_read_together(tables: Tables) -> None:
+    """The doors of several badges are one request, and none after that; one that is not there is none."""
+    tables.push(relay_yaml({"a": LOBBY, "b": Door(place="sydney", direction="out")}))
+    configuration = Configuration(tables.store)
+    before = tables.reads
+    configuration.read_doors([("kisi", "a"), ("kisi", "b"), ("kisi", "a"), ("verkada", "a")])
+    assert tables.reads == before + 1
+    assert configuration.door("kisi", "a") == LOBBY
+    assert configuration.door("kisi", "b") == Door(place="sydney", direction="out")
+    configuration.read_doors([("kisi", "b"), ("kisi", "a")])
+    assert tables.reads == before + 1
+    assert configuration.door("verkada", "a") is None
+
+
 def test_new_door(tables: Tables) -> None:
     """A door that is not there is looked for in fresh configuration before it is called unmapped."""
     tables.push(relay_yaml())

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from relay.aws.table import Update
+from relay.config.store import partition
 from relay.entrypoints import queue
 from relay.envelope import SCHEDULE, Envelope
 from relay.events import ThinEvent
@@ -32,6 +34,20 @@ def test_one_request_for_a_batch(rig: Rig) -> None:
     paths = [request["path"] for request in rig.requests()[before:]]
     assert sorted(paths) == ["/v1/auth", "/v1/occupancy", "/v1/timeoff"]
     assert rig.waiting() == []
+
+
+def test_unreadable_door_among_others(rig: Rig) -> None:
+    """A door whose item cannot be read keeps its own badge waiting, and no other badge of the batch."""
+    storing = rig.built(FORWARD_MODE="queued")
+    for door in ("48211", "48212"):
+        badge = sample("kisi", "badge-in", uuid=door, object_id=door, actor_id=door)
+        assert rig.post("kisi", badge, relay=storing)[0] == 202
+    version = rig.relay.config.snapshot().version
+    door_key = (partition(version, "kisi-sydney"), "door#48211")
+    rig.relay.table.write([Update(key=door_key, set={"body": "{"})])
+    assert len(rig.retry(rig.built())["batchItemFailures"]) == 1
+    [waiting] = rig.waiting()
+    assert (waiting["event"]["door"], waiting["event"]["form"]) == ("48211", "badge")
 
 
 def test_still_down(rig: Rig) -> None:
