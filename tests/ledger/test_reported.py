@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from relay.aws.table import Update
 from relay.config.model import Config
 from relay.deadline import Deadline
-from relay.occupancy.reported import TRIES, Reports, fact_key, note_key
+from relay.occupancy.reported import MOST_ALONE, TRIES, Reports, fact_key, note_key
 from relay.occupancy.rules import Fact
 from relay.occupancy.settlement import Settlement
 from tests.building import NOON_MS, badge
@@ -56,6 +57,29 @@ def test_notes_of_many_days(ledger: Counts) -> None:
         assert note
         assert note[f"place#{fact.location_id}"] == [1, 1]
     assert requests(ledger, lambda: ledger.reports.mark_reported(facts)) == ["TransactWriteItems"]
+
+
+def test_notes_of_many_places(ledger: Counts) -> None:
+    """A day's many places are noted in updates whose conditions are as long as DynamoDB takes them."""
+    sent: list[dict[str, Any]] = []
+    for operation in ("UpdateItem", "TransactWriteItems"):
+        ledger.client.meta.events.register(
+            f"provide-client-params.dynamodb.{operation}", lambda params, **_: sent.append(params)
+        )
+    [fact] = ledger.badge(badge("e", "ann", "in", "hq")).facts
+    sent.clear()
+    many = [fact.model_copy(update={"location_id": f"place {number}"}) for number in range(300)]
+    elsewhere = [fact.model_copy(update={"day": f"other#{number}"}) for number in range(MOST_ALONE)]
+    ledger.reports.mark_reported([*many, *elsewhere])
+    together = [part["Update"] for params in sent for part in params.get("TransactItems", [])]
+    conditions = [params["ConditionExpression"] for params in (*sent, *together) if "Key" in params]
+    assert len(together) == MOST_ALONE + 1
+    assert max(map(len, conditions)) <= 4096
+    noted = ledger.noted()
+    assert {f"place {number}" for number in range(300)} <= set(noted)
+    ledger.reports.mark_queued(many)
+    note = ledger.item(note_key(TODAY.key)) or {}
+    assert sum(name.startswith("queued#") for name in note) == 300
 
 
 def test_note_that_is_always_held(ledger: Counts) -> None:

@@ -10,7 +10,7 @@ has reported never meets the transaction of the next badge. A reading's item has
 import random
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from zlib import crc32
@@ -23,6 +23,8 @@ MAX_ITEMS = 100
 """So many items DynamoDB writes in one transaction."""
 MOST_ALONE = 4
 """Up to so many notes are written one by one: each costs half, and no transaction is in the way of others."""
+MOST_PLACES = 40
+"""So many places are noted in one update: DynamoDB takes 4 kB of conditions."""
 SHARDS = 16
 """DynamoDB writes a thousand units a second into a partition: positions and readings go into so many."""
 TRIES = 6
@@ -62,15 +64,17 @@ class Reports:
     def _raise(self, mark: Mark, facts: Sequence[Fact]) -> None:
         """Raise a version in the note of each day, and beside each reading, that facts report."""
         newest = newest_of(facts).values()
-        days: defaultdict[str, list[Fact]] = defaultdict(list)
-        for fact in newest:
-            if fact.day is not None:
-                days[fact.day].append(fact)
-        updates = [_note_of_day(day, mark, of_day) for day, of_day in days.items()]
-        updates += [_note_of_reading(mark, fact) for fact in newest if fact.day is None]
+        updates = [_note_of_reading(mark, fact) for fact in newest if fact.day is None]
+        further: list[Update] = []
+        for first, *others in _notes_of_days(mark, [fact for fact in newest if fact.day is not None]):
+            updates.append(first)
+            further += others
         size = 1 if len(updates) <= MOST_ALONE else MAX_ITEMS
         for start in range(0, len(updates), size):
             self._write(updates[start : start + size])
+        # A transaction takes no two updates of one item.
+        for update in further:
+            self._write([update])
 
     def _write(self, updates: Sequence[Update]) -> None:
         """Write notes together; of one that is refused, what is still to be raised.
@@ -86,6 +90,16 @@ class Reports:
                     time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))  # noqa: S311 - guards nothing
             else:
                 return
+
+
+def _notes_of_days(mark: Mark, facts: Sequence[Fact]) -> Iterator[list[Update]]:
+    """For each day that facts report, the updates of its note: more than one where it has many places."""
+    days: defaultdict[str, list[Fact]] = defaultdict(list)
+    for fact in facts:
+        days[fact.day or ""].append(fact)
+    for day, of_day in days.items():
+        starts = range(0, len(of_day), MOST_PLACES)
+        yield [_note_of_day(day, mark, of_day[start : start + MOST_PLACES]) for start in starts]
 
 
 def _note_of_day(day: str, mark: Mark, facts: Sequence[Fact]) -> Update:
