@@ -220,7 +220,6 @@ def _each(
     Without `bodies`, `act` gets letters without text.
     """
     queue, url = target.client("sqs"), target.dead_letter_queue_url
-    present = now()
     there = sum(numbers(queue, url))
     held: dict[str, Letter] = {}
     others: dict[str, str] = {}
@@ -228,11 +227,9 @@ def _each(
     with stopping.in_order() as stop:
         try:
             for some in _received(queue, url, there):
-                for letter in some:
-                    if selection.takes(letter.envelope, present):
-                        held[letter.message_id] = letter if bodies else replace(letter, body="")
-                    else:
-                        others[letter.message_id] = letter.receipt
+                meant, left = _divided(some, selection, bodies=bodies)
+                held |= meant
+                others |= left
                 if stop.asked:
                     break
             hidden_at = time.monotonic()
@@ -255,6 +252,21 @@ def _each(
         finally:
             _give_back(queue, url, [*others.values(), *(letter.receipt for letter in held.values())])
     return Redriven(sent, len(held) + missing)
+
+
+def _divided(
+    letters: Sequence[Letter], selection: Selection, *, bodies: bool
+) -> tuple[dict[str, Letter], dict[str, str]]:
+    """Of some letters those that are meant, and the receipts of the others, by the message's id."""
+    present = now()
+    meant: dict[str, Letter] = {}
+    others: dict[str, str] = {}
+    for letter in letters:
+        if selection.takes(letter.envelope, present):
+            meant[letter.message_id] = letter if bodies else replace(letter, body="")
+        else:
+            others[letter.message_id] = letter.receipt
+    return meant, others
 
 
 def numbers(queue: Any, url: str) -> tuple[int, ...]:

@@ -86,15 +86,7 @@ def report_shadow(common: Common, source: str | None) -> None:
 def _reports(target: Target, source: str | None) -> Iterator[ShadowReport]:
     table = target.ledger()
     config = in_force(table) or Config()
-    names = [name for name, configured in config.sources.items() if configured.shadow]
-    if source is not None:
-        if source not in config.sources:
-            raise click.UsageError(
-                f"no source {source!r} is configured{did_you_mean(source, config.sources)}"
-            )
-        if source not in names:
-            raise click.ClickException(f"{source} is not shadowed: what it tells is sent to Calven")
-        names = [source]
+    names = _shadowed(config, source)
     if not names:
         return
     rows = [*counts_now(table, config, shadow=True), *readings_now(table, config, shadow=True)]
@@ -113,6 +105,18 @@ def _reports(target: Target, source: str | None) -> Iterator[ShadowReport]:
             unknown=unknown,
             unread=unread,
         )
+
+
+def _shadowed(config: Config, source: str | None) -> list[str]:
+    """The sources to report of: all that are shadowed, or the one that is named."""
+    names = [name for name, configured in config.sources.items() if configured.shadow]
+    if source is None:
+        return names
+    if source not in config.sources:
+        raise click.UsageError(f"no source {source!r} is configured{did_you_mean(source, config.sources)}")
+    if source not in names:
+        raise click.ClickException(f"{source} is not shadowed: what it tells is sent to Calven")
+    return [source]
 
 
 def without_place(target: Target, relay: RelayYaml, sources: Sequence[str]) -> list[Known]:

@@ -105,8 +105,8 @@ def decision_on(
     of_no_use = ends_unseen and not (leave.email and leave.dated)
     leave = replace(leave, unseen=of_no_use)
     is_news = leave.takes_over(known)
-    if is_news and leave.state == "approved" and not leave.email and not arrival.refused:
-        raise InvalidLeave("the employee has no e-mail address", reason="no_email")
+    if is_news and not arrival.refused:
+        _refuse_nobodys(leave)
     # What is wrong with an older change is nobody's concern once a newer one counts.
     is_older = known is not None and leave.rank() < known.rank()
     return Decision(
@@ -118,6 +118,12 @@ def decision_on(
         reason=_reason(arrival.change, leave, is_news=is_news),
         refused=None if is_older else arrival.refused,
     )
+
+
+def _refuse_nobodys(leave: Leave) -> None:
+    """Raise `InvalidLeave` for approved leave of which nobody knows whose it is."""
+    if leave.state == "approved" and not leave.email:
+        raise InvalidLeave("the employee has no e-mail address", reason="no_email")
 
 
 def _decision_on_inferred_end(arrival: Arrival, known: Leave | None, all_seen_at: int) -> Decision:
