@@ -53,6 +53,8 @@ def read_once() -> Iterator[None]:
     gc.set_threshold(100_000, 20, 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boto3.session, "Session", cache(boto3.session.Session))
+        # Moto forgets the default session at each start, and the next one would read it all again.
+        patch.setattr("boto3._get_default_session", boto3.session.Session)
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
         moto_speed.install(patch)
         yield

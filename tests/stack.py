@@ -2,10 +2,9 @@
 
 import json
 
-import boto3
-
 from localrun.template import STACK
 from tests.rig import Rig
+from tests.servers import aws_client
 
 
 def deploy(
@@ -35,6 +34,6 @@ def deploy(
     url = calven_url or str(rig.sandbox.base_url)
     parameter = {"ParameterKey": "CalvenBaseUrl", "ParameterValue": url}
     parameters = [parameter] if calven else []
-    cloudformation = boto3.client("cloudformation")
-    cloudformation.create_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=parameters)
-    cloudformation.close()
+    aws_client("cloudformation").create_stack(
+        StackName=name, TemplateBody=json.dumps(template), Parameters=parameters
+    )

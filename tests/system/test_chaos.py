@@ -11,6 +11,8 @@ TOOLS = Path(__file__).parents[2] / "tools"
 def test_nothing_is_lost(tmp_path: Path) -> None:
     """Every acknowledged event is at Calven, ignored by rule or a dead letter, and the end is the truth."""
     log = tmp_path / "relay.log"
+    # It takes the longest of all tests: each kind of fault has its share of these seconds, and then all that
+    # waits has to come to rest.
     command = [sys.executable, "-m", "chaos", "--seconds", "24", "--rate", "6", "--log", str(log)]
     # Coverage of its processes would slow them down, and everything that they run is measured elsewhere.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
