@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ from localrun.template import STACK, Template
 from localrun.vendor_api import create as create_vendor_api
 from relay import vendors
 from relay.aws.clients import ClientMaker, Clients
+from relay.config.file import RelayYaml
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
@@ -99,6 +100,12 @@ class SharedClients(Clients):
         return self._made[service]
 
 
+@cache
+def _read_demo() -> tuple[Template, RelayYaml]:
+    """The template and the demo's configuration, read once a process."""
+    return Template(), relay_yaml.load(DEMO / "relay.yaml")
+
+
 def _backend(service: Any) -> Any:
     return get_backend(service)[DEFAULT_ACCOUNT_ID]["us-east-1"]
 
@@ -111,8 +118,7 @@ class Sandboxes:
         self._calven, self._vendors = Served(self._serve), Served(create_vendor_api())
         self.url = self.vendor_api = ""
         self.aws, self.clients = Aws(None), SharedClients()
-        self.template = Template()
-        self.config = relay_yaml.load(DEMO / "relay.yaml")
+        self.template, self.config = _read_demo()
         self.seeded = Seeded()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
