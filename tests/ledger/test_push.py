@@ -2,81 +2,19 @@
 
 import json
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from localrun.template import STACK
-from relay.config.store import MAX_AGE_SECONDS, TAKEN_UP_SECONDS
-from relayctl.main import main
+from relay.config.store import TAKEN_UP_SECONDS
+from tests.operator import LEVEL, OTHER, SITE, Operator
 from tests.rig import Rig
 from tests.stack import deploy
 
 pytestmark = pytest.mark.slow
 
-SITE: dict[str, Any] = {"locationId": "SITE", "locationType": "location", "timezone": "Australia/Sydney"}
-LEVEL: dict[str, Any] = {"locationId": "LEVEL", "locationType": "level", "within": "site"}
-OTHER: dict[str, Any] = {"locationId": "OTHER", "locationType": "level", "within": "site"}
 ROOM: dict[str, Any] = {"locationId": "ROOM", "locationType": "space", "within": "level"}
-GENERIC = {"vendor": "generic"}
-
-
-class Operator:
-    """Somebody who pushes configurations, and people who pass doors meanwhile."""
-
-    def __init__(self, rig: Rig, folder: Path) -> None:
-        self.rig, self.file = rig, folder / "relay.yaml"
-        self.secret = rig.secrets["generic"]
-        self.places: dict[str, Any] = {"site": SITE, "level": LEVEL, "other": OTHER}
-        self.sources: dict[str, Any] = {"generic": GENERIC}
-        self.doors: dict[str, Any] = {"generic": {name: {"place": name} for name in self.places}}
-        self.sensors: dict[str, Any] = {}
-        rig.clock.now = time.time()
-
-    def push(self, *options: str, typed: str | None = None) -> Result:
-        """Push the configuration as it is now."""
-        sections = {"sources": self.sources, "places": self.places, "doors": self.doors}
-        self.file.write_text(json.dumps({**sections, "sensors": self.sensors}))
-        return self.run("config", "push", str(self.file), *options, typed=typed)
-
-    def run(self, *arguments: str, typed: str | None = None) -> Result:
-        """Run a command of relayctl's on the stack."""
-        return CliRunner().invoke(main, ["--stack", STACK, *arguments], input=typed)
-
-    def pushed(self) -> None:
-        """Push, and let the functions take it up, the queue drain, and the schedule run."""
-        result = self.push("--yes")
-        assert result.exit_code == 0, result.output
-        self.settle()
-
-    def settle(self) -> None:
-        """Functions take the configuration up, the queue drains, the schedule runs."""
-        self.rig.clock.advance(MAX_AGE_SECONDS + 1)
-        self.rig.retry()
-        self.rig.clock.advance(TAKEN_UP_SECONDS)
-        self.rig.reset()
-
-    def badge(self, person: str, door: str, direction: str = "in") -> tuple[int, Any]:
-        """Somebody passes a door."""
-        self.rig.clock.advance(1)
-        at = datetime.fromtimestamp(self.rig.clock(), UTC).isoformat()
-        body = {"type": "badge", "id": f"{person} {at}", "at": at, "person": person}
-        return self.rig.post("generic", {**body, "door": door, "direction": direction})
-
-    def reading(self, people: int, sensor: str = "one") -> tuple[int, Any]:
-        """A sensor counts."""
-        self.rig.clock.advance(1)
-        at = datetime.fromtimestamp(self.rig.clock(), UTC).isoformat()
-        body = {"type": "reading", "id": at, "at": at, "sensor": sensor, "people": people}
-        return self.rig.post("generic", body)
-
-    def shown(self) -> dict[str, int]:
-        """What Calven shows, by location."""
-        state = self.rig.sandbox.get("/_sandbox/state").json()["occupancy"]
-        return {location: event["occupancy"] for location, event in state.items()}
 
 
 @pytest.fixture
@@ -340,118 +278,3 @@ def test_rollback(operator: Operator) -> None:
     assert operator.run("config", "rollback", "--yes").exit_code == 0
     operator.settle()
     assert operator.shown() == {"SITE": 3, "LEVEL": 3, "ROOM": 0}
-
-
-def leave(operator: Operator, source: str, state: str) -> tuple[int, Any]:
-    """A change of leave 1 at a source."""
-    operator.rig.clock.advance(1)
-    at = datetime.fromtimestamp(operator.rig.clock(), UTC).isoformat()
-    body = {"type": "leave", "id": at, "leave": "1", "state": state, "changedAt": at}
-    days = {"email": "noa@example.com", "start": "2027-10-04", "end": "2027-10-08"}
-    return operator.rig.post("generic", {**body, **days}, family="hris", source=source)
-
-
-@pytest.fixture
-def absent(operator: Operator) -> Operator:
-    """Somebody is away, by a source of leave."""
-    assert leave(operator, "generic", "approved")[1]["status"] == "forwarded"
-    assert len(operator.rig.away("noa@example.com")) == 5
-    return operator
-
-
-def test_source_renamed(absent: Operator) -> None:
-    """A source under another name goes on with its leave and its people."""
-    rig = absent.rig
-    for family in ("hris", "access-control"):
-        secret = rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{family}/generic")["SecretString"]
-        rig.aws.secrets.create_secret(Name=f"{STACK}/{family}/other", SecretString=secret)
-    absent.sources, absent.doors = {"other": GENERIC}, {"other": absent.doors["generic"]}
-    result = absent.push()
-    assert (result.exit_code, result.stderr) == (0, "")
-    absent.settle()
-    assert leave(absent, "other", "ended")[1]["status"] == "forwarded"
-    assert rig.away("noa@example.com") == {}
-
-
-def test_source_removed(absent: Operator) -> None:
-    """A source that goes leaves its leave behind: the push says so, and a command ends it."""
-    absent.sources, absent.doors = {}, {}
-    result = absent.push("--yes")
-    assert "generic goes, and 1 of its leaves stays as it is" in result.stderr
-    assert "`relayctl leave end generic`" in result.stderr
-    absent.settle()
-    assert len(absent.rig.away("noa@example.com")) == 5
-    ended = absent.run("leave", "end", "generic", "--yes")
-    assert ended.exit_code == 0, ended.output
-    assert "1 leave" in ended.stdout
-    absent.settle()
-    assert absent.rig.away("noa@example.com") == {}
-    assert absent.run("leave", "end", "generic", "--yes", "--json").stdout.strip() == '{\n  "ended": 0\n}'
-
-
-CLOCKED = """
-sources: {generic: {vendor: generic}}
-places:
-  site: {locationId: SITE, locationType: location, CLOCK}
-doors: {generic: {front: {place: site}}}
-"""
-
-
-def instant(text: str) -> float:
-    """Unix seconds of an instant of November 2026, in UTC."""
-    return datetime.fromisoformat(f"2026-11-{text}:00+00:00").timestamp()
-
-
-def clocked(rig: Rig, folder: Path, clock: str, at: str) -> None:
-    """Push a site with a clock at an instant, and have the functions take it up."""
-    rig.clock.now = instant(at)
-    rig.push(CLOCKED.replace("CLOCK", clock), folder)
-    rig.clock.advance(MAX_AGE_SECONDS + 1)
-
-
-def enter(rig: Rig, *people: str) -> None:
-    """People come in, a second apart."""
-    for person in people:
-        rig.clock.advance(1)
-        at = datetime.fromtimestamp(rig.clock(), UTC).isoformat()
-        rig.post("generic", {"type": "badge", "id": person + at, "at": at, "door": "front", "person": person})
-
-
-def test_zone_set_at_last(rig: Rig, tmp_path: Path) -> None:
-    """A site that gets its time zone while people are in it keeps them until the zone's next reset."""
-    clocked(rig, tmp_path, "resetAt: '04:00'", "10T01:20")
-    rig.clock.now = instant("10T01:29")
-    enter(rig, "ann", "ben", "cat")
-    clocked(rig, tmp_path, "timezone: Australia/Sydney", "10T01:34")
-    rig.clock.now = instant("10T01:36")
-    rig.reset()
-    assert [event["occupancy"] for event in rig.calven()] == [1, 2, 3]
-    rig.clock.now = instant("10T05:00")
-    rig.reset()
-    enter(rig, "dan")
-    assert rig.counts() == {"site": 4}, "04:00 UTC is no reset any more"
-    rig.clock.now = instant("10T17:02")
-    rig.reset()
-    last = rig.calven()[-1]
-    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-10T17:00:00.000Z")
-    enter(rig, "ann")
-    assert rig.counts() == {"site": 1}
-
-
-def test_later_reset(rig: Rig, tmp_path: Path) -> None:
-    """Nobody of a day that is over revives when the reset is put to a later hour."""
-    clocked(rig, tmp_path, "timezone: UTC", "10T08:00")
-    enter(rig, "ann", "ben", "cat")
-    rig.clock.now = instant("11T04:02")
-    rig.reset()
-    assert rig.counts() == {"site": 0}
-    clocked(rig, tmp_path, "resetAt: '10:00'", "11T09:00")
-    rig.reset()
-    enter(rig, "dan")
-    assert rig.counts() == {"site": 1}
-    rig.clock.now = instant("11T10:02")
-    rig.reset()
-    last = rig.calven()[-1]
-    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-11T10:00:00.000Z")
-    rig.clock.now = instant("12T10:02")
-    assert rig.reset() == {"facts": 0}

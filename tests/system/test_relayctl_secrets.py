@@ -1,7 +1,7 @@
 """`relayctl secrets`: what is asked for, what is refused, and that no value is ever shown."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,11 @@ from relay.vendors.support.signatures import StandardWebhooks
 from relayctl import secret_store
 from relayctl.main import main
 from tests.rig import Rig
+from tests.secret_commands import VALUE, Command, delete
 from tests.stack import deploy
 
-Command = Callable[..., Result]
-
 WITH_API = [name for name in vendors.NAMES if vendors.load(name).api]
-VALUE = "example-value-of-a-secret"
+
 WHSEC = "whsec_ZXhhbXBsZS12YWx1ZS1vZi1hLXNlY3JldA=="
 """What Standard Webhooks sign with is base64."""
 SIGNING = '"signingSecrets": ["long-enough"]'
@@ -47,11 +46,6 @@ def command(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Comman
 def stored(rig: Rig, name: str) -> Any:
     """The value of a secret."""
     return json.loads(rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{name}")["SecretString"])
-
-
-def delete(rig: Rig, name: str) -> None:
-    """Delete a secret for good."""
-    rig.aws.secrets.delete_secret(SecretId=f"{STACK}/{name}", ForceDeleteWithoutRecovery=True)
 
 
 class Asked(Mapping[str, str]):
@@ -355,91 +349,3 @@ def test_api_for_listing_alone(rig: Rig, command: Command, api: Any) -> None:
     assert result.exit_code == 0, result.output
     assert stored(rig, "hris/deel") == content
     assert command("check", "deel").exit_code == 0
-
-
-def test_check(rig: Rig, command: Command) -> None:
-    """Every secret is checked, and none shown: exit code 0 while all are right."""
-    result = command("check", "--json")
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert all(one["ok"] for one in found)
-    names = {one["check"] for one in found}
-    assert {
-        "secret calven",
-        "secret hris/hibob",
-        "secret access-control/generic",
-        "secret hris/generic",
-    } <= names
-    # Two keys for Calven, and two routes of the generic source.
-    assert len(found) == len(rig.config.sources) + 3
-    assert [one["check"] for one in json.loads(command("check", "deel", "--json").stdout)] == [
-        "secret hris/deel"
-    ]
-    values = [value for secret in rig.secrets.values() for value in secret.get("signingSecrets", ())]
-    assert not any(value in result.output for value in values)
-
-
-def test_check_finds(rig: Rig, command: Command) -> None:
-    """What is missing or wrong is named with what to do: exit code 1."""
-    delete(rig, "hris/deel")
-    delete(rig, "access-control/generic")
-    rig.aws.secrets.delete_secret(SecretId=f"{STACK}/hris/gusto")
-    for name, text in (
-        ("hris/hibob", '{"signingSecrets": ["long-enough"], "api": {"serviceUserId": "x"}}'),
-        ("access-control/brivo", VALUE),
-        ("calven", f'{{"apiKey": "{VALUE}"}}'),
-    ):
-        rig.aws.secrets.put_secret_value(SecretId=f"{STACK}/{name}", SecretString=text)
-    result = command("check", "--json")
-    assert result.exit_code == 1
-    wrong = {one["check"]: (one["detail"], one["next"]) for one in json.loads(result.stdout) if not one["ok"]}
-    assert wrong == {
-        "secret calven": ("wrong or missing: apiSecret", "relayctl secrets put calven"),
-        "secret hris/deel": ("there is none", "relayctl secrets put deel"),
-        "secret hris/gusto": ("it cannot be read: InvalidRequestException", "relayctl secrets put gusto"),
-        "secret hris/hibob": ("missing or empty: api.serviceUserToken", "relayctl secrets put hibob"),
-        "secret access-control/brivo": ("it is no JSON object", "relayctl secrets put brivo"),
-    }
-    assert VALUE not in result.output
-    delete(rig, "hris/generic")
-    lines = command("check").stdout.splitlines()
-    assert "problem  secret access-control/generic: there is none" in lines
-    assert "         relayctl secrets put deel" in lines
-    assert "ok       secret access-control/kisi-sydney" in lines
-
-
-def test_check_unknown(rig: Rig, command: Command) -> None:
-    """A name that is no source's is exit code 1; so is a vendor that this version does not know."""
-    result = command("check", "nobody")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert "no source 'nobody' is configured" in result.stderr
-    relay = RelayYaml(sources={"odd": Source(vendor="acme")})
-    push(rig.aws.dynamodb, rig.resources.table, relay)
-    assert "problem  secret odd: unknown vendor 'acme'" in command("check", "odd").stdout
-    assert "unknown vendor 'acme'" in command("put", "odd").stderr
-
-
-@pytest.mark.parametrize(
-    "base_url",
-    [
-        "https://u:p@example.com",
-        "https://example.com/v1",
-        "https://example.com?x=1",
-        "ftp://example.com",
-        "//x",
-    ],
-)
-def test_base_url_is_scheme_host_and_port(base_url: str) -> None:
-    """A base URL with more than scheme, host and port is refused: credentials go wherever it says."""
-    vendor = vendors.load("gusto")
-    content = {"signingSecrets": ["long-enough"], "api": {"accessToken": "a", "baseUrl": base_url}}
-    with pytest.raises(secret_store.BadSecret, match=r"api\.baseUrl"):
-        secret_store.checked_source(vendor, content)
-    content["api"] = {"accessToken": "a", "baseUrl": "https://example.com:8443/"}
-    assert secret_store.checked_source(vendor, content) == content
-
-
-def test_secret_that_is_no_text() -> None:
-    """Bytes that are no UTF-8, as a terminal may pass them on, are refused and not stored."""
-    with pytest.raises(secret_store.BadSecret, match="UTF-8"):
-        secret_store.checked_source(vendors.load("kisi"), {"signingSecrets": ["long-enough\udcff"]})

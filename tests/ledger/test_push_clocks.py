@@ -1,0 +1,142 @@
+"""Pushes that rename or remove sources, or change the clock of a site."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from localrun.template import STACK
+from relay.config.store import MAX_AGE_SECONDS
+from tests.operator import GENERIC, Operator
+from tests.rig import Rig
+from tests.stack import deploy
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def operator(rig: Rig, tmp_path: Path) -> Operator:
+    """A site with two levels, and three people on one of them."""
+    deploy(rig)
+    someone = Operator(rig, tmp_path)
+    someone.pushed()
+    for person in ("ann", "ben", "cat"):
+        assert someone.badge(person, "level")[1]["status"] == "forwarded"
+    assert someone.shown() == {"SITE": 3, "LEVEL": 3}
+    return someone
+
+
+def leave(operator: Operator, source: str, state: str) -> tuple[int, Any]:
+    """A change of leave 1 at a source."""
+    operator.rig.clock.advance(1)
+    at = datetime.fromtimestamp(operator.rig.clock(), UTC).isoformat()
+    body = {"type": "leave", "id": at, "leave": "1", "state": state, "changedAt": at}
+    days = {"email": "noa@example.com", "start": "2027-10-04", "end": "2027-10-08"}
+    return operator.rig.post("generic", {**body, **days}, family="hris", source=source)
+
+
+@pytest.fixture
+def absent(operator: Operator) -> Operator:
+    """Somebody is away, by a source of leave."""
+    assert leave(operator, "generic", "approved")[1]["status"] == "forwarded"
+    assert len(operator.rig.away("noa@example.com")) == 5
+    return operator
+
+
+def test_source_renamed(absent: Operator) -> None:
+    """A source under another name goes on with its leave and its people."""
+    rig = absent.rig
+    for family in ("hris", "access-control"):
+        secret = rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{family}/generic")["SecretString"]
+        rig.aws.secrets.create_secret(Name=f"{STACK}/{family}/other", SecretString=secret)
+    absent.sources, absent.doors = {"other": GENERIC}, {"other": absent.doors["generic"]}
+    result = absent.push()
+    assert (result.exit_code, result.stderr) == (0, "")
+    absent.settle()
+    assert leave(absent, "other", "ended")[1]["status"] == "forwarded"
+    assert rig.away("noa@example.com") == {}
+
+
+def test_source_removed(absent: Operator) -> None:
+    """A source that goes leaves its leave behind: the push says so, and a command ends it."""
+    absent.sources, absent.doors = {}, {}
+    result = absent.push("--yes")
+    assert "generic goes, and 1 of its leaves stays as it is" in result.stderr
+    assert "`relayctl leave end generic`" in result.stderr
+    absent.settle()
+    assert len(absent.rig.away("noa@example.com")) == 5
+    ended = absent.run("leave", "end", "generic", "--yes")
+    assert ended.exit_code == 0, ended.output
+    assert "1 leave" in ended.stdout
+    absent.settle()
+    assert absent.rig.away("noa@example.com") == {}
+    assert absent.run("leave", "end", "generic", "--yes", "--json").stdout.strip() == '{\n  "ended": 0\n}'
+
+
+CLOCKED = """
+sources: {generic: {vendor: generic}}
+places:
+  site: {locationId: SITE, locationType: location, CLOCK}
+doors: {generic: {front: {place: site}}}
+"""
+
+
+def instant(text: str) -> float:
+    """Unix seconds of an instant of November 2026, in UTC."""
+    return datetime.fromisoformat(f"2026-11-{text}:00+00:00").timestamp()
+
+
+def clocked(rig: Rig, folder: Path, clock: str, at: str) -> None:
+    """Push a site with a clock at an instant, and have the functions take it up."""
+    rig.clock.now = instant(at)
+    rig.push(CLOCKED.replace("CLOCK", clock), folder)
+    rig.clock.advance(MAX_AGE_SECONDS + 1)
+
+
+def enter(rig: Rig, *people: str) -> None:
+    """People come in, a second apart."""
+    for person in people:
+        rig.clock.advance(1)
+        at = datetime.fromtimestamp(rig.clock(), UTC).isoformat()
+        rig.post("generic", {"type": "badge", "id": person + at, "at": at, "door": "front", "person": person})
+
+
+def test_zone_set_at_last(rig: Rig, tmp_path: Path) -> None:
+    """A site that gets its time zone while people are in it keeps them until the zone's next reset."""
+    clocked(rig, tmp_path, "resetAt: '04:00'", "10T01:20")
+    rig.clock.now = instant("10T01:29")
+    enter(rig, "ann", "ben", "cat")
+    clocked(rig, tmp_path, "timezone: Australia/Sydney", "10T01:34")
+    rig.clock.now = instant("10T01:36")
+    rig.reset()
+    assert [event["occupancy"] for event in rig.calven()] == [1, 2, 3]
+    rig.clock.now = instant("10T05:00")
+    rig.reset()
+    enter(rig, "dan")
+    assert rig.counts() == {"site": 4}, "04:00 UTC is no reset any more"
+    rig.clock.now = instant("10T17:02")
+    rig.reset()
+    last = rig.calven()[-1]
+    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-10T17:00:00.000Z")
+    enter(rig, "ann")
+    assert rig.counts() == {"site": 1}
+
+
+def test_later_reset(rig: Rig, tmp_path: Path) -> None:
+    """Nobody of a day that is over revives when the reset is put to a later hour."""
+    clocked(rig, tmp_path, "timezone: UTC", "10T08:00")
+    enter(rig, "ann", "ben", "cat")
+    rig.clock.now = instant("11T04:02")
+    rig.reset()
+    assert rig.counts() == {"site": 0}
+    clocked(rig, tmp_path, "resetAt: '10:00'", "11T09:00")
+    rig.reset()
+    enter(rig, "dan")
+    assert rig.counts() == {"site": 1}
+    rig.clock.now = instant("11T10:02")
+    rig.reset()
+    last = rig.calven()[-1]
+    assert (last["occupancy"], last["timestamp"]) == (0, "2026-11-11T10:00:00.000Z")
+    rig.clock.now = instant("12T10:02")
+    assert rig.reset() == {"facts": 0}
