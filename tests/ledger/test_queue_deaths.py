@@ -4,202 +4,30 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError
 
 from localrun.moto_server import Moto
 from localrun.serve import Served
-from relay.aws.queues import Queues
-from relay.aws.table import Table, Update
-from relay.container import Container
-from relay.delivery.outcome import Outcome
+from relay.aws.table import Table
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints import queue
 from relay.entrypoints.under_way import PARTITION, PREFIX, Slot, UnderWay, left_behind, tried_alone
-from relay.envelope import Envelope
-from relay.errors import TableUnavailable
 from tests.machine import Died
-from tests.rig import Rig, sample
+from tests.queue_world import VISIBILITY, Sqs, World, have_die, kills
+from tests.rig import Rig
 
 pytestmark = pytest.mark.slow
 
-VISIBILITY = 366
-WORKS = 55
-"""Seconds that an invocation may work, of the 60 that it has."""
 SHORT = 60 + 10
 """When a suspect comes back after a process has ended."""
-
-
-@dataclass
-class Message:
-    """One in the queue."""
-
-    body: str
-    sent_at: float
-    visible_at: float
-    receives: int = 0
-
-
-@dataclass
-class Sqs:
-    """Both queues, on the test's clock."""
-
-    clock: Callable[[], float]
-    waiting: dict[str, Message] = field(default_factory=dict)
-    gone: dict[str, float] = field(default_factory=dict)
-    dead: list[dict[str, Any]] = field(default_factory=list)
-    refuses: bool = False
-
-    def send_message_batch(self, *, QueueUrl: str, Entries: Sequence[Any]) -> dict[str, Any]:  # noqa: N803
-        """Take messages."""
-        for entry in Entries:
-            if "dead" not in QueueUrl:
-                now = self.clock()
-                self.waiting[uuid4().hex] = Message(entry["MessageBody"], now, now + entry["DelaySeconds"])
-            elif self.refuses:
-                raise ConnectTimeoutError(endpoint_url="")
-            else:
-                self.dead.append(json.loads(entry["MessageBody"]))
-        return {}
-
-    def change_message_visibility(self, *, QueueUrl: str, **entry: Any) -> None:  # noqa: N803
-        """Show a message again later."""
-        assert "unprocessed" in QueueUrl
-        if message := self.waiting.get(entry["ReceiptHandle"]):
-            message.visible_at = self.clock() + entry["VisibilityTimeout"]
-
-    def change_message_visibility_batch(self, *, QueueUrl: str, Entries: Sequence[Any]) -> None:  # noqa: N803
-        """Show messages again later."""
-        assert len(Entries) <= 10
-        for entry in Entries:
-            self.change_message_visibility(QueueUrl=QueueUrl, **entry)
-
-    def delete_message_batch(self, *, QueueUrl: str, Entries: Sequence[Any]) -> None:  # noqa: N803
-        """Delete messages."""
-        assert "unprocessed" in QueueUrl
-        assert len(Entries) <= 10
-        for entry in Entries:
-            if self.waiting.pop(entry["ReceiptHandle"], None):
-                self.gone[entry["ReceiptHandle"]] = self.clock()
-
-    def receive(self) -> list[dict[str, Any]]:
-        """A hundred messages at most, as records."""
-        found = [(key, each) for key, each in self.waiting.items() if each.visible_at <= self.clock()][:100]
-        for _, message in found:
-            message.visible_at = self.clock() + VISIBILITY
-            message.receives += 1
-        return [
-            {
-                "messageId": key,
-                "receiptHandle": key,
-                "body": message.body,
-                "attributes": {
-                    "ApproximateReceiveCount": str(message.receives),
-                    "SentTimestamp": str(round(message.sent_at * 1000)),
-                },
-            }
-            for key, message in found
-        ]
-
-
-@dataclass
-class World:
-    """A relay whose retry function is a new process after each end of one."""
-
-    rig: Rig
-    sqs: Sqs
-    relay: Container | None = None
-
-    def container(self, **settings: str) -> Container:
-        """A new process."""
-        relay = self.rig.built(**settings)
-        vars(relay)["queues"] = Queues(self.sqs, "unprocessed", "dead")  # type: ignore[arg-type]
-        return relay
-
-    def badges(self, *names: str) -> None:
-        """Have people badge in, each event stored first."""
-        relay = self.container(FORWARD_MODE="queued")
-        for number, name in enumerate(names):
-            badge = sample("kisi", "badge-in", uuid=name, actor_id=1000 * len(self.sqs.gone) + number)
-            assert self.rig.post("kisi", badge, relay=relay)[0] == 202
-
-    def deliver(self, seconds: float = WORKS) -> bool:
-        """Deliver what is next in the queue; whether the process survives."""
-        earliest = min(message.visible_at for message in self.sqs.waiting.values())
-        self.rig.clock.now = max(self.rig.clock.now, earliest)
-        records = self.sqs.receive()
-        self.relay = self.relay or self.container()
-        try:
-            answer = queue.handle(self.relay, {"Records": records}, seconds, "request-2")
-        except Died:
-            self.relay = None
-            return False
-        except RuntimeError:
-            return False
-        stay = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
-        done = [record["messageId"] for record in records if record["messageId"] not in stay]
-        for key in done:
-            self.sqs.delete_message_batch(QueueUrl="unprocessed", Entries=[{"ReceiptHandle": key}])
-        return True
-
-    def drain(self, most: int) -> int:
-        """Deliver until nothing waits; how many processes ended."""
-        ends = 0
-        for _ in range(most):
-            if not self.sqs.waiting:
-                return ends
-            ends += not self.deliver()
-        assert not self.sqs.waiting, f"still there after {most} deliveries"
-        return ends
-
-    def named(self) -> list[Any]:
-        """What the slots name."""
-        table = Table(self.rig.aws.dynamodb, self.rig.resources.table)
-        return [item["ids"] for item in table.query(PARTITION, PREFIX) if "ids" in item]
-
-    def people(self) -> int:
-        """How many people Calven was told of."""
-        return self.rig.counts().get("sydney", 0)
 
 
 @pytest.fixture
 def world(rig: Rig) -> World:
     """A relay with an empty queue."""
     return World(rig, Sqs(rig.clock))
-
-
-def kills(said: object) -> bool:
-    """Whether a message ends its process."""
-    return "killer" in str(said)
-
-
-def have_die(patch: pytest.MonkeyPatch, moment: str, end: type[BaseException] = Died) -> None:
-    """Have killers end their process: when they are read, before or after they are processed."""
-    read, process = queue._read, Pipeline.process  # noqa: SLF001
-
-    def reading(record: Mapping[str, Any]) -> Envelope:
-        if kills(record["body"]):
-            raise end
-        return read(record)
-
-    def processing(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
-        deadly = any(kills(envelope.event_id) for envelope in envelopes)
-        if deadly and moment == "before":
-            raise end
-        outcomes = process(pipeline, envelopes)
-        if deadly:
-            raise end
-        return outcomes
-
-    if moment == "reading":
-        patch.setattr(queue, "_read", reading)
-    else:
-        patch.setattr(Pipeline, "process", processing)
 
 
 MOMENTS = ("reading", "before", "after")
@@ -279,101 +107,6 @@ def test_end_between_processing_and_emptying(world: World, monkeypatch: pytest.M
     assert world.sqs.dead == []
     assert world.people() == 5
     assert world.named() == []
-
-
-def test_killed_together_only(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages that are too much for one process together are each processed alone."""
-    process = Pipeline.process
-
-    def together(pipeline: Pipeline, envelopes: Sequence[Envelope]) -> list[list[Outcome]]:
-        if len(envelopes) > 3:
-            raise Died
-        return process(pipeline, envelopes)
-
-    monkeypatch.setattr(Pipeline, "process", together)
-    world.badges(*(f"badge {n}" for n in range(8)))
-    assert world.drain(2) == 1
-    assert world.sqs.dead == []
-    assert world.people() == 8
-
-
-@pytest.mark.parametrize("broken", ["query", "write"])
-def test_no_table(world: World, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
-    """Where the slots cannot be read or written, a batch is processed without them."""
-    query, write = Table.query, Table.write
-
-    def no_query(table: Table, pk: str, prefix: str) -> Iterator[Any]:
-        if pk == PARTITION:
-            raise TableUnavailable
-        return query(table, pk, prefix)
-
-    def no_write(table: Table, updates: Sequence[Update]) -> None:
-        if updates[0].key[0] == PARTITION:
-            raise TableUnavailable
-        write(table, updates)
-
-    world.badges("badge 1", "killer", "badge 2")
-    with monkeypatch.context() as patch:
-        have_die(patch, "before")
-        world.deliver()
-    patched = {"query": no_query, "write": no_write}[broken]
-    monkeypatch.setattr(Table, broken, patched)
-    assert world.drain(1) == 0
-    assert world.people() == 3
-    assert world.sqs.dead == []
-
-
-def test_outage(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hours of waiting make nobody a suspect; a batch asks the table three times more, no oftener."""
-    suspected: list[str] = []
-    asked: list[str] = []
-    suspects, query, write = UnderWay.suspects, Table.query, Table.write
-
-    def noted(under_way: UnderWay, ids: Any) -> dict[str, int]:
-        found = suspects(under_way, ids)
-        suspected.extend(found)
-        return found
-
-    def queried(table: Table, pk: str, prefix: str) -> Iterator[Any]:
-        asked.extend(["query"] if pk == PARTITION else [])
-        return query(table, pk, prefix)
-
-    def written(table: Table, updates: Sequence[Update]) -> None:
-        asked.extend(["write"] if updates[0].key[0] == PARTITION else [])
-        write(table, updates)
-
-    monkeypatch.setattr(UnderWay, "suspects", noted)
-    monkeypatch.setattr(Table, "query", queried)
-    monkeypatch.setattr(Table, "write", written)
-    world.badges(*(f"badge {n}" for n in range(5)))
-    world.rig.fail("503")
-    containers = [world.container(RETRY_BASE_SECONDS="30") for _ in range(2)]
-    began, turn = world.rig.clock(), 0
-    while world.rig.clock() < began + 6 * 3600:
-        world.relay = containers[turn % 2]
-        assert world.deliver()
-        turn += 1
-    assert turn > 20
-    assert suspected == []
-    assert asked == ["query", "write", "write"] * turn
-    world.rig.recover()
-    assert world.drain(10) == 0
-    assert world.people() == 5
-
-
-def test_killer_that_waits(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Suspects that survive and wait on are no suspects any more."""
-    have_die(monkeypatch, "before")
-    world.badges("badge 1", "badge 2", "killer")
-    world.deliver()
-    world.rig.fail("503")
-    world.deliver()
-    [*_, named] = sorted(world.named(), key=len)
-    assert len(named) == 1, "the killer alone"
-    world.rig.recover()
-    world.drain(5)
-    assert world.people() == 2
-    assert len(world.sqs.dead) == 1
 
 
 def test_no_time_for_suspects(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
