@@ -9,12 +9,12 @@ import hmac
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from relay.at_once import each
 from relay.aws.secrets import CalvenSecret, Secrets
 from relay.deadline import Deadline
 from relay.errors import SecretUnreadable, Unparseable
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from relay.deadline import Clock
 
 MAX_EVENTS = 100
-AT_ONCE = 4
-"""So many requests are sent at once: a batch of the queue may be for dozens of systems, with one for each."""
 RENEW_BEFORE_SECONDS = 60.0
 GATEWAY_STATUSES = frozenset({502, 504, 520, 521, 522, 523, 524})
 """Answers of something in front of Calven, which itself may have taken the request."""
@@ -228,10 +226,8 @@ class Calven:
             except Transient as error:
                 failures.append(error)
 
-        if len(batches) > 1 and self._answers:
-            with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="calven") as pool:
-                # What is no failure of Calven's is raised as the results are read.
-                list(pool.map(send, batches))
+        if self._answers:
+            each(send, batches)
         else:
             for batch in batches:
                 send(batch)

@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import Any, Self
 from unittest.mock import patch
 
-from relay import calven
+from relay import at_once
 from relay.aws import clients
 from relay.entrypoints import sites
 from relay.invocation import Invocation
@@ -25,7 +25,7 @@ class VirtualTime(Scheduler):
 
         `time.sleep` is that of the thread that has the baton, and calls to AWS are made in it: what a
         deadline's thread would wait for is over at a time that is known. Threads that look at several sites
-        at once, or send several requests to Calven, take virtual time too.
+        at once, or make several requests, take virtual time too.
         """
         real = time.sleep
 
@@ -36,7 +36,7 @@ class VirtualTime(Scheduler):
             patch.object(time, "sleep", sleep),
             patch.object(clients, "_threads", _AtOnce()),
             patch.object(sites, "ThreadPoolExecutor", partial(Pool, self)),
-            patch.object(calven, "ThreadPoolExecutor", partial(Pool, self)),
+            patch.object(at_once, "ThreadPoolExecutor", partial(Pool, self)),
             as_processes(),
         ):
             yield

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from relay.at_once import each
 from relay.aws.clients import until
 from relay.errors import TableUnavailable, TooLarge
 
@@ -86,20 +87,26 @@ class Table:
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """The items that exist under these keys, read consistently, a hundred in a request."""
-        wanted: list[Any] = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        wanted = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        found: dict[Key, Item] = {}
+        starts = range(0, len(wanted), MAX_KEYS)
+        for some in each(self._get, [wanted[start : start + MAX_KEYS] for start in starts]):
+            found |= some
+        return found
+
+    def _get(self, wanted: Any) -> dict[Key, Item]:
         found: dict[Key, Item] = {}
         while wanted:
-            some, wanted = wanted[:MAX_KEYS], wanted[MAX_KEYS:]
             with _errors():
                 answer = self._client.batch_get_item(
                     # What another container has just written may be missing from any other read.
-                    RequestItems={self._name: {"Keys": some, "ConsistentRead": True}}
+                    RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
                 )
             for item in map(_deserialize, answer["Responses"].get(self._name, [])):
                 found[item["pk"], item["sk"]] = item
             # An answer ends at 16 MB, and sooner while DynamoDB throttles: the rest is asked for again.
             left = answer["UnprocessedKeys"].get(self._name)
-            wanted += left["Keys"] if left else []
+            wanted = left["Keys"] if left else []
         return found
 
     def query(self, pk: str, prefix: str) -> Iterator[Item]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from relay.at_once import each
 from relay.aws.conflicts import until_written
 from relay.aws.early import marked
 from relay.aws.table import Conflict, Key, Table, Update
@@ -113,8 +114,8 @@ class Headcount:
         with ExitStack() as turns:
             sites = self._take_turns({day.site for day, _ in parts}, turns, deadline, pace)
             decided = self._decide([part for part in parts if part[0].site in sites], config, pace)
-            for some in _transactions(decided):
-                settled |= {part.day: part.settlements for part in self._write_together(some)}
+            for written in each(self._write_together, [*_transactions(decided)]):
+                settled |= {part.day: part.settlements for part in written}
         return [settled.get(day) for day, _ in parts]
 
     def _take_turns(

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from relay.at_once import AT_ONCE
 from relay.aws.secrets import Secrets
-from relay.calven import AT_ONCE, Calven
+from relay.calven import Calven
 from tests.rig import Clock
 from tests.servers import http_of
 from tests.unit.calven.stand_ins import (
