@@ -81,6 +81,7 @@ def test_people_move() -> None:
             events.badges(200, people=50),
             events.guests(25),
             events.crowd(7),
+            events.arrivals(12),
         ):
             for event in badges:
                 badge = json.loads(event["body"])

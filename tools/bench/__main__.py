@@ -15,7 +15,7 @@ import click
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bench import artifacts, startup, volume, warm
+from bench import artifacts, services, startup, volume, warm
 from bench.events import Events
 from bench.figures import RUNS, Figure, save, show
 from bench.lambda_process import FunctionFailed
@@ -25,7 +25,20 @@ from e2e.emulator import ROOT
 from localrun.world import WorldError
 
 _FAILURES = (Failed, FunctionFailed, WorldError, BotoCoreError, ClientError, httpx.HTTPError, OSError)
-ROWS = ("package", "import", "cold", "requests", "logic", "direct", "queued", "scale", "memory", "burst")
+ROWS = (
+    "package",
+    "import",
+    "cold",
+    "requests",
+    "logic",
+    "direct",
+    "usual",
+    "services",
+    "queued",
+    "scale",
+    "memory",
+    "burst",
+)
 
 
 @click.command()
@@ -67,11 +80,10 @@ def _measured(rows: Sequence[str]) -> list[Figure]:
         package, events = artifacts.relay(), Events()
         stage = cleanup.enter_context(Stage(folder, [package, artifacts.runtime()]))
 
-        def queued() -> list[Figure]:
-            [cpu] = [found.value for found in figures if found.row == "warm, direct"] or [
-                warm.direct(stage, events)[0].value
-            ]
-            return volume.queued(stage, events, cpu)
+        def badge_cpu() -> float:
+            """CPU microseconds of a direct badge of two counts, measured once."""
+            direct = [found for found in figures if found.row == "warm, direct"]
+            return (direct or warm.direct(stage, events))[0].value
 
         measure: Mapping[str, Callable[[], list[Figure]]] = {
             "package": startup.package,
@@ -80,12 +92,14 @@ def _measured(rows: Sequence[str]) -> list[Figure]:
             "requests": lambda: warm.requests(stage, events),
             "logic": lambda: warm.logic(stage, events),
             "direct": lambda: warm.direct(stage, events),
-            "queued": queued,
+            "usual": lambda: warm.usual(stage, events),
+            "services": lambda: services.services(stage, events, badge_cpu()),
+            "queued": lambda: volume.queued(stage, events, badge_cpu()),
             "scale": lambda: warm.scale(stage, events),
             "memory": lambda: volume.memory(stage, events, package),
         }
         if "scale" in rows and "queued" not in rows:
-            queued()  # it fills the crowded building
+            volume.queued(stage, events, 1.0)  # it fills the crowded building
         for row, measured in measure.items():
             if row in rows:
                 figures += _timed(row, measured)

@@ -32,8 +32,13 @@ RUNTIME = (
     "snapshot_restore_py.py",
     "urllib3",
 )
+SERVICES = Path(__file__).parent / "node"
 _SAM = ROOT / ".venv-sam" / "bin" / "sam"
 _BUILD_SECONDS = 600.0
+
+
+class NotHere(Exception):
+    """What cannot be made on this machine, and need not be."""
 
 
 def relay() -> Path:
@@ -67,6 +72,20 @@ def reference() -> Path:
     sources = sorted(path for path in SOURCES.iterdir() if path.is_file())
     built = _made("reference", [architecture], sources, lambda folder: _sam_build(folder, architecture))
     return built / "Reference"
+
+
+def node(command: str = "node") -> str:
+    """The path of Node.js's own command; raises `NotHere`."""
+    found = shutil.which(command)
+    if found is None:
+        raise NotHere(f"{command} is not installed, and the services are of Node.js")
+    return found
+
+
+def services() -> Path:
+    """The folder of the services of Node.js, with what they need; raises `NotHere`."""
+    node(), node("npm")
+    return _made("services", [platform.machine()], sorted(SERVICES.iterdir()), _npm_install)
 
 
 def runtime() -> Path:
@@ -106,6 +125,22 @@ def _copy_runtime(folder: Path) -> None:
 def _compile(folder: Path) -> None:
     options = ("-qq", "-f", "--invalidation-mode", "unchecked-hash")
     subprocess.run([BIN / "python", "-m", "compileall", *options, folder], check=True)
+
+
+def _npm_install(folder: Path) -> None:
+    """Install what the services name, without running what it brings; raises `NotHere`."""
+    shutil.copytree(SERVICES, folder)
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock")
+    try:
+        subprocess.run(
+            [node("npm"), "install", *quiet],
+            cwd=folder,
+            capture_output=True,
+            check=True,
+            timeout=_BUILD_SECONDS,
+        )
+    except (subprocess.SubprocessError, OSError) as error:
+        raise NotHere(f"npm did not install what the services need: {error}") from None
 
 
 def _sam_build(folder: Path, architecture: str) -> None:

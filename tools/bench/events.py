@@ -37,6 +37,11 @@ class Events:
             for turn, way in enumerate(ways)
         ]
 
+    def arrivals(self, count: int) -> list[Json]:
+        """Badges of so many people, each one's first, into the quiet building: two counts change each."""
+        group = self._next()
+        return [self._badge(f"arrival-{group}-{turn}", f"d{turn % DOORS // 2 * 2}") for turn in range(count)]
+
     def crowd(self, count: int) -> list[Json]:
         """Badges of so many people, each one's first, into the crowded building."""
         group = self._next()

@@ -13,6 +13,7 @@ from rich.table import Table
 RUNS = 10
 """Of each measurement: fresh processes, of which the median counts."""
 T = TypeVar("T")
+K = TypeVar("K")
 _JUDGED = {None: "", True: "met", False: "missed"}
 
 
@@ -49,9 +50,9 @@ class Figure:
         )
 
 
-def interleaved(runs: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+def interleaved(runs: Mapping[K, Callable[[], T]]) -> dict[K, list[T]]:
     """Ten runs of each, taken by turns."""
-    taken: dict[str, list[T]] = {name: [] for name in runs}
+    taken: dict[K, list[T]] = {name: [] for name in runs}
     for _ in range(RUNS):
         for name, run in runs.items():
             taken[name].append(run())

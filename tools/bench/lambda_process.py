@@ -289,3 +289,9 @@ def _failed(body: bytes) -> FunctionFailed:
         return FunctionFailed(str(error["errorType"]), str(error["errorMessage"]))
     except (ValueError, TypeError, LookupError):
         return FunctionFailed("Runtime.Unknown", body.decode("utf-8", "replace"))
+
+
+def cpu_microseconds(pid: int) -> float:
+    """The processor time of all threads that a process has, so far; Linux tells it in nanoseconds."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text("ascii").split()[0]) for thread in threads) / 1_000

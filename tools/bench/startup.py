@@ -3,8 +3,9 @@
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 from bench import artifacts
 from bench.events import Events
 from bench.figures import Figure, compared, interleaved
-from bench.lambda_process import LambdaProcess
+from bench.lambda_process import LambdaProcess, cpu_microseconds
 from bench.stage import PYTHON, Stage, handler, probe
 from e2e.checks import Failed
 from e2e.emulator import ROOT
 
 _MB = 1e6
+COLD_SECONDS = 60.0
+"""So long a first answer may take: on a machine that is busy with other things it is not Lambda's."""
 _WEBHOOK = "pydantic httpx secretsmanager dynamodb"
 FUNCTIONS: Mapping[str, str] = {
     "access_control": _WEBHOOK,
@@ -47,10 +50,10 @@ def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
     reference = artifacts.reference()
     compiled = artifacts.with_bytecode(reference)
 
-    def ours(function: str) -> float:
+    def ours(function: str) -> _Start:
         return _first(handler(function), package, first_event(function, events), stage)
 
-    def theirs(folder: Path) -> float:
+    def theirs(folder: Path) -> _Start:
         return _first("app.handler", folder, first_event("access_control", events), stage)
 
     functions = [name for name in FUNCTIONS if name != "pre_traffic"]
@@ -58,17 +61,35 @@ def cold(stage: Stage, events: Events, package: Path) -> list[Figure]:
     taken = interleaved(
         {**runs, "reference": partial(theirs, reference), "compiled": partial(theirs, compiled)}
     )
-    floor, compiled_too = taken.pop("reference"), taken.pop("compiled")
+    figures: list[Figure] = []
+    for name in functions:
+        figures += _compared(name, taken[name], taken["reference"], 0.24)
+    return figures + _compared("reference, compiled", taken["compiled"], taken["reference"], None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Milliseconds from the start of a process to its first answer, and those of processor time."""
+
+    took: float
+    cpu: float
+
+
+def _compared(
+    what: str, starts: Sequence[_Start], floors: Sequence[_Start], at_most: float | None
+) -> list[Figure]:
+    took, floors_took = [start.took for start in starts], [start.took for start in floors]
+    cpu, floors_cpu = [start.cpu for start in starts], [start.cpu for start in floors]
     return [
-        *(compared("cold", name, taken[name], floor, "ms", 0.35) for name in functions),
-        compared("cold", "reference, compiled", compiled_too, floor, "ms", None),
+        compared("cold", what, took, floors_took, "ms", at_most),
+        compared("cold", f"{what}: CPU", cpu, floors_cpu, "ms", None),
     ]
 
 
-def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> float:
+def _first(name: str, package: Path, event: Mapping[str, Any], stage: Stage) -> _Start:
     with LambdaProcess(PYTHON, name, [package, artifacts.runtime()], stage.environment) as process:
-        check(name, process.invoke(event))
-        return process.seconds_to_first_answer * 1000
+        check(name, process.invoke(event, COLD_SECONDS))
+        return _Start(process.seconds_to_first_answer * 1000, cpu_microseconds(process.pid) / 1000)
 
 
 def check(name: str, answer: Any) -> None:

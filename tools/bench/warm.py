@@ -6,6 +6,7 @@ from functools import partial
 from statistics import fmean, median
 from typing import Any
 
+from bench import artifacts
 from bench.events import DOORS, SECRET, Events
 from bench.figures import Figure, compared, interleaved
 from bench.stage import CALVEN, Stage, configuration, handler
@@ -25,13 +26,49 @@ def each(called: Mapping[str, Any]) -> float:
 
 
 def direct(stage: Stage, events: Events) -> list[Figure]:
-    """CPU of a badge webhook from its event to its answer, all in one process, next to the floor's."""
+    """CPU of a badge webhook from its event to its answer, all in one process, next to the floor's.
 
-    def run(name: str) -> float:
-        return each(stage.called(name, events.badges(WARM_UP + EVENTS), skip=WARM_UP))
+    A badge changes two counts, those of its level and its building, or the one of its level.
+    """
+    some = {"two counts": events.arrivals, "one count": events.badges}
 
-    found = interleaved({name: partial(run, name) for name in (BADGES, FLOOR)})
-    return [compared("warm, direct", "CPU of a badge", found[BADGES], found[FLOOR], "µs", 1.3)]
+    def run(name: str, counts: str) -> float:
+        environment = {"BENCH_COUNTS": "2" if counts == "two counts" else "1"}
+        badges = some[counts](WARM_UP + EVENTS)
+        return each(stage.called(name, badges, skip=WARM_UP, environment=environment))
+
+    runs: dict[tuple[str, str], Callable[[], float]] = {
+        (name, counts): partial(run, name, counts) for counts in some for name in (BADGES, FLOOR)
+    }
+    found = interleaved(runs)
+    row, aims = "warm, direct", {"two counts": 1.15, "one count": 1.3}
+    return [
+        compared(row, f"CPU of a badge, {counts}", found[BADGES, counts], found[FLOOR, counts], "µs", aim)
+        for counts, aim in aims.items()
+    ]
+
+
+def usual(stage: Stage, events: Events) -> list[Figure]:
+    """CPU of a badge of two counts next to that of the reference handler, without and with its tracer."""
+    theirs = [artifacts.reference(), artifacts.runtime()]
+    tracers = {
+        "tracer off": {"POWERTOOLS_TRACE_DISABLED": "true"},
+        # It traces where it finds itself in Lambda, and tells a daemon that does not listen.
+        "tracer on": {"LAMBDA_TASK_ROOT": str(theirs[0]), "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:9"},
+    }
+
+    def run(name: str, **more: Any) -> float:
+        return each(stage.called(name, events.arrivals(WARM_UP + EVENTS), skip=WARM_UP, **more))
+
+    runs: dict[str, Callable[[], float]] = {"ours": partial(run, BADGES)}
+    for tracer, environment in tracers.items():
+        runs[tracer] = partial(run, "app.handler", path=theirs, environment=environment)
+    found = interleaved(runs)
+    ours, row, aims = found.pop("ours"), "warm, usual", {"tracer off": 0.6, "tracer on": 0.5}
+    return [
+        compared(row, f"CPU of a badge, its {tracer}", ours, found[tracer], "µs", aim)
+        for tracer, aim in aims.items()
+    ]
 
 
 def stand_ins() -> dict[str, str]:

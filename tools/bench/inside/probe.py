@@ -20,7 +20,11 @@ from uuid import uuid4
 
 
 class Context:
-    """What Lambda tells a handler about its invocation, as far as the functions ask."""
+    """What Lambda tells a handler about its invocation, as far as the functions and Powertools ask."""
+
+    function_name = "bench"
+    memory_limit_in_mb = 1024
+    invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:bench"
 
     def __init__(self) -> None:
         self.aws_request_id = str(uuid4())
@@ -55,11 +59,18 @@ def called(handler: str, events: str, skip: int, *, count: bool = False) -> dict
             event = json.loads(line)
             if "requestContext" in event:
                 event["requestContext"]["timeEpoch"] = int(time.time() * 1000)
+            # As the runtime sets it for each invocation; a tracer takes it up where one is on.
+            os.environ["_X_AMZN_TRACE_ID"] = _trace()
             context, began = Context(), time.process_time()
             answer = call(event, context)
             spent.append((time.process_time() - began) * 1_000_000)
             answers[_said(answer)] += 1
     return {"us": spent[skip:], "answers": answers, "requests": requests}
+
+
+def _trace() -> str:
+    """A trace that is sampled."""
+    return f"Root=1-{int(time.time()):08x}-{uuid4().hex[:24]};Parent={uuid4().hex[:16]};Sampled=1"
 
 
 def _said(answer: Any) -> str:
@@ -72,21 +83,21 @@ def _said(answer: Any) -> str:
 def _count(requests: "Counter[str]") -> None:
     """Count each request that leaves the process from now on: AWS's by operation, others by path."""
     import boto3  # noqa: PLC0415
-    import httpx  # noqa: PLC0415
+    import httpcore  # noqa: PLC0415
 
-    client, handle = boto3.session.Session.client, httpx.HTTPTransport.handle_request
+    client, handle = boto3.session.Session.client, httpcore.ConnectionPool.handle_request
 
     def counted(*arguments: Any, **options: Any) -> Any:
         made: Any = client(*arguments, **options)
         made.meta.events.register("before-call", lambda model, **_: requests.update([model.name]))
         return made
 
-    def handled(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        requests.update([request.url.path])
-        return handle(transport, request)
+    def handled(pool: httpcore.ConnectionPool, request: httpcore.Request) -> httpcore.Response:
+        requests.update([request.url.target.decode("ascii").partition("?")[0]])
+        return handle(pool, request)
 
     boto3.session.Session.client = counted  # type: ignore[method-assign]
-    httpx.HTTPTransport.handle_request = handled  # type: ignore[assignment,method-assign]
+    httpcore.ConnectionPool.handle_request = handled  # type: ignore[assignment,method-assign]
 
 
 def main() -> None:
