@@ -3,13 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from relay.at_once import each
+from relay.aws.attributes import deserialize, serialize
 from relay.aws.clients import until
 from relay.errors import TableUnavailable, TooLarge
 
@@ -87,7 +86,7 @@ class Table:
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """The items that exist under these keys, read consistently, a hundred in a request."""
-        wanted = [_serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
+        wanted = [serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
         found: dict[Key, Item] = {}
         starts = range(0, len(wanted), MAX_KEYS)
         for some in each(self._get, [wanted[start : start + MAX_KEYS] for start in starts]):
@@ -102,7 +101,7 @@ class Table:
                     # What another container has just written may be missing from any other read.
                     RequestItems={self._name: {"Keys": wanted, "ConsistentRead": True}}
                 )
-            for item in map(_deserialize, answer["Responses"].get(self._name, [])):
+            for item in map(deserialize, answer["Responses"].get(self._name, [])):
                 found[item["pk"], item["sk"]] = item
             # An answer ends at 16 MB, and sooner while DynamoDB throttles: the rest is asked for again.
             left = answer["UnprocessedKeys"].get(self._name)
@@ -113,7 +112,7 @@ class Table:
         """Every item of one partition whose sort key begins with `prefix` (not empty), read consistently."""
         return self._query(
             KeyConditionExpression="pk = :pk AND begins_with(sk, :prefix)",
-            ExpressionAttributeValues=_serialize({":pk": pk, ":prefix": prefix}),
+            ExpressionAttributeValues=serialize({":pk": pk, ":prefix": prefix}),
             ConsistentRead=True,
         )
 
@@ -121,7 +120,7 @@ class Table:
         """Every item of one partition, read consistently."""
         return self._query(
             KeyConditionExpression="pk = :pk",
-            ExpressionAttributeValues=_serialize({":pk": pk}),
+            ExpressionAttributeValues=serialize({":pk": pk}),
             ConsistentRead=True,
         )
 
@@ -131,7 +130,7 @@ class Table:
             IndexName=index,
             KeyConditionExpression="#name = :value",
             ExpressionAttributeNames={"#name": attribute},
-            ExpressionAttributeValues=_serialize({":value": value}),
+            ExpressionAttributeValues=serialize({":value": value}),
         )
 
     def _query(self, **parameters: Any) -> Iterator[Item]:
@@ -139,7 +138,7 @@ class Table:
         while True:
             with _errors():
                 answer = self._client.query(TableName=self._name, **parameters, **more)
-            yield from map(_deserialize, answer["Items"])
+            yield from map(deserialize, answer["Items"])
             # A page ends at 1 MB. An empty one may have others after it: only the key tells.
             if "LastEvaluatedKey" not in answer:
                 return
@@ -188,7 +187,7 @@ def _conflict(reasons: Sequence[Mapping[str, Any]]) -> Conflict:
     for number, reason in enumerate(reasons):
         code = reason.get("Code")
         if code in NOT_AS_EXPECTED:
-            found[number] = _deserialize(reason.get("Item") or {})
+            found[number] = deserialize(reason.get("Item") or {})
         elif code in HELD:
             held.append(number)
     return Conflict(found, held)
@@ -201,11 +200,11 @@ def _parameters(update: Update) -> Any:
     actions = " ".join(_actions(update, alias))
     conditions = " AND ".join(_conditions(update, alias))
     values = _values(update)
-    parameters: dict[str, Any] = {"Key": _serialize({"pk": update.key[0], "sk": update.key[1]})}
+    parameters: dict[str, Any] = {"Key": serialize({"pk": update.key[0], "sk": update.key[1]})}
     parameters["ExpressionAttributeNames"] = {short: name for name, short in alias.items()}
     # An expression or a map that is there must not be empty.
     if values:
-        parameters["ExpressionAttributeValues"] = _serialize(values)
+        parameters["ExpressionAttributeValues"] = serialize(values)
     if actions:
         parameters["UpdateExpression"] = actions
     if conditions:
@@ -255,25 +254,3 @@ def _values(update: Update) -> dict[str, Any]:
 
 def _numbered(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{i}": value for i, value in enumerate(values.values())}
-
-
-def _serialize(item: Item) -> dict[str, Any]:
-    serialize = TypeSerializer().serialize
-    return {name: serialize(value) for name, value in item.items()}
-
-
-def _deserialize(item: Mapping[str, Any]) -> dict[str, Any]:
-    deserialize = TypeDeserializer().deserialize
-    return {name: _plain(deserialize(value)) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    """Whole numbers as int, at any depth: DynamoDB's numbers come as decimals."""
-    match value:
-        case Decimal():
-            return int(value)
-        case list():
-            return [_plain(entry) for entry in value]
-        case dict():
-            return {name: _plain(entry) for name, entry in value.items()}
-    return value
