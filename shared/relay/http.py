@@ -4,10 +4,10 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from functools import lru_cache
 from typing import Any
 
 import httpcore
@@ -37,6 +37,13 @@ MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 5.0
 """How long a connection is kept for the next request."""
 MAX_ANSWER_BYTES = 1024 * 1024
+COMMON_HEADERS: Mapping[str, str] = {
+    "accept": "*/*",
+    "accept-encoding": "gzip, deflate",
+    "connection": "keep-alive",
+    "user-agent": f"python-httpx/{httpx.__version__}",
+}
+"""What every request says that says nothing else there."""
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
 
@@ -78,12 +85,20 @@ class _Stream(httpcore.NetworkStream):
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            # As httpcore does itself: who closes while we write may have answered before.
+            with suppress(httpcore.WriteError):
+                self._stream.write(unsent, _seconds_until(timeout, httpcore.WriteTimeout))
         return self._stream.read(max_bytes, _seconds_until(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _seconds_until(timeout, httpcore.WriteTimeout))
+        # A request comes in three parts, the answer is read after the last: they go out together.
+        _seconds_until(timeout, httpcore.WriteTimeout)
+        self._unsent += buffer
 
     def close(self) -> None:
         self._stream.close()
@@ -210,25 +225,27 @@ def _errors_of_httpx() -> Iterator[None]:
         raise ERRORS[type(error)](str(error)) from error
 
 
+# A process asks the same few URLs again and again.
+_url = lru_cache(maxsize=64)(httpx.URL)
+
+
 class Http:
-    """A client that follows no redirect, keeps no cookie, reads no proxy settings and `most_bytes`."""
+    """Sends requests through one transport, and reads at most `most_bytes` of an answer.
+
+    It is httpx without its client: no redirect is followed, no cookie kept, no proxy and no .netrc of the
+    machine looked for. Those would have a say in where credentials go, or take one source's cookie along with
+    another's request.
+    """
 
     def __init__(
         self, transport: httpx.BaseTransport | None = None, most_bytes: int = MAX_ANSWER_BYTES
     ) -> None:
         self._most_bytes = most_bytes
-        self._client = httpx.Client(
-            transport=transport or _Transport(),
-            follow_redirects=False,
-            # Neither a proxy nor a .netrc of the machine has a say in where credentials go.
-            trust_env=False,
-            # The client is shared: a cookie of one source's account would go along with another's request.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        )
+        self._transport = transport or _Transport()
 
     def close(self) -> None:
         """Close every pooled connection."""
-        self._client.close()
+        self._transport.close()
 
     def request(
         self,
@@ -244,8 +261,13 @@ class Http:
         if seconds < LEAST_REQUEST_SECONDS:
             raise NoAnswer("no time left", sent=False)
         try:
-            request = self._client.build_request(
-                method, url, headers=headers, json=json, data=form, timeout=seconds
+            request = httpx.Request(
+                method,
+                _url(url),
+                headers=_with_common(headers),
+                json=json,
+                data=form,
+                extensions={"timeout": httpx.Timeout(seconds).as_dict()},
             )
         except (httpx.InvalidURL, ValueError) as error:
             raise NoAnswer(type(error).__name__, sent=False) from None
@@ -258,7 +280,7 @@ class Http:
 
     def _read(self, request: httpx.Request, deadline: Deadline) -> Answer:
         # Read piece by piece, an answer without an end costs neither memory nor time beyond the bounds.
-        response = self._client.send(request, stream=True)
+        response = self._transport.handle_request(request)
         try:
             body = bytearray()
             for chunk in response.iter_bytes():
@@ -271,3 +293,9 @@ class Http:
         finally:
             response.close()
         return Answer(response.status_code, response.headers, bytes(body))
+
+
+def _with_common(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers with the common ones that they do not name, in whatever case."""
+    named = {name.lower() for name in headers}
+    return {name: value for name, value in COMMON_HEADERS.items() if name not in named} | dict(headers)

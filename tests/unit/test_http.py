@@ -1,7 +1,9 @@
 """Outgoing HTTP ends with its deadline, and fails in one way only."""
 
 import gzip
+import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -285,3 +287,46 @@ def test_no_cookies() -> None:
     with Served(Starlette(routes=[Route("/", cookies)])) as url, http_of() as http:
         for _ in range(2):
             assert http.request("GET", url, {}, Deadline(time.time() + 5)).body == b""
+
+
+def test_request_in_one_piece() -> None:
+    """A request's head and its content go out together: a server has both with one read."""
+    pieces: list[bytes] = []
+    with bind() as listening, http_of() as http:
+        answering = threading.Thread(target=answer_once, args=(listening, pieces))
+        answering.start()
+        url = "http://{}:{}".format(*listening.getsockname())
+        found = http.request("POST", url, {}, Deadline(time.time() + 5), json={"events": ["x" * 1000]})
+        answering.join()
+    [piece] = pieces
+    assert piece.startswith(b"POST / HTTP/1.1\r\n")
+    assert piece.endswith(b"x" * 1000 + b'"]}')
+    assert found.status == 204
+
+
+def answer_once(listening: socket.socket, pieces: list[bytes]) -> None:
+    """Take one read of one connection, and answer."""
+    listening.listen()
+    connection, _ = listening.accept()
+    with connection:
+        pieces.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+
+@pytest.mark.parametrize("own", [{}, {"Accept": "application/json", "USER-AGENT": "own"}, {"x-own": "a"}])
+def test_headers(own: dict[str, str]) -> None:
+    """What every request says, and what this one says instead: each header once."""
+    asked: list[httpx.Request] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(204)
+
+    with http_of(handler) as http:
+        http.request("GET", "http://vendor.test:81/a?b=c", own, Deadline(NOON + 5, Clock()))
+    [request] = asked
+    sent = request.headers.multi_items()
+    common = {"accept": "*/*", "accept-encoding": "gzip, deflate", "connection": "keep-alive"}
+    said = {**common, "user-agent": f"python-httpx/{httpx.__version__}", "host": "vendor.test:81"}
+    assert dict(sent) == {**said, **{name.lower(): value for name, value in own.items()}}
+    assert len(sent) == len(dict(sent))
