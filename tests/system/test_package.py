@@ -7,11 +7,15 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import cache_from_source
 from pathlib import Path
+from typing import Any
 
+import boto3
 import pytest
+from botocore.loaders import Loader
 
 from build import package
 
@@ -24,6 +28,7 @@ MAGIC = struct.pack("<H2s", {"3.13": 3571, "3.14": 3627}[package.RUNTIME], b"\r\
 UNCHECKED_HASH = 0b01
 AARCH64 = 183
 
+DATA = package.PACKAGE / "botocore" / "data"
 OWN = {"functions": package.ROOT / "functions", "relay": package.ROOT / "shared" / "relay"}
 
 
@@ -81,35 +86,107 @@ def test_package_holds_the_services_that_are_called() -> None:
     said = "".join(path.read_text("utf-8") for folder in OWN.values() for path in folder.rglob("*.py"))
     called = set(re.findall(r'client\("(\w+)"', said))
     assert called == package.SERVICES
-    data = package.PACKAGE / "botocore" / "data"
-    assert {path.name for path in data.iterdir() if path.is_dir()} == called
+    assert {path.name for path in DATA.iterdir() if path.is_dir()} == called
     assert not [path for path in (package.PACKAGE / "boto3" / "data").iterdir() if path.is_dir()]
 
 
-def endpoints(path: Path | None) -> tuple[str, dict[str, str]]:
-    """Which botocore a process finds, and where its clients would call, by region and service."""
-    program = (
-        "import boto3, botocore, json, sys; session = boto3.session.Session('id', 'key')\n"
-        "urls = {f'{region} {service}': session.client(service, region).meta.endpoint_url"
-        " for region in sys.argv[1].split() for service in sys.argv[2].split()}\n"
-        "print(json.dumps([botocore.__file__, urls]))"
-    )
-    regions = "us-east-1 ap-southeast-2 eu-central-1 us-gov-west-1 cn-north-1"
-    command = [sys.executable, "-c", program, regions, " ".join(sorted(package.SERVICES))]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(path or "")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    found, urls = json.loads(done.stdout)
-    return found, urls
+def test_package_describes_services_as_botocore_does() -> None:
+    """Nothing is missing but the texts: every operation, type and error is there, and no text is."""
+    for service in package.SERVICES:
+        versions = Loader().list_api_versions(service, "service-2")
+        for version in versions:
+            ours = json.loads((DATA / service / version / "service-2.json").read_text("utf-8"))
+            assert shorn(Loader().load_data(f"{service}/{version}/service-2")) == ours
+            assert shorn(ours) == ours
+        assert {path.parent.name for path in (DATA / service).glob("*/service-2*")} == set(versions)
 
 
-def test_package_calls_the_same_endpoints() -> None:
-    """What botocore is told to forget changes no address, in any of AWS's partitions."""
-    ours, urls = endpoints(package.PACKAGE)
-    theirs, expected = endpoints(None)
-    assert Path(ours).is_relative_to(package.PACKAGE)
-    assert not Path(theirs).is_relative_to(package.PACKAGE)
-    assert len(urls) == 5 * len(package.SERVICES)
-    assert urls == expected
+def shorn(described: Any) -> Any:
+    """The same without each `documentation` that is a text."""
+    match described:
+        case list():
+            return [shorn(each) for each in described]
+        case dict():
+            texts = {"documentation"} if isinstance(described.get("documentation"), str) else set()
+            return {name: shorn(described[name]) for name in described.keys() - texts}
+    return described
+
+
+ASKED: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "codedeploy": ("put_lifecycle_event_hook_execution_status", {"deploymentId": "d-1", "status": "Failed"}),
+    "dynamodb": ("update_item", {"TableName": "table", "Key": {"pk": {"S": "a"}, "sk": {"S": "b"}}}),
+    "lambda": ("invoke", {"FunctionName": "smoke", "Payload": "{}"}),
+    "secretsmanager": ("get_secret_value", {"SecretId": "stack/calven"}),
+    "sqs": ("send_message", {"QueueUrl": "https://sqs.test/1/queue", "MessageBody": "body"}),
+}
+PROGRAM = """
+import boto3, botocore, json, sys
+from botocore.awsrequest import AWSResponse
+
+class Empty:
+    def stream(self, *_, **__): return iter([b"{}"])
+    def read(self, *_, **__): return b"{}"
+
+def asked(client, operation, parameters):
+    sent = []
+    def answer(request, **_):
+        signed = request.headers["Authorization"].decode().split("/", 2)[2].split(",")[0]
+        target = request.headers.get("X-Amz-Target", b"").decode()
+        sent.append([request.method, request.url, target, signed, request.body.decode()])
+        return AWSResponse(request.url, 200, {}, Empty())
+    client.meta.events.register("before-send", answer)
+    getattr(client, operation)(**parameters)
+    return [client.meta.endpoint_url, sent]
+
+session = boto3.session.Session("id", "key")
+regions, calls = json.loads(sys.argv[1])
+requests = {
+    f"{region} {service}": asked(session.client(service, region), operation, parameters)
+    for region in regions for service, (operation, parameters) in calls.items()
+}
+print(json.dumps([botocore.__file__, requests]))
+"""
+
+
+def requests_of(path: Path | None, regions: Sequence[str], settings: Mapping[str, str]) -> dict[str, Any]:
+    """What a process sends where, signed how, by region and service: with the package, or botocore whole."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps([regions, ASKED])]
+    own = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(path or ""), **settings}
+    done = subprocess.run(command, env={**os.environ, **own}, capture_output=True, text=True, check=True)
+    found, requests = json.loads(done.stdout)
+    assert Path(found).is_relative_to(package.PACKAGE) == (path is not None)
+    assert len(requests) == len(regions) * len(ASKED)
+    return dict(requests)
+
+
+@cache
+def regions() -> list[str]:
+    """Every region that botocore knows, of every partition."""
+    session = boto3.session.Session()
+    return [
+        region
+        for partition in session.get_available_partitions()
+        for region in session.get_available_regions("dynamodb", partition)
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"AWS_USE_FIPS_ENDPOINT": "true"},
+        {"AWS_USE_DUALSTACK_ENDPOINT": "true"},
+        {"AWS_ENDPOINT_URL": "https://aws.test"},
+        {"AWS_ENDPOINT_URL_DYNAMODB": "https://dynamodb.test"},
+    ],
+    ids=["plain", "fips", "dual stack", "all elsewhere", "table elsewhere"],
+)
+def test_package_sends_the_same_requests(settings: Mapping[str, str]) -> None:
+    """What botocore is told to forget changes no address, signature or content, in any region."""
+    some = regions() if not settings else ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"]
+    assert {"us-east-1", "us-gov-west-1", "cn-north-1"} <= set(some)
+    ours = requests_of(package.PACKAGE, some, settings)
+    assert ours == requests_of(None, some, settings)
 
 
 def test_package_holds_no_leavings() -> None:

@@ -2,17 +2,19 @@
 
 It holds the handlers, `relay` and the pinned dependencies for one Python on arm64, with their bytecode:
 a deployed package is read-only, so that without it every cold start would compile the dependencies anew.
-Of the hundreds of services that botocore describes it keeps those that the functions call. The bytecode is
-unchecked, which spares a look at each source file, and must come from the runtime's own Python. The same
-sources give the same bytes.
+Of the hundreds of services that botocore describes it keeps those that the functions call, without their
+documentation. The bytecode is unchecked, which spares a look at each source file, and must come from the
+runtime's own Python. The same sources give the same bytes.
 """
 
+import gzip
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 RUNTIME = os.environ.get("RUNTIME") or "3.13"
 """The Python that the functions run on: 3.13, or 3.14 where `RUNTIME` says so."""
@@ -94,6 +96,31 @@ def drop_services(folder: Path) -> None:
     endpoints.write_text(json.dumps(known), "utf-8")
 
 
+def drop_documentation(folder: Path) -> None:
+    """Keep of the services' descriptions what their clients read: all but the texts for people.
+
+    They are four fifths of what a process unpacks and reads to make a client. Operations, types, errors and
+    rules for endpoints stay as they are.
+    """
+    for packed in (folder / "botocore" / "data").glob("*/*/service-2.json.gz"):
+        described = json.loads(gzip.decompress(packed.read_bytes()))
+        packed.with_suffix("").write_text(json.dumps(without_documentation(described)), "utf-8")
+        packed.unlink()
+
+
+def without_documentation(described: Any) -> Any:
+    """A part of a description without its texts; a type or a member may be called `documentation` too."""
+    if isinstance(described, list):
+        return [without_documentation(each) for each in described]
+    if not isinstance(described, dict):
+        return described
+    return {
+        name: without_documentation(value)
+        for name, value in described.items()
+        if name != "documentation" or not isinstance(value, str)
+    }
+
+
 def copy_sources(folder: Path) -> None:
     """Copy the project's own packages."""
     for source in SOURCES:
@@ -123,6 +150,7 @@ def build() -> None:
     new.mkdir(parents=True)
     install_dependencies(python, new)
     drop_services(new)
+    drop_documentation(new)
     copy_sources(new)
     compile_bytecode(python, new)
     make_uniform(new)
