@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,9 @@ from bench.events import DOORS, LEVELS, Events
 from bench.figures import Figure
 from bench.stage import INSIDE, configuration
 from localrun.template import STACK
+from relay.envelope import Envelope
+from relay.events import BadgeEvent, Counting
+from relay.vendors import generic
 
 ROOT = Path(__file__).parents[2]
 FIGURE = Figure(row="row", what="what", value=12.0, unit="ms")
@@ -101,6 +105,20 @@ def test_days_are_taken_once() -> None:
         for leave in taken
     }
     assert len(days) == len(taken)
+
+
+def test_large_messages() -> None:
+    """The worst batch has messages of 250 kB, each a request with as many badges as one may have."""
+    [first, second] = Events().large_messages(2)["Records"]
+    people: set[str] = set()
+    for record in (first, second):
+        assert 250_000 <= len(record["body"]) <= 256 * 1024
+        request = Envelope.model_validate_json(record["body"]).request
+        assert request is not None
+        badges = generic.parse(request.webhook(time.time(), Counting()))
+        assert len(badges) == generic.MOST
+        people |= {badge.person for badge in badges if isinstance(badge, BadgeEvent) and badge.person}
+    assert len(people) == 2 * generic.MOST
 
 
 @pytest.mark.parametrize("handler", ["logic.handler", "logic.whole"])

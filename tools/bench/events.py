@@ -9,8 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from relay import vendors
-from relay.envelope import Envelope
-from relay.events import BadgeEvent, iso
+from relay.envelope import Envelope, StoredRequest
+from relay.events import MOST_ID_CHARACTERS, BadgeEvent, iso
+from relay.vendors.generic import MOST
 from relayctl.samples import signed
 
 SECRET: dict[str, Any] = {"signingSecrets": ["whsec_" + base64.b64encode(b"bench" * 8).decode()]}
@@ -18,6 +19,9 @@ LEVELS = 5
 """How many levels the crowded building has; the quiet one has a single one."""
 DOORS = 10
 """Through so many doors the measured badges pass, however many there are."""
+LARGE_BYTES = 187_500
+"""Of a request's body: 250 kB as a message holds it."""
+MOST_PERSON = 320
 _DAYS = 300
 Json = dict[str, Any]
 
@@ -98,6 +102,31 @@ class Events:
         now, group = datetime.now(UTC), self._next()
         return batch([self._message(f"waited-{group}-{turn}", now) for turn in range(count)])
 
+    def large_messages(self, count: int) -> Json:
+        """A batch of the Unprocessed queue: stored requests of our own format, 250 kB each.
+
+        Each holds as many badges as one may, of people of the longest names, into the quiet building.
+        """
+        return batch([self._large_message() for _ in range(count)])
+
+    def _large_message(self) -> Json:
+        now, group = datetime.now(UTC), self._next()
+        badges = [
+            {
+                "type": "badge",
+                "id": f"{self._id()}-".ljust(MOST_ID_CHARACTERS, "i"),
+                "at": iso(now.timestamp()),
+                "door": "d0",
+                "person": f"large-{group}-{turn}-".ljust(MOST_PERSON, "é"),
+            }
+            for turn in range(MOST)
+        ]
+        body = json.dumps(badges, ensure_ascii=False).encode().ljust(LARGE_BYTES)
+        request = StoredRequest(body=base64.b64encode(body).decode())
+        return _message(
+            Envelope(source="generic", vendor="generic", kind="occupancy", received_at=now, request=request)
+        )
+
     def _badge(self, person: str, door: str) -> Json:
         """A badge of Kisi's, now."""
         content = {
@@ -121,14 +150,7 @@ class Events:
     def _message(self, person: str, now: datetime) -> Json:
         badge = BadgeEvent(event_id=self._id(), at=now, door="crowded-1-in", person=person)
         envelope = Envelope(source="kisi", vendor="kisi", kind="occupancy", received_at=now, event=badge)
-        message_id = str(uuid.uuid4())
-        attributes = {"ApproximateReceiveCount": "1", "SentTimestamp": str(int(now.timestamp() * 1000))}
-        return {
-            "MessageId": message_id,
-            "ReceiptHandle": message_id,
-            "Body": envelope.body(),
-            "Attributes": attributes,
-        }
+        return _message(envelope)
 
     def _day_off(self) -> tuple[str, str]:
         """An employee and a day that no leave of theirs has."""
@@ -190,6 +212,18 @@ def webhook(
         "requestContext": context,
         "body": body,
         "isBase64Encoded": False,
+    }
+
+
+def _message(envelope: Envelope) -> Json:
+    """An envelope as a message that is received for the first time."""
+    message_id = str(uuid.uuid4())
+    sent = str(int(envelope.received_at.timestamp() * 1000))
+    return {
+        "MessageId": message_id,
+        "ReceiptHandle": message_id,
+        "Body": envelope.body(),
+        "Attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": sent},
     }
 
 
