@@ -36,7 +36,7 @@ run: $(CONSOLE_READY) ## Start the relay and its console on this machine, with n
 test: $(CONSOLE_READY) $(BROWSER_READY) ## Run the tests (those of the console need Chromium: make browser)
 	$(BIN)/pytest -n $(WORKERS) $(DIVIDED) $(COVERAGE) -m "$(TESTS)"
 
-test-fast: $(READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
+test-fast: $(CONSOLE_READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
 	$(BIN)/pytest -q -n $(WORKERS) $(DIVIDED) -m "not slow" tests/unit tests/ledger
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
