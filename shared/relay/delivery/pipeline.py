@@ -73,7 +73,8 @@ class Pipeline:
             outcomes += self._deliver(parsed[start : start + CHUNK])
         # What these found under way may have been submitted here.
         busy, self._busy = self._busy, []
-        outcomes += self._deliver([replace(step, again=True) for step in busy])
+        if busy:
+            outcomes += self._deliver([replace(step, again=True) for step in busy])
         by_origin: list[list[Outcome]] = [[] for _ in envelopes]
         for outcome in outcomes:
             by_origin[outcome.origin].append(outcome)
