@@ -87,7 +87,7 @@ def test_unknown_source(rig: Rig, vendor: str, source: str | None, family: str |
 
 
 def test_source_that_was_just_pushed(rig: Rig, tmp_path: Path) -> None:
-    """A source is known as soon as it is pushed; what stays unknown is looked for once a minute."""
+    """A source is known a second after it is pushed; what stays unknown is looked for once a minute."""
     yaml = (DEMO / "relay.yaml").read_text("utf-8")
 
     def answer(source: str) -> int:

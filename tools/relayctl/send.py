@@ -23,6 +23,7 @@ from relayctl import fitting, network, samples, secret_store
 from relayctl.captured import read as read_file
 from relayctl.changes import Changes, NoField, changed, events, read, with_fields
 from relayctl.fitting import Misfit
+from relayctl.recent_push import SOURCES_KNOWN_SECONDS, wait_for_push
 from relayctl.target import Target
 
 TIMEOUT_SECONDS = 35
@@ -112,7 +113,11 @@ class Plan:
 
 
 def plan(target: Target, wanted: Wanted) -> Plan:
-    """Find out what is to be sent; raises `NoField`, and `click.ClickException` where it cannot be done."""
+    """Find out what is to be sent; raises `NoField`, and `click.ClickException` where it cannot be done.
+
+    Right behind a push it waits a second: a source that has just been pushed would not be known.
+    """
+    wait_for_push(target, SOURCES_KNOWN_SECONDS)
     configuration = Configuration(ConfigStore(target.ledger()))
     try:
         made = _plan(target, wanted, configuration)
