@@ -98,6 +98,32 @@ def test_so_far(many: target.Target) -> None:
     assert (len(told[-1].letters), {one.is_whole for one in told}) == (LETTERS, {False})
 
 
+class Twice:
+    """SQS's client, which gives each message out twice in one answer, as two of its servers may at once."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+
+    def __getattr__(self, name: str) -> Any:
+        """Every other call as it is."""
+        return getattr(self._queue, name)
+
+    def receive_message(self, **parameters: Any) -> dict[str, Any]:
+        """What there is, once more."""
+        answer = self._queue.receive_message(**parameters)
+        messages = answer.get("Messages", [])
+        return {**answer, "Messages": [*messages, *messages]}
+
+
+def test_given_out_twice(many: target.Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter that SQS gives out twice at once is one letter."""
+    twice = Twice(many.client("sqs"))
+    monkeypatch.setattr(target.Target, "client", lambda *_: twice)
+    read = dead_letters.read(many)
+    assert len(read.letters) == len({letter["id"] for letter in read.letters}) == LETTERS
+    assert read.hidden == 0
+
+
 def test_fields(many: target.Target) -> None:
     """Of hundreds of letters no more is kept than is to be shown."""
     unparseable = Selection(reasons=frozenset({"unparseable"}))

@@ -122,8 +122,10 @@ def read(
     with stopping.in_order() as stop:
         try:
             for some in _received(queue, url, there):
-                new = [letter for letter in some if letter.message_id not in receipts]
-                receipts.update((letter.message_id, letter.receipt) for letter in some)
+                # SQS may give one message out twice, also to two that ask at once.
+                latest = {letter.message_id: letter for letter in some}
+                new = [letter for letter in latest.values() if letter.message_id not in receipts]
+                receipts |= {letter.message_id: letter.receipt for letter in latest.values()}
                 envelopes = [envelope for letter in new if wanted.takes(envelope := letter.envelope, present)]
                 meant += [_only(envelope, fields) for envelope in envelopes]
                 done(len(new))
