@@ -292,3 +292,30 @@ def test_renamed_while_shadowed(trial: Trial) -> None:
     assert trial.resume() == {"pilot": 1}
     trial.rig.retry()
     assert list(trial.away()) == ["01", "02", "09"]
+
+
+@pytest.mark.parametrize("ended_while_sent", [False, True])
+def test_unseen_end_in_shadow_keeps_no_day(trial: Trial, ended_while_sent: bool) -> None:
+    """Leave that ends unseen in shadow was never told: it keeps no day that live leave gives back."""
+    if ended_while_sent:
+        trial.rig.fail("503")
+        trial.leave("live", "03", "06")
+        trial.rig.recover()
+    trial.leave("trial", "05", "08", "ended")
+    trial.leave("live", "03", "06")
+    assert list(trial.away()) == ["03", "04", "05", "06"]
+    trial.leave("live", "01", "03")
+    assert list(trial.away()) == ["01", "02", "03"]
+    trial.leave("live", "01", "03", "ended")
+    assert trial.away() == {}
+
+
+def test_day_told_before_the_shadow_is_kept(trial: Trial) -> None:
+    """A day that a source told while it was live stays, whatever other leave comes and goes."""
+    trial.push(trial=False)
+    trial.leave("trial", "05", "06")
+    trial.push(trial=True)
+    trial.rig.clock.advance(120)
+    trial.leave("live", "03", "06")
+    trial.leave("live", "01", "03")
+    assert list(trial.away()) == ["01", "02", "03", "05", "06"]

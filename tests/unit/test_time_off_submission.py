@@ -106,6 +106,24 @@ def test_accepted(employee: Employee) -> None:
         assert new_submission(after, CAUSE, LATER) is None
 
 
+@pytest.mark.parametrize("when", ["before", "while it is sent"])
+def test_leave_that_ended_unseen_keeps_no_day(when: str) -> None:
+    """A day that is told is held for who told it, not for leave of a shadowed source that ended unseen."""
+    shadowed = frozenset({"trial"})
+    ended = replace(leave(4, 8), state="ended", unseen=True)
+    before = AWAY.assumed_away(ended, "trial") if when == "before" else AWAY
+    submission = new_submission(before, CAUSE, TERM, shadowed)
+    assert submission
+    now = submission.employee
+    if when != "before":
+        now = now.assumed_away(ended, "trial")
+    after = employee_after(submission, now, answered(submission), uncertain=False)
+    assert {on: held.origins for on, held in after.held.items() if held.type} == dict.fromkeys(
+        AWAY.leaves["deel/1"].days(), frozenset({"deel"})
+    )
+    assert after.without({"deel/1"}).to_send(shadowed) == [TimeOff(day(1), day(5), None, SAM)]
+
+
 @given(EMPLOYEES)
 def test_refused(employee: Employee) -> None:
     """What Calven refused leaves its days as they were, and is sent again with the next change."""

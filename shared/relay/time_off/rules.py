@@ -227,24 +227,37 @@ def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff], email: str 
     found = dict(held)
     for sent in sending:
         for day in span(sent.start, sent.end):
-            found[day] = Held(
-                sent.type, confirmed=False, email=sent.email or email, origins=_origins(held, day)
-            )
+            origins = _told_for(held, day) if sent.type else _origins(held, day)
+            found[day] = Held(sent.type, confirmed=False, email=sent.email or email, origins=origins)
     return found
 
 
-def accepted(held: Mapping[date, Held], sent: TimeOff, email: str = "") -> dict[date, Held]:
-    """What Calven holds once it has accepted one of them."""
+def accepted(
+    held: Mapping[date, Held], sent: TimeOff, email: str = "", sending: Mapping[date, Held] | None = None
+) -> dict[date, Held]:
+    """What Calven holds once it has accepted one of them; `sending` is what it may have held meanwhile."""
     days = set(span(sent.start, sent.end))
     if sent.type is None:
         return {day: value for day, value in held.items() if day not in days}
     email = sent.email or email
-    away = {day: Held(sent.type, confirmed=True, email=email, origins=_origins(held, day)) for day in days}
+    away: dict[date, Held] = {}
+    for day in days:
+        origins = _told_for(held, day) or _told_for(sending or {}, day)
+        away[day] = Held(sent.type, confirmed=True, email=email, origins=origins)
     return {**held, **away}
 
 
 def _origins(held: Mapping[date, Held], day: date) -> frozenset[str]:
     return held[day].origins if day in held else frozenset()
+
+
+def _told_for(held: Mapping[date, Held], day: date) -> frozenset[str]:
+    """The sources for whose leave Calven was told that somebody is away.
+
+    What is only assumed of leave that ended unseen (its type is not known) was told by nobody here: else a
+    source in shadow would keep a day that it never told.
+    """
+    return _origins(held, day) if day in held and held[day].type else frozenset()
 
 
 def source_of(name: str) -> str:

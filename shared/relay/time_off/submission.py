@@ -220,7 +220,7 @@ def employee_after(
     for event_id, is_accepted in results.items():
         sent = submission.sending[event_id]
         if is_accepted:
-            held = accepted(held, sent, submission.employee.email)
+            held = accepted(held, sent, submission.employee.email, submission.employee.held)
         else:
             held = refused(held, sent, submission.held_before)
     return replace(employee, held=held, lease=submission.employee.lease if uncertain else None)
