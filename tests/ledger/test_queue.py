@@ -10,6 +10,7 @@ import pytest
 from relay.aws.table import Update
 from relay.config.store import partition
 from relay.entrypoints import queue
+from relay.entrypoints.queue import PORTION
 from relay.envelope import SCHEDULE, Envelope
 from relay.events import ThinEvent
 from tests.rig import Rig, sample
@@ -106,6 +107,19 @@ def test_badges_of_a_batch(
     assert rig.counts() == {"sydney-l3": 30, "sydney": 30}
     logged = Counter((r.outcome, getattr(r, "reason", None)) for r in caplog.records if hasattr(r, "outcome"))
     assert logged == +Counter({("forwarded", "merged"): 30 - len(told), ("forwarded", None): len(told)})
+
+
+def test_large_messages_in_portions(rig: Rig) -> None:
+    """Messages that are large together are worked on a megabyte at a time, each once, and none is lost."""
+    stored_badges(rig, 0)
+    stored, url = rig.waiting(), rig.resources.unprocessed_queue_url
+    rig.aws.sqs.purge_queue(QueueUrl=url)
+    for envelope in stored:
+        # JSON may have any number of blanks behind it.
+        rig.aws.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(envelope) + " " * (PORTION // 10))
+    assert rig.retry() == {"batchItemFailures": []}
+    assert len(rig.requests("/v1/occupancy")) == 4
+    assert rig.counts() == {"sydney-l3": 30, "sydney": 30}
 
 
 def test_badges_of_a_batch_while_calven_is_down(rig: Rig) -> None:
