@@ -13,6 +13,19 @@ class Memory(Table):
         self.items: dict[Key, Item] = {}
         self.happen = happen
 
+    def interrupt(self, requests: int, act: Callable[[], object]) -> None:
+        """Have something happen once, before or after a request, when so many such moments have passed."""
+        left = requests
+
+        def happen() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                self.happen = lambda: None
+                act()
+
+        self.happen = happen
+
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """The items that exist."""
         if not keys:

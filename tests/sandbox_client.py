@@ -2,10 +2,15 @@
 
 import hashlib
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+
+from localrun.sandbox import Sandbox
+from localrun.serve import Served
 
 KEY, SECRET = "55DE3799-key", "sandbox-secret"
 LIFETIME = 600.0
@@ -18,6 +23,15 @@ class Calven:
     clock: list[float]
     http: httpx.Client
     headers: dict[str, str] = field(default_factory=dict)
+
+    def start_anew(self) -> None:
+        """Has a token again, and a sandbox that remembers nothing but its state."""
+        self.clock[0] = 1_780_000_000.0
+        self.http.delete("/_sandbox/fail")
+        self.order("unknown", {})
+        self.order("locations", {"locations": None})
+        self.log_in()
+        self.http.delete("/_sandbox/requests")
 
     def log_in(self) -> None:
         """Fetches a token for the calls that follow."""
@@ -82,3 +96,12 @@ def counted(*events: dict[str, Any]) -> dict[str, Any]:
 def away(*events: dict[str, Any]) -> dict[str, Any]:
     """The body of a time off submission."""
     return {"timeOffEvents": list(events)}
+
+
+@contextmanager
+def serving() -> Iterator[Calven]:
+    """A sandbox that is served, and its client."""
+    clock = [0.0]
+    sandbox = Sandbox({"apiKey": KEY, "apiSecret": SECRET}, token_lifetime=LIFETIME, now=lambda: clock[0])
+    with Served(sandbox) as url, httpx.Client(base_url=url, trust_env=False) as http:
+        yield Calven(clock, http)

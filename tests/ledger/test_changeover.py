@@ -187,9 +187,9 @@ class World:
         if passage.spot not in self.truth.spots:
             return
         if other is not None:
-            self._after(crash or 0, lambda: self.settle(other, self.config))
+            self.table.interrupt(crash or 0, lambda: self.settle(other, self.config))
         elif crash is not None:
-            self._after(crash, died)
+            self.table.interrupt(crash, died)
         with suppress(Crash):
             self.settle(passage, self.config)
         self.table.happen = lambda: None
@@ -201,19 +201,6 @@ class World:
             # What the process had written and not told, and no badge is on the way of, the schedule tells.
             self.clock.advance(REPORT_AFTER_MS / 1000 + 1)
             self.schedule()
-
-    def _after(self, requests: int, act: Callable[[], None]) -> None:
-        """Have something happen once, after so many requests."""
-        left = requests
-
-        def happen() -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                self.table.happen = lambda: None
-                act()
-
-        self.table.happen = happen
 
     def settle(self, passage: "Passage", config: Config) -> None:
         """The relay settles a badge, and tells Calven."""
@@ -248,7 +235,7 @@ class World:
         self.truth.rearranged(sites, self.before)
         self.before = {id(spot): list(spot.around()) for spot in self.truth.spots}
         for requests in crashes:
-            self._after(requests, died)
+            self.table.interrupt(requests, died)
             with suppress(Crash):
                 self._apply(change)
             self.table.happen = lambda: None

@@ -1,7 +1,7 @@
 """Random histories of a day that is over: what comes late, breaks off or waits, and all of it is told."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -129,19 +129,6 @@ class World:
     def _closing(self) -> Closing:
         return Closing(self.table, Headcount(self.table, self.clock), self.clock)
 
-    def interrupted(self, requests: int, act: Callable[[], Any]) -> None:
-        """Have something happen once, before or after a request of what comes next."""
-        left = requests
-
-        def happen() -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                self.table.happen = lambda: None
-                act()
-
-        self.table.happen = happen
-
     def finish(self) -> None:
         """Runs of the schedule with nothing in between: then it does not look at the day any more."""
         for _ in range(3):
@@ -188,7 +175,7 @@ def play(world: World, act: tuple[Any, ...], interruption: tuple[int, Any] | Non
     """One step, and some time after it."""
     if interruption:
         requests, other = interruption
-        world.interrupted(requests, died if other is None else lambda: other[0](world, *other[1:]))
+        world.table.interrupt(requests, died if other is None else lambda: other[0](world, *other[1:]))
     with suppress(Crash):
         act[0](world, *act[1:])
     world.table.happen = lambda: None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build import usage
-from relay.deadline import QUEUE_RESERVE_SECONDS, Deadline
+from relay.deadline import PROBES, QUEUE_RESERVE_SECONDS, Deadline
 from relay.errors import Contended
 from relay.occupancy.days import KEPT_SECONDS
 from relay.occupancy.items import position_key
+from relay.occupancy.ledger import Headcount
 from relay.occupancy.rules import Badge
 from relay.occupancy.settlement import Settlement
+from relay.occupancy.turns import Turns
 from tests.building import NOON_MS, badge, badges, disordered, positions, truth
 from tests.counts import IN, RESET, TODAY, Counts, settle
 from tests.moto_table import FEW, Crash
@@ -253,6 +256,23 @@ def test_early_badge_again_the_next_day(ledger: Counts) -> None:
     again = replace(fast, at=fast.vendor_at)
     [settled] = settle(ledger.headcount(), [again], Deadline(ledger.clock() + 20, ledger.clock))
     assert settled == Settlement((), "duplicate")
+
+
+@pytest.mark.parametrize(("rested", "tries"), [(False, 12), (True, PROBES + 1)])
+def test_tries(ledger: Counts, rested: bool, tries: int) -> None:
+    """A badge that a vendor waits for is tried twelve times, and five soon after its site has rested."""
+    turns = Turns(ledger.clock)
+    if rested:
+        with suppress(Contended), turns.at("hq", Deadline(ledger.clock() + 20, ledger.clock), 2):
+            raise Contended
+        ledger.clock.advance(3.1)
+    refused = {"Error": {"Code": "TransactionInProgressException", "Message": "held"}}
+    for _ in range(20):
+        ledger.fail("TransactWriteItems", refused)
+    headcount = Headcount(ledger.table, ledger.clock, turns)
+    with pytest.raises(Contended):
+        settle(headcount, [IN], Deadline(ledger.clock() + 20, ledger.clock))
+    assert ledger.requests == ["BatchGetItem"] * tries
 
 
 def test_contended(ledger: Counts) -> None:

@@ -8,7 +8,18 @@ import pytest
 
 from localrun.sandbox import Sandbox
 from localrun.serve import Served
-from tests.sandbox_client import KEY, LIFETIME, SECRET, Calven, away, counted, leave, occupancy, signed
+from tests.sandbox_client import (
+    KEY,
+    LIFETIME,
+    SECRET,
+    Calven,
+    away,
+    counted,
+    leave,
+    occupancy,
+    serving,
+    signed,
+)
 
 # printf k1000 | openssl dgst -sha256 -hmac s
 HASH_OF_K1000_KEYED_WITH_S = "8eb9c898d1e93cefc3f6f40a74eaca79f798e01f565c3d90daf2ebd170470736"
@@ -17,21 +28,14 @@ HASH_OF_K1000_KEYED_WITH_S = "8eb9c898d1e93cefc3f6f40a74eaca79f798e01f565c3d90da
 @pytest.fixture(scope="module")
 def server() -> Iterator[Calven]:
     """One sandbox for all tests, each of which starts with a clean one."""
-    clock = [0.0]
-    sandbox = Sandbox({"apiKey": KEY, "apiSecret": SECRET}, token_lifetime=LIFETIME, now=lambda: clock[0])
-    with Served(sandbox) as url, httpx.Client(base_url=url, trust_env=False) as http:
-        yield Calven(clock, http)
+    with serving() as calven:
+        yield calven
 
 
 @pytest.fixture
 def calven(server: Calven) -> Calven:
     """A client with a token, and a sandbox that remembers nothing but its state."""
-    server.clock[0] = 1_780_000_000.0
-    server.http.delete("/_sandbox/fail")
-    server.order("unknown", {})
-    server.order("locations", {"locations": None})
-    server.log_in()
-    server.http.delete("/_sandbox/requests")
+    server.start_anew()
     return server
 
 
