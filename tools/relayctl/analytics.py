@@ -11,7 +11,8 @@ import click
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from relay.aws.secrets import Secrets
-from relay.calven import Calven, CalvenError, Misconfigured, Transient
+from relay.calven import Calven
+from relay.calven_errors import CalvenError, Misconfigured, Transient
 from relay.deadline import Deadline
 from relay.events import same_person
 from relayctl.in_process import calven_url, http_of

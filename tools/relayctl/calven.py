@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import click
 
 from relay.aws.secrets import Secrets
-from relay.calven import Calven, Misconfigured, Transient
+from relay.calven import Calven
+from relay.calven_errors import Misconfigured, Transient
 from relay.deadline import Deadline
 from relayctl.checks import Finding, report
 from relayctl.in_process import http_of

@@ -10,7 +10,8 @@ import pytest
 from moto import mock_aws
 
 from relay.aws.secrets import Secrets
-from relay.calven import Calven, Misconfigured, Refused, Result, Transient
+from relay.calven import Calven, Result
+from relay.calven_errors import Misconfigured, Refused, Transient
 from relay.deadline import Deadline
 from tests.rig import NOON, Clock
 from tests.servers import aws_client, http_of
