@@ -293,6 +293,8 @@ def test_request_in_one_piece() -> None:
     """A request's head and its content go out together: a server has both with one read."""
     pieces: list[bytes] = []
     with bind() as listening, http_of() as http:
+        # Before the thread begins: a request that comes first would be refused.
+        listening.listen()
         answering = threading.Thread(target=answer_once, args=(listening, pieces))
         answering.start()
         url = "http://{}:{}".format(*listening.getsockname())
@@ -306,7 +308,6 @@ def test_request_in_one_piece() -> None:
 
 def answer_once(listening: socket.socket, pieces: list[bytes]) -> None:
     """Take one read of one connection, and answer."""
-    listening.listen()
     connection, _ = listening.accept()
     with connection:
         pieces.append(connection.recv(65536))
