@@ -32,6 +32,12 @@ settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take a minute, whatever the order is: else one of them would run alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("minute") is None)
+
+
 @pytest.fixture
 def printed(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """What the functions have printed since the last look: the log's lines, formatted, and figures."""

@@ -1,11 +1,13 @@
-"""Moto's answers sooner: what it works out anew for each call, node or comparison is worked out once."""
+"""Answers of moto and boto3 sooner: what they work out anew for each call, node or comparison is worked out once."""
 
 from functools import cache
 from typing import Any
 
 import moto.core.models
 import pytest
-from moto.core.utils import method_names_from_class
+from botocore import useragent
+from moto.core import serialize
+from moto.core.utils import camelcase_to_underscores, method_names_from_class
 from moto.dynamodb.models.dynamo_type import Item
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.parsing import ast_nodes, validators
@@ -14,6 +16,9 @@ from localrun import moto_transactions
 
 AST: Any = ast_nodes
 """Moto gives it no types."""
+PICKER: Any = serialize.AttributePicker
+_pick_one = PICKER.__call__
+_names: dict[tuple[Any, Any, str], list[str]] = {}
 
 
 def install(patch: pytest.MonkeyPatch) -> None:
@@ -22,6 +27,10 @@ def install(patch: pytest.MonkeyPatch) -> None:
     # At each start moto lists its 1,300 URLs for `requests`, which nothing here uses.
     patch.setattr(moto.core.models, "RESPONSES_METHODS", [])
     patch.setattr("moto.core.responses.method_names_from_class", cache(method_names_from_class))
+    patch.setattr(PICKER, "__call__", _pick)
+    patch.setattr("moto.core.responses.camelcase_to_underscores", cache(camelcase_to_underscores))
+    component: Any = useragent.UserAgentComponent
+    patch.setattr(component, "to_string", cache(component.to_string))
     patch.setattr(Table, "all_items", _all_items)
     patch.setattr(AST.DepthFirstTraverser, "traverse_node_recursively", _traverse)
     # Of every clause within an expression both look for what they have found in the whole of it.
@@ -30,12 +39,30 @@ def install(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(paths, "traverse", paths.check_for_overlapping_paths)
 
 
+def _pick(picker: Any, context: Any) -> Any:
+    """What an answer has under a member's name. Moto tries the name's other forms each time."""
+    if type(context.obj) is not dict or picker.response_transformers:
+        return _pick_one(picker, context)
+    asked = type(picker), context.shape, context.key
+    names = _names.get(asked)
+    if names is None:
+        names = _names[asked] = list(dict.fromkeys(picker.get_possible_keys(context)))
+    for name in names:
+        if name in context.obj:
+            return context.obj[name]
+    return None
+
+
 def _all_items(table: Any) -> list[Item]:
     """A table's items in order. Moto reads an item's keys from its type at each comparison."""
     if table.range_key_attr is None:
-        return sorted(table.items.values(), key=lambda item: item.hash_key.cast_value)
+        return sorted(table.items.values(), key=lambda item: _in_order(item.hash_key))
     items = [item for partition in table.items.values() for item in partition.values()]
-    return sorted(items, key=lambda item: (item.hash_key.cast_value, item.range_key.cast_value))
+    return sorted(items, key=lambda item: (_in_order(item.hash_key), _in_order(item.range_key)))
+
+
+def _in_order(key: Any) -> Any:
+    return key.value if key.type == "S" else key.cast_value
 
 
 @cache

@@ -18,6 +18,7 @@ from localrun.template import STACK
 from relay.deadline import Deadline
 from relay.time_off.items import employee_key
 from relay.time_off.ledger import Leaves
+from relayctl import analytics
 from relayctl.main import main
 from tests.rig import Rig, sample
 from tests.stack import deploy
@@ -283,8 +284,11 @@ def odd_calven(rig: Rig) -> Iterator[list[Response]]:
         (Response(status_code=429, headers={"retry-after": "600"}), "Calven answered 429"),
     ],
 )
-def test_odd_answers(odd_calven: list[Response], answer: Response, said: str) -> None:
+def test_odd_answers(
+    odd_calven: list[Response], answer: Response, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An answer that is no list of people is said so: exit code 1, no traceback."""
+    monkeypatch.setattr(analytics, "PAUSE_SECONDS", 0.01)
     odd_calven.append(answer)
     result = command()
     assert result.exit_code == 1

@@ -81,6 +81,13 @@ def line_of(target: Target, **wanted: str) -> Any:
     return until(found)[-1]
 
 
+def ids_of(target: Target, source: str, least: int) -> set[str]:
+    """The ids of a source's events in the log, once there are so many."""
+    events = [event for event in EventLog(target).since(time.time() - 3600) if event.source == source]
+    ids = {name for event in events for name in event.ids}
+    return ids if len(ids) >= least else set()
+
+
 def test_way_of_a_queued_event(run: Run, target: Target) -> None:
     """An event that Calven did not take is traced through its retry to its arrival, by every id it has."""
     run.sandbox.post("/_sandbox/fail", json={"mode": "503"}).raise_for_status()
@@ -120,10 +127,11 @@ def test_several_events(run: Run, target: Target) -> None:
     printed = run.command("--local", "trace", delivery)
     assert printed.stdout.count("now: at Calven") > 1
     assert "badge in at" in printed.stdout
-    ids = sorted({name for event in EventLog(target).find(delivery) for name in event.calven_ids})
-    # More than sixteen ids of hexadecimal digits, so two begin with the same one.
-    ids += [name for event in EventLog(target).since(0) for name in event.ids]
-    start = next(a[0] for a in ids if sum(b.startswith(a[0]) for b in set(ids)) > 1)
+    # More than sixteen ids of hexadecimal digits: two of them begin with the same one.
+    for _ in range(17):
+        send(target, "kisi")
+    ids = until(lambda: ids_of(target, "kisi-sydney", 17))
+    start = next(a[0] for a in ids if sum(b.startswith(a[0]) for b in ids) > 1)
     printed = run.command("--local", "trace", start)
     assert printed.exit_code == 1
     assert "may be any of" in printed.stderr

@@ -42,6 +42,7 @@ def test_same_for_the_same_seed() -> None:
     assert first.settling, "badges of one site meet"
 
 
+@pytest.mark.minute
 def test_as_real_threads() -> None:
     """Real threads that sleep as long answer as fast, within the tolerance that the documentation names."""
     virtually, really = simulated(1, seconds=6), on(RealTime(SLOWED), 1, seconds=6)

@@ -14,8 +14,9 @@ PLAIN = st.none() | st.booleans() | st.integers(-MOST_NUMBER, MOST_NUMBER) | st.
 VALUES = st.recursive(
     PLAIN | st.frozensets(st.text(), min_size=1),
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
 )
-ITEMS = st.dictionaries(st.text(), VALUES)
+ITEMS = st.dictionaries(st.text(), VALUES, max_size=3)
 
 
 def in_order(attribute: Any) -> Any:
