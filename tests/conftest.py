@@ -34,7 +34,7 @@ settings.load_profile("unhurried")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take a minute, whatever the order is: else one of them would run alone at the end."""
+    """Begin with the tests that take a minute: else one of them would run alone at the end."""
     items.sort(key=lambda item: item.get_closest_marker("minute") is None)
 
 

@@ -1,4 +1,4 @@
-"""Answers of moto and boto3 sooner: what they work out anew for each call, node or comparison is worked out once."""
+"""Answers of moto and boto3 sooner: what they work out for each call or comparison is worked out once."""
 
 from functools import cache
 from typing import Any

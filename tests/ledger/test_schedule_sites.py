@@ -24,6 +24,8 @@ from tests.moto_table import SESSION
 from tests.rig import NOON, Rig, sample
 from tests.servers import wire
 
+pytestmark = pytest.mark.slow
+
 RESET = NOON + 13 * 3600.0
 """04:00 in Sydney, the day after `NOON`."""
 RUNS_APART = 900.0
@@ -156,7 +158,6 @@ def test_done_day_is_asked_for_again_after_a_late_badge(rig: Rig, wired: Wire, r
     assert set(rig.counts().values()) == {0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("how", ["throttled", "hangs", "drips"])
 def test_site_that_fails_holds_up_no_other(
     rig: Rig, wired: Wire, relay: Container, how: str, printed: Callable[[], str]

@@ -27,6 +27,8 @@ from tests.unit.calven.stand_ins import (
     statuses,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("reply", "uncertain"),
