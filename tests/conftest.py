@@ -25,7 +25,8 @@ from moto import mock_aws
 
 from relay.observability import logger
 from tests import moto_speed
-from tests.rig import Rig, Sandboxes
+from tests.rig import Rig
+from tests.sandboxes import Sandboxes
 
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("unhurried", deadline=None)

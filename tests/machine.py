@@ -15,7 +15,8 @@ from relay.occupancy.closed import closed_key
 from relay.occupancy.days import operating_day
 from relay.occupancy.reported import told_of
 from tests.moto_table import SESSION
-from tests.rig import NOON, Rig, Sandboxes
+from tests.rig import NOON, Rig
+from tests.sandboxes import Sandboxes
 
 SUBMISSIONS = ("/v1/occupancy", "/v1/timeoff")
 Moment = Literal["before", "after"]

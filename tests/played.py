@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localrun.template import STACK
-from tests.rig import Rig, Sandboxes
+from tests.rig import Rig
+from tests.sandboxes import Sandboxes
 
 Answers = dict[str, Any]
 """What a vendor's API answers, by path."""

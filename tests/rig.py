@@ -1,33 +1,24 @@
 """A whole relay in one process: moto for AWS, the sandbox for Calven, a clock that only the test moves."""
 
 import base64
-import copyreg
 import json
-import pickle
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from moto.backends import get_backend
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from starlette.types import Receive, Scope, Send
 
-from localrun.aws import Aws, Resources, create
+from localrun.aws import Resources, create
 from localrun.sandbox import Sandbox
 from localrun.seed import seed, with_vendor_api
-from localrun.serve import Served
 from localrun.settings import DEMO
-from localrun.template import STACK, Template
-from localrun.vendor_api import create as create_vendor_api
+from localrun.template import STACK
 from relay import vendors
-from relay.aws.clients import ClientMaker, Clients
-from relay.config.file import RelayYaml
+from relay.aws.clients import ClientMaker
 from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
@@ -41,6 +32,7 @@ from relay.settings import Settings
 from relay.vendors.support.proof import Signature
 from relayctl import dead_letters, relay_yaml
 from relayctl.target import Target
+from tests.sandboxes import Sandboxes
 
 NOON = 1793764800.0
 """2026-11-04T04:00:00Z, three in the afternoon in Sydney: far from every operating day's end."""
@@ -61,82 +53,6 @@ class Clock:
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.now += seconds
-
-
-# A queue of moto's has a condition to wait on. Its copy gets one of its own.
-copyreg.pickle(threading.Condition, lambda _: (threading.Condition, ()))
-
-
-class Seeded:
-    """Moto's table, queues and secrets as the configuration leaves them, for every relay of a session.
-
-    To make and store them anew for each test takes most of what its relay takes.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[Resources, bytes] | None = None
-
-    def fill(self, make: Callable[[], Resources]) -> Resources:
-        """Have moto hold them: by making them the first time, and as a copy from then on."""
-        secrets, tables, queues = map(_backend, ("secretsmanager", "dynamodb", "sqs"))
-        if self._kept is None:
-            self._kept = make(), pickle.dumps((secrets.secrets, tables.tables, queues.queues))
-        resources, kept = self._kept
-        secrets.secrets, tables.tables, queues.queues = pickle.loads(kept)  # noqa: S301 - of this process
-        return resources
-
-
-class SharedClients(Clients):
-    """The functions' own clients, each made once for all relays: to make one takes longer than most tests."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._made: dict[str, Any] = {}
-
-    def client(self, service: Any) -> Any:
-        """A service's client."""
-        if service not in self._made:
-            self._made[service] = super().client(service)
-        return self._made[service]
-
-
-@cache
-def _read_demo() -> tuple[Template, RelayYaml]:
-    """The template and the demo's configuration, read once a process."""
-    return Template(), relay_yaml.load(DEMO / "relay.yaml")
-
-
-def _backend(service: Any) -> Any:
-    return get_backend(service)[DEFAULT_ACCOUNT_ID]["us-east-1"]
-
-
-class Sandboxes:
-    """Serves a sandbox that each test replaces, and the vendors' own APIs."""
-
-    def __init__(self) -> None:
-        self.current: Sandbox | None = None
-        self._calven, self._vendors = Served(self._serve), Served(create_vendor_api())
-        self.url = self.vendor_api = ""
-        self.aws, self.clients = Aws(None), SharedClients()
-        self.template, self.config = _read_demo()
-        self.seeded = Seeded()
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        assert self.current is not None
-        await self.current(scope, receive, send)
-
-    def __enter__(self) -> Self:
-        """Start both servers."""
-        self.url, self.vendor_api = self._calven.start(), self._vendors.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stop both servers."""
-        self._calven.stop()
-        self._vendors.stop()
-        self.aws.close()
 
 
 class Rig:

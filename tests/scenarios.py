@@ -15,7 +15,8 @@ from moto import mock_aws
 from relay.config.file import RelayYaml
 from relay.events import iso
 from tests.machine import Machine, Moment, Site, Step, Taken
-from tests.rig import NOON, Sandboxes, sample
+from tests.rig import NOON, sample
+from tests.sandboxes import Sandboxes
 
 SAM, NEW, KIM = "Sam@example.com", "sam.new@example.com", "kim@example.com"
 ANN, BEN, CAT = 1, 2, 3

@@ -2,9 +2,6 @@
 
 import json
 import logging
-import re
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -15,7 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle, product, repeat
 from operator import itemgetter
-from pathlib import Path
 from random import sample as drawn
 from random import shuffle
 from typing import Any, NamedTuple, get_args
@@ -23,11 +19,9 @@ from typing import Any, NamedTuple, get_args
 import httpx
 import pytest
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from localrun.aws import Aws, create
-from localrun.moto_server import Moto
 from localrun.poller import Poller
 from localrun.sandbox import Sandbox
 from localrun.seed import seed
@@ -45,6 +39,7 @@ from relay.occupancy.days import operating_day
 from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample
+from tests.witnessed import again, answered, cloud
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
@@ -103,79 +98,6 @@ class Calven:
             order = json.dumps({"mode": failure.mode, "count": 1}).encode()
             await answered(self._sandbox, {**scope, "path": "/_sandbox/fail"}, order)
         await self._sandbox(scope, again(body, receive), send)
-
-
-def again(body: bytes, receive: Receive) -> Receive:
-    """A request whose body has been received, to be received once more."""
-    messages: Iterator[Message] = iter([{"type": "http.request", "body": body}])
-
-    async def received() -> Message:
-        return next(messages, None) or await receive()
-
-    return received
-
-
-async def answered(app: ASGIApp, scope: Scope, body: bytes) -> Response:
-    """An application's answer to a request whose body has been received."""
-    messages: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body}
-
-    async def send(message: Message) -> None:
-        messages.append(message)
-
-    await app(scope, receive, send)
-    start, *content = messages
-    answer = Response(b"".join(message["body"] for message in content), start["status"])
-    answer.raw_headers = list(start["headers"])
-    return answer
-
-
-class Witnessed:
-    """moto's server, and under `/counts` what has been written into counts, in order."""
-
-    def __init__(self) -> None:
-        self._moto = Moto()
-        self._counts: list[dict[str, str]] = []
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["path"] == "/counts":
-            await JSONResponse(self._counts)(scope, receive, send)
-            return
-        body = await Request(scope, receive).body()
-        answer = await answered(self._moto, scope, body)
-        if answer.status_code == 200:
-            self._counts += (item for item in written(body) if "people" in item)
-        await answer(scope, receive, send)
-
-
-def written(body: bytes) -> Iterator[dict[str, str]]:
-    """What each update of a transaction sets, by attribute."""
-    for action in json.loads(body).get("TransactItems", ()):
-        if update := action.get("Update"):
-            names, values = update["ExpressionAttributeNames"], update["ExpressionAttributeValues"]
-            pairs = re.findall(r"(#\w+) = (:\w+)", update["UpdateExpression"])
-            yield {names[name]: next(iter(values[value].values())) for name, value in pairs}
-
-
-def serve() -> None:
-    """Be AWS: write the URL, and end when the input does."""
-    with Served(Witnessed()) as url:
-        sys.stdout.write(f"{url}\n")
-        sys.stdout.flush()
-        sys.stdin.read()
-
-
-@contextmanager
-def cloud() -> Iterator[str]:
-    """The URL of AWS, as a process of its own: it takes as much time as all the containers together."""
-    command = [sys.executable, "-c", "from tests.ledger.test_concurrency import serve; serve()"]
-    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
 
 
 def read(url: str) -> Any:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from localrun.serve import Served
 from tests.played import FEW, FIRST, Answers, Played, ask_there, away, fresh_rig
-from tests.rig import Rig, Sandboxes
+from tests.rig import Rig
+from tests.sandboxes import Sandboxes
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from moto import mock_aws
 
 from relay.time_off.days import span
 from tests.moto_table import FEW, many
-from tests.rig import Rig, Sandboxes
+from tests.rig import Rig
+from tests.sandboxes import Sandboxes
 from tests.shadowing import Trial
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]

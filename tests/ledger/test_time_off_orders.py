@@ -24,7 +24,8 @@ from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
 from tests.leave_book import SAM, SECONDS, TYPES, change, deleted
 from tests.memory import Memory
 from tests.moto_table import FEW, Crash, Ledger, many
-from tests.rig import Clock, Rig, Sandboxes, sample
+from tests.rig import Clock, Rig, sample
+from tests.sandboxes import Sandboxes
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from localrun.serve import Served
 from tests.played import FEW, FIRST, Played, ask_there, away, fresh_rig
-from tests.rig import Rig, Sandboxes, sample
+from tests.rig import Rig, sample
+from tests.sandboxes import Sandboxes
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from moto import mock_aws
 from build import cost
 from localrun.template import STACK
 from localrun.vendor_api import SPENT
-from tests.rig import Rig, Sandboxes, sample
+from tests.rig import Rig, sample
+from tests.sandboxes import Sandboxes
 from tests.template import deployed, of_type
 
 ROOT = Path(__file__).parents[2]

@@ -19,7 +19,8 @@ from localrun.template import STACK
 from relay.aws.clients import Clients
 from relay.container import Container
 from relay.entrypoints import schedule as run_of_schedule
-from tests.rig import NOON, Rig, Sandboxes, sample
+from tests.rig import NOON, Rig, sample
+from tests.sandboxes import Sandboxes
 from tests.system.test_template_roles import GRANTS, PARTITIONS
 
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]

@@ -10,7 +10,8 @@ from moto import mock_aws
 from localrun.sandbox import Sandbox
 from relay.aws.secrets import Secrets
 from relay.calven import Calven
-from tests.rig import Clock, Sandboxes
+from tests.rig import Clock
+from tests.sandboxes import Sandboxes
 from tests.servers import aws_client, http_of
 from tests.unit.calven.stand_ins import CREDENTIALS, LIFETIME, FakeCalven
 
