@@ -83,7 +83,7 @@ def test_side_by_side(rig: Rig, endpoint: Endpoint, monkeypatch: pytest.MonkeyPa
     """Many that find no token at once refresh once, one of them."""
     with Served(Moto()) as aws, ThreadPoolExecutor(9) as threads:
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws)  # moto is atomic only behind its server's lock
-        relays = [rig.built() for _ in range(3)]
+        relays = [rig.built(Clients()) for _ in range(3)]
         monkeypatch.delenv("AWS_ENDPOINT_URL")
         work = [threads.submit(post, rig, number, relays[number % 3]) for number in range(9)]
         assert {one.result()[0] for one in work} <= {200, 202}
