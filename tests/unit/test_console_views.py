@@ -308,6 +308,12 @@ def test_try() -> None:
         for testid in ("calven-fault", "calven-mend", "send", "send-vendor", "send-event"):
             assert f'data-testid="{testid}"{" disabled" if off else ""}' in made
     assert "answers 503" in html(trying.calven_rows(False, "503"))
+    for failing, button, question in (
+        ("", "calven-fault", trying.BREAK_QUESTION),
+        ("503", "calven-mend", trying.MEND_QUESTION),
+    ):
+        before, _, _ = html(trying.calven_rows(False, failing)).partition(f'data-testid="{button}"')
+        assert question in before
     attempt = trying.Attempt(
         NOON, "kisi badge-in", 202, trying.said({"status": "queued", "reason": "contended"}, [])
     )

@@ -17,6 +17,10 @@ FAULTS = (
     ("garbage", "answers what cannot be read"),
 )
 """How the sandbox can fail."""
+# Each button answers the question before it: one more of its own would only slow a trial down.
+SEND_QUESTION = "Send this to the relay on this machine? It counts here, and at the sandbox of Calven."
+BREAK_QUESTION = "Have it fail like this? What it should be told then waits in the queue, until you mend it."
+MEND_QUESTION = "Have it answer as it should again? What waits is then tried by itself."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ def send_rows(
     """The fields that choose a sample, and the button that sends it. A vendor is a name and a title."""
     options = [(name, name) for name in samples]
     return [
+        Row("question", tag("p", text(SEND_QUESTION))),
         Row("vendor", choice("vendor", "System", vendors, vendor, testid="send-vendor", off=off)),
         Row(f"event {vendor}", choice("event", "Event", options, testid="send-event", off=off)),
         Row("send", button("Send", "send", testid="send", off=off, class_="first")),
@@ -49,6 +54,7 @@ def calven_rows(off: bool, failing: str) -> list[Row]:
         state = tag("p", "only the sandbox of `make run` can be broken", class_="quiet")
     return [
         Row("state", state),
+        *([] if off else [Row("question", tag("p", text(MEND_QUESTION if failing else BREAK_QUESTION)))]),
         Row("fault", choice("fault", "How", FAULTS, off=off)),
         Row("break", button("Break Calven", "fault", testid="calven-fault", off=off)),
         Row("mend", button("Mend Calven", "mend", testid="calven-mend", off=off)),
