@@ -15,6 +15,7 @@ class UnknownVendor(Exception):
 
 def load(name: str) -> Vendor:
     """The record of a vendor; raises `UnknownVendor`."""
+    # The name is an operator's text, and `import_module` would import whatever it leads to.
     if name not in NAMES:
         raise UnknownVendor(name)
     vendor: Vendor = import_module(f"relay.vendors.{name}").VENDOR

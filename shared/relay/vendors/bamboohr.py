@@ -34,6 +34,7 @@ STATES: dict[str, LeaveState] = {
     "canceled": "ended",
     "cancelled": "ended",
 }
+# All of them: a request of a status that is not asked for would look ended.
 LISTED = "approved,denied,superceded,requested,canceled"
 DAYS_A_PAGE = 31
 """BambooHR answers all at once: a year of a large company would be more than an answer may be."""
@@ -127,6 +128,7 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    # The key is the user's name; BambooHR takes whatever stands for the password.
     return basic(credentials["apiKey"], "x")
 
 

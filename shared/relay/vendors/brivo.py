@@ -46,6 +46,7 @@ class _Action(BaseModel):
 
     def ignored(self, counted: Sequence[int]) -> str | None:
         """Why it is nobody's passage, or None; `counted` are the actions that are, empty for the default."""
+        # What the operator has named counts, be its name in Brivo that of an exception.
         if self.id in counted:
             return None
         if self.exception or self.id in REFUSALS or REFUSED.search(self.action):
@@ -97,6 +98,7 @@ def _event(payload: Any, counting: Counting) -> Event:
     head = _Head.model_validate(payload)
     if reason := head.ignored(counting.security_actions):
         return Ignored(event_id=head.uuid, reason=reason)
+    # Only now: what is ignored need not have a door and a time.
     access = _Access.model_validate(payload)
     return BadgeEvent(
         event_id=access.uuid,
@@ -182,6 +184,7 @@ VENDOR = Vendor(
     lists=EventList(page=page),
     doors=DoorList(page=doors),
     settings=frozenset({"securityActions"}),
+    # Brivo takes no other status for a success.
     queued_status=200,
     fresh={"uuid": "id", "occurred": "iso"},
     subjects={"eventObject.id": "door", "actor.email": "person", "actor.id": "person"},

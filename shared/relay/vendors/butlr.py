@@ -48,6 +48,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     """Counts of a room, zone or floor are readings, and motion is an occupied state; all else is ignored."""
     payload = read_json(webhook.body)
     head = _Head.model_validate(payload)
+    # The suffix is that of counts smoothed over a minute.
     kind = head.type.upper().removesuffix("_1MIN").removesuffix("_1M")
     if kind in MOTION:
         motion = _Moment.model_validate(payload)

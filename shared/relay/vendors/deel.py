@@ -127,6 +127,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     changes: list[Event] = []
     for event in bounded(as_list(payload)):
         changes += _changes(_Body.model_validate(event), webhook)
+        # Each event may hold that many requests.
         bounded(changes)
     return changes
 
@@ -171,7 +172,9 @@ def _change(leave: _Resource, body: _Body, webhook: Webhook) -> LeaveChange:
         status, changed = "canceled", sent
     else:
         status, changed = leave.status or "", version(leave.updated_at) or sent
+    # Of two events with one `updated_at` the one that was sent later counts.
     return LeaveChange(
+        # One delivery, and its `tracking_id`, may hold several requests.
         event_id=f"{meta.tracking_id or meta.event_type}:{leave.id}",
         leave_id=leave.id,
         state=known(STATES, status, "data.resource.status"),
@@ -276,6 +279,7 @@ VENDOR = Vendor(
     # Only listing needs the token: webhooks have all that they need.
     api=Api(host="https://api.letsdeel.com", fields=(), optional=("apiToken",), headers=_headers),
     fetch=fetch,
+    # Time off of people who have left is not listed either: what is lacking may be theirs.
     lists=LeaveList(page=page, version="asked", lacks="nothing", needs=("apiToken",)),
     fresh={"data.meta.tracking_id": "id", "data.resource.updated_at": "iso", "timestamp": "iso"},
     subjects={

@@ -27,6 +27,7 @@ STATES: dict[str, dict[str, bool]] = {
 """Whether a state means that somebody is there. A door that is closed means so for a booth."""
 
 
+# A proximity sensor's events are of the type `objectPresent`.
 OCCUPANCY = frozenset({"deskOccupancy", "motion", "contact", "proximity"})
 """The types of devices whose events have these states. What measures temperatures sees nobody."""
 

@@ -118,9 +118,11 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     location = entry.location() or head.location()
     return [
         BadgeEvent(
+            # Signing in and signing out are two events of one entry.
             event_id=f"{name}:{entry.id}",
             at=entry.attributes.at(direction),
             door=location,
+            # Not the e-mail address: a visitor may have none.
             person=entry.id,
             direction=direction,
             name=head.name_of(location),

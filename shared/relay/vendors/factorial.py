@@ -191,6 +191,7 @@ VENDOR = Vendor(
     topics=TOPICS,
     api=Api(host="https://api.factorialhr.com", fields=("apiKey",), headers=_headers),
     fetch=fetch,
+    # Whether its days mean overlap is not documented, so what is lacking is asked for by its id.
     lists=LeaveList(page=page, version="own", lacks="nothing", knows=knows),
     fresh={"updated_at": "iso"},
 )

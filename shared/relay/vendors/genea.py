@@ -93,6 +93,7 @@ VENDOR = Vendor(
     ignores="refused access, `AUDIT` and other events",
     direction="door",
     confidence="medium",
+    # Genea's own sample verifies what it has parsed, written anew by `JSON.stringify`.
     scheme=Hmac(header="x-sequr-signature", algorithm="sha1", form="sha1={signature}", or_compact_json=True),
     parse=parse,
     fresh={"uuid": "id", "event_time": "iso"},

@@ -39,6 +39,7 @@ Day = Annotated[date, BeforeValidator(without_blanks)]
 
 
 class _Model(BaseModel):
+    # A misspelt `person` would be a badge of nobody, and nobody would notice.
     model_config = ConfigDict(extra="forbid")
 
 
@@ -70,6 +71,7 @@ class Reading(_Model):
     id: Id = Field(description="unique for each event; the same again where the event is sent again")
     at: Instant = Field(description="when it was taken, with a time zone")
     sensor: Id = Field(description="the sensor's id, as `sensors` of relay.yaml has it")
+    # Else pydantic takes `true` for one person, and `"3"` for three.
     people: Annotated[int, Field(strict=True, ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None
 
@@ -116,6 +118,7 @@ class Leave(_Model):
             email=self.email,
             start=self.start and self.start.isoformat(),
             end=self.end and self.end.isoformat(),
+            # Without a start as well the dates are missing, which is another reason.
             open_ended=self.state == "approved" and self.start is not None and self.end is None,
             type_name=self.leave_type,
             first_day_part=self.first_day_part,

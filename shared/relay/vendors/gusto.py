@@ -99,6 +99,7 @@ def handshake(body: bytes) -> str | None:
         found = read_json(body)
     except Unparseable:
         return None
+    # A body that says anything else is an event, and has to be proven.
     token = found.get("verification_token") if isinstance(found, dict) and len(found) == 1 else None
     return token if isinstance(token, str) and 0 < len(token) <= 200 else None
 
@@ -159,6 +160,7 @@ def _employee(employee: str) -> str:
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
     """An access token that stands alone; it ends after two hours."""
+    # With a refresh token a granted one is sent, which does not end after two hours.
     if "refreshToken" in credentials or "accessToken" not in credentials:
         return {}
     return {"authorization": f"Bearer {credentials['accessToken']}"}

@@ -223,6 +223,7 @@ def is_ping(body: bytes) -> bool:
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
     """Ask what the request is now."""
+    # All thin events of this module name the employee; those of others need not.
     employee = thin.employee or ""
 
     def read(found: Any) -> LeaveNow:

@@ -87,6 +87,7 @@ def _event(delivery: str, places: Iterator[int], entry: Any) -> Event:
         return Ignored(event_id=delivery, reason="other_event")
     leave = _Leave.model_validate(entry)
     event_id = f"{delivery}:{place}:{leave.id}:{leave.word()}"[:200]
+    # Entries of one delivery are changes one after the other; four digits sort as the numbers do.
     change = _change(leave, event_id, f"/{place:04}")
     return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
@@ -138,6 +139,7 @@ def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:
+    # The key is the user's name, and there is no password.
     return basic(credentials["apiKey"], "")
 
 

@@ -104,6 +104,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     `following` is the set's id, with the cursor behind it from the second page of events on.
     """
     if following is None:
+        # The set's id is noted with the page: a process that goes on does not have it collected anew.
         return Page((), _collect(api, span))
     set_id, _, cursor = following.partition(" ")
     path = f"/event_sets/{set_id}" + query(limit=MOST_EVENTS_A_PAGE, cursor=cursor or None)

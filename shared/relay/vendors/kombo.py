@@ -173,6 +173,7 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.kombo.dev", fields=("apiKey", "integrationId"), headers=_headers),
     fetch=fetch,
+    # What is gone at the HR system stays in the list, with `remote_deleted_at`.
     lists=LeaveList(page=page, version="asked", lacks="nothing"),
     fresh={"id": "id"},
 )

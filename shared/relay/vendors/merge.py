@@ -132,6 +132,7 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:
     asked = query(
         ended_after=ended_after,
         include_deleted_data="true",
+        # The address comes along, and need not be asked for.
         expand="employee",
         page_size=ENTRIES_A_PAGE,
         cursor=following,
@@ -174,6 +175,7 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     api=Api(host="https://api.merge.dev", fields=("apiKey", "accountToken"), headers=_headers),
     fetch=fetch,
+    # Deleted time off stays in the list, as such.
     lists=LeaveList(page=page, version="own", lacks="nothing"),
     fresh={"data.modified_at": "iso"},
     subjects={"data.employee.work_email": "person", "data.id": "leave"},

@@ -42,6 +42,7 @@ class _Times(BaseModel):
         found = instant(self._with_zone(local)) if local else _zoned(text)
         if found is None:
             raise Unparseable("time_info: no time with a zone")
+        # `timezone` is taken for the offset of the standard time, in summer too.
         return found - timedelta(hours=1) if local and self.dst_status else found
 
     def _with_zone(self, local: re.Match[str]) -> str | None:
@@ -55,6 +56,7 @@ class _Times(BaseModel):
 
 def _zoned(text: str) -> datetime | None:
     """A time of ISO 8601 that names its zone."""
+    # `instant` takes a time without a zone for UTC, which would be hours off.
     return instant(text) if re.search(r"(Z|[+-]\d\d:?\d\d)$", text, re.ASCII) else None
 
 
@@ -129,6 +131,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         return [Ignored(reason="other_event")]
     report = _Report.model_validate(payload)
     sensor, at = report.device_info.device_sn, report.time_info.at()
+    # A report has no id: what it says of an instant stands for it.
     said = (sensor, at.isoformat(), people, occupied)
     event_id = sha256("|".join(map(str, said)).encode()).hexdigest()
     return [SensorReading(event_id=event_id, at=at, sensor=sensor, people=people, occupied=occupied)]

@@ -48,6 +48,7 @@ class _Approval(BaseModel):
         except ValueError:
             return None
         between = (end.hour - start.hour) + (end.minute - start.minute) / 60
+        # From midnight to midnight is a date without times.
         return between if between > 0 else None
 
 
@@ -61,6 +62,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             event_id=leave_id,
             leave_id=leave_id,
             state="approved",
+            # Nothing says when it was approved. A resend is newer, and says the same.
             version=iso(webhook.received_at),
             email=found.address or found.older_address or None,
             start=day(found.start),

@@ -122,6 +122,7 @@ class _Absence(BaseModel):
         # A midnight is the end of the day before.
         final = end - ONE_DAY if _is_midnight(end) and end > start else end
         found: dict[str, Any] = {"start": _date(start), "end": _date(final)}
+        # Of several days two times do not say how much of each is taken.
         if first.has_time() and last.has_time() and start.date() == final.date():
             found["each_day"] = hours(max((end - start).total_seconds() / 3600, 0))
         else:
@@ -321,6 +322,7 @@ VENDOR = Vendor(
     ),
     parse=parse,
     settings=frozenset({"wholeDayHours"}),
+    # Personio gives up after three seconds, and tries again for three days.
     ack_seconds=3.0,
     api=Api(
         host="https://api.personio.de",

@@ -106,6 +106,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     if head.event_type not in EVENTS:
         return [Ignored(reason="other_event")]
     body = _Body.model_validate(payload)
+    # Two events of a kind share the id: what becomes of them goes by when the API was asked.
     return [ThinEvent(event_id=f"{body.event_type}:{body.timeoff_id}", subject=body.timeoff_id)]
 
 

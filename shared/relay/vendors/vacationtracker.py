@@ -151,6 +151,7 @@ VENDOR = Vendor(
     settings=frozenset({"wholeDayHours"}),
     # Only the list is asked for with it: a webhook says all that is needed.
     api=Api(host="https://api.vacationtracker.io", fields=("apiKey",), headers=_headers),
+    # The list has no `daysList`: of a day within a leave only webhooks say that it is free.
     lists=LeaveList(page=page, version="asked", lacks="nothing", days="range"),
     subjects={"userEmail": "person", "user.email": "person", "id": "leave"},
 )

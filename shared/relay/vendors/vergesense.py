@@ -61,6 +61,7 @@ def _event(entry: Any) -> Event:
         return Ignored(reason="other_event")
     report = _Report.model_validate(entry)
     occupied = report.occupied()
+    # Nothing here has an id: what it says of an instant stands for it.
     said = (report.event_type, report.sensor(), report.timestamp, report.person_count, occupied)
     return SensorReading(
         event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),

@@ -139,6 +139,7 @@ class _Listed(BaseModel):
         return {
             "event_id": self.event_id,
             "notification_type": self.event_type.lower(),
+            # Webhooks have whole seconds, and one event has one time both ways.
             "created": int(self.timestamp.timestamp()),
             **self.event_info.model_dump(),
             "door_info": {"name": name_in(self.event_info.door_info)},
@@ -164,6 +165,7 @@ def _event(data: Mapping[str, Any], counting: Counting) -> Event:
         at=utc(access.at()),
         door=access.door(),
         person=access.person(),
+        # Any other word leaves the direction to the door's configuration.
         direction=DIRECTIONS.get((access.direction or "").lower()),
         name=access.door_info and access.door_info.name,
     )
@@ -184,6 +186,7 @@ def _ignored(name: str, *, remote_counts: bool) -> str | None:
 def page(api: VendorApi, span: Span, following: str | None) -> Page:
     """A page of the access events; `following` is the page's token."""
     parameters = query(
+        # Verkada takes whole seconds; what lies outside of the span is left out below.
         start_time=floor(span.since),
         end_time=ceil(span.until),
         page_size=MOST_EVENTS_A_PAGE,
@@ -233,6 +236,7 @@ VENDOR = Vendor(
     lists=EventList(page=page),
     doors=DoorList(page=doors),
     settings=frozenset({"remoteUnlocks"}),
+    # Verkada gives up after two seconds, and tries once more; then the event is lost to it.
     ack_seconds=2.0,
     fresh={"data.event_id": "id", "data.created": "seconds", "created_at": "seconds"},
     subjects={

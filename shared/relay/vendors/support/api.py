@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from relay.vendors.support.tokens import RotatingTokens
 
 GONE = frozenset({404})
+# 64 characters, an `@` and a domain of 255 (RFC 5321, 4.5.3.1).
 LONGEST_ADDRESS = 320
 EARLY_SECONDS = 60.0
+# No token lives for thirty years: such an answer says something else.
 MOST_SECONDS = 10**9
 REFRESH_SECONDS = 4.0
 """What a token endpoint gets at least, once it is asked with a refresh token."""
@@ -226,6 +228,7 @@ class VendorClient:
     def _read_grant(self, oauth: OAuth, answer: Answer) -> Grant:
         found = self._json(answer)
         token = found.get(oauth.answer) if isinstance(found, dict) else None
+        # It becomes a header's value, in which a line end would begin another header.
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise VendorUnavailable("the vendor's API gave no token")
         seconds, following = found.get("expires_in"), found.get("refresh_token")
@@ -235,6 +238,7 @@ class VendorClient:
         return Grant(token, good, following if isinstance(following, str) and following else None)
 
     def _key(self) -> _Credentials:
+        # A rotated secret is another key, so that no token of the former one is used with it.
         return tuple(sorted(self._credentials.items()))
 
     def _send(
@@ -261,6 +265,7 @@ class VendorClient:
         if answer.status in RETRIED_STATUSES or answer.status >= 500:
             wait = answer.retry_after(self._clock())
             raise VendorUnavailable(f"the vendor's API answered {answer.status}", retry_after=wait)
+        # A redirect is refused too: it could lead the credentials to another host.
         if not 200 <= answer.status < 300:
             raise VendorRefused(f"the vendor's API answered {answer.status}")
         try:

@@ -43,6 +43,7 @@ def _as_iso(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    # A time of RFC 1123 may end so as well, and begins with a weekday.
     if text.upper().endswith((" UTC", " GMT")) and text[:1].isdigit():
         return text[:-4] + "Z"
     try:
@@ -53,6 +54,7 @@ def _as_iso(value: Any) -> Any:
 
 Text = Annotated[
     str,
+    # An event's id has room for 200: many are made of this and some words more.
     StringConstraints(strip_whitespace=True, min_length=1, max_length=150),
     Field(coerce_numbers_to_str=True),
 ]
@@ -61,6 +63,7 @@ OptionalText = Annotated[Text | None, BeforeValidator(_or_none)]
 """The same, None where there is nothing but blanks."""
 PathId = Annotated[
     str,
+    # Nothing that means something in a path: whoever sends the payload chooses the id.
     StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9_-]{1,64}$"),
     Field(coerce_numbers_to_str=True),
 ]

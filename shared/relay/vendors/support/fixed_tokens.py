@@ -59,6 +59,7 @@ class HeaderToken(_Token):
 
     def _given(self, request: SignedRequest) -> str:
         value, length = request.headers.get(self.header, ""), len(self.prefix)
+        # The name of an authentication scheme has no case (RFC 9110, 11.1).
         return value[length:] if value[:length].lower() == self.prefix.lower() else ""
 
 
@@ -70,6 +71,7 @@ class Basic(HeaderToken):
     prefix: str = "Basic "
 
     def _encoded(self, secret: str) -> str:
+        # The known value is encoded, not the given one decoded: nothing of a stranger's can fail.
         return base64.b64encode(as_bytes(secret)).decode()
 
 

@@ -21,6 +21,7 @@ def listed_leave(
 ) -> Event:
     """A leave as a list describes it, of the time when the listing began."""
     change = LeaveChange(
+        # A placeholder, as in the vendors' modules: `listed` makes the id of the content.
         event_id="list",
         leave_id=leave_id,
         state=leave.state,

@@ -44,8 +44,10 @@ class VendorMemory:
         """Note that a source has sent something; where that cannot be done it is, some minutes later."""
         now = self._clock()
         if now - self._heard.get(source, float("-inf")) >= HEARD_SECONDS:
+            # Before the write: while the table fails, not every webhook is to try it.
             self._heard[source] = now
             with suppress(TableUnavailable, Conflict):
+                # It never expires: a source that was forgotten would look new, and would not be silent.
                 self._table.write([Update(key=("heard", source), set={"at": round(now * 1000)})])
 
     def last_heard(self, sources: Sequence[str]) -> dict[str, float]:

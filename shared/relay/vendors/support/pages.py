@@ -33,6 +33,7 @@ def all_entries(answer: Any) -> list[Any]:
 def text_at(answer: Any, key: str) -> str | None:
     """The text that an answer has under a key, such as the next page's token; None without one."""
     found = answer.get(key) if isinstance(answer, Mapping) else None
+    # Not by whether it is true: 0 may be an id.
     return str(found) if isinstance(found, str | int) and found != "" else None
 
 

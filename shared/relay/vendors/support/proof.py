@@ -144,6 +144,7 @@ def as_bytes(text: str) -> bytes:
 
 def same(given: str, expected: str) -> bool:
     """Whether two texts are equal, in a time that tells nothing of where they differ."""
+    # Of texts it takes ASCII only, and raises for any other.
     return hmac.compare_digest(as_bytes(given), as_bytes(expected))
 
 

@@ -127,6 +127,7 @@ def _updates(
     """What is to be written, where the table has these items."""
     counter = items.get(count_key(source))
     count, new = _count(counter, now), 0
+    # Of two with one id the last stays, which is one with a name.
     by_key = {item_key(source, one): one for one in sorted(sightings, key=lambda one: one.name or "")}
     for key, one in by_key.items():
         item = items.get(key)

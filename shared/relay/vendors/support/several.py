@@ -52,6 +52,7 @@ def each(
             with unparseable_if_invalid():
                 events.append(read(entry))
         except Unparseable as refusal:
+            # Alone it is the whole request, which becomes the dead letter as it came.
             if len(entries) == 1:
                 raise
             refused[place] = _Refused(entry, str(refusal))

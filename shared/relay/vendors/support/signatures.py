@@ -30,6 +30,7 @@ TOLERANCE_SECONDS = 300
 """How far a signed time may be from ours, before or after; exactly this far is still accepted."""
 
 STALE = "the signed time is more than five minutes off"
+# Not more: to make a number of thousands of digits takes long, and raises in the end.
 _DIGITS = "[0-9]{1,13}"
 _DATE_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 _JWT = r"([\w-]+\.([\w-]+))\.([\w-]+)"
@@ -77,6 +78,7 @@ class Hmac(Proof):
         if Part.TIMESTAMP in self.layout and not _is_fresh(time, self.clock, now):
             return False
         compact = _compact_json(request.body) if self.or_compact_json else request.body
+        # A set, as the two are mostly one: then one signature is made.
         return any(same(given, self._signature(body, secret, time)) for body in {request.body, compact})
 
     def failed_check(self, request: SignedRequest, now: float) -> str:

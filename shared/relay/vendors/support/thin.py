@@ -51,6 +51,7 @@ def with_address_of(thin: ThinEvent, address: Callable[[str], str | None]) -> Se
     if thin.change is None or thin.employee is None:
         raise Unparseable("event: it names no change of an employee's")
     email = address(thin.employee)
+    # `model_copy` would take the address as it is, whatever its length.
     return [LeaveChange.model_validate({**thin.change.model_dump(), "email": email})]
 
 

@@ -137,6 +137,7 @@ class RotatingTokens:
         kept: dict[str, Pair] | None = None,
         deadline: Deadline | None = None,
     ) -> None:
+        # What comes without a deadline: to store a pair there is more time than the event has.
         self._unbounded = table, secrets
         self._table = table.until(deadline) if deadline else table
         self._secrets = secrets.until(deadline) if deadline else secrets
