@@ -25,6 +25,7 @@ class Around:
     def __init__(self, day: Day, badges: Sequence[Badge], config: Config, now: float) -> None:
         self.day = day
         self.badges = badges
+        # Checked by every badge, the note of the day would be one item for which all of a site contend.
         self.near_end = now >= day.end - NEAR_END_MS
         self._places = places_around(badges, config)
         self._next_days = [operating_day(config, day.site, day.end)] if self.near_end else []

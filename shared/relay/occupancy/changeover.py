@@ -209,6 +209,7 @@ def _with_former_clock(
 ) -> tuple[FormerClock, ...]:
     """The former clocks of a site whose clock is changed: its open day goes on to the new one's reset."""
     day = operating_day(old, site, at)
+    # Without the lineage, in which the open day would end as before.
     until = operating_day(Config(sources=new.sources, places=new.places), site, at).end
     earlier = tuple(clock for clock in clocks if clock.since < day.start)
     # A clock that never began a day leaves no trace: the open day is still an earlier clock's.
@@ -230,6 +231,7 @@ def _source_keys(old: Config, new: Tree, version: int) -> dict[str, str]:
             keys[name] = old.key(former_names[name])
         elif name not in old.sources and name in in_use:
             # Another source has this name as its key: under the name they would share leave and badges.
+            # No source's name may have a `~`, so that nobody else has the new key.
             keys[name] = f"{name}~{version}"
     return {name: key for name, key in keys.items() if name != key}
 

@@ -48,6 +48,7 @@ def day_guard(day: str, closed_at: int | None) -> Update:
     """
     if closed_at is None:
         return Update(key=closed_key(day), expect={"at": None})
+    # Random, as a count would have to be read first.
     return Update(key=closed_key(day), set={"late": uuid4().hex}, remove=["done"], expect={"at": closed_at})
 
 

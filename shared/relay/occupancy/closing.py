@@ -74,6 +74,7 @@ class Closing:
         days = recent_days(config, site, now)
         over = _over(days, now)
         self._close([day for day in over if day.key not in notes], now)
+        # A day's counts may be asked for twice: for the day itself, and for the day before.
         counts_of = cache(lambda day: dict(self._headcount.counts(day)))
         pending: list[PendingFact] = []
         told: list[Update] = []

@@ -85,5 +85,6 @@ def _local_date(timezone: str, at: int) -> date:
 @lru_cache(maxsize=1_000)
 def _first_instant(timezone: str, reset_at: str, on: date) -> int:
     """When the day of a date begins (Unix milliseconds)."""
+    # Where the clocks skip this time, or repeat it, the offset from before the change counts (PEP 495).
     at = datetime.combine(on, time.fromisoformat(reset_at), ZoneInfo(timezone))
     return int(at.astimezone(UTC).timestamp()) * 1000

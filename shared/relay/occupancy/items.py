@@ -51,6 +51,7 @@ def count_update(day: Day, place: str, count: Count) -> Update:
 
 def _versioned(key: Key, values: Mapping[str, Any], revision: int, day: Day) -> Update:
     values = {**values, "revision": revision + 1, "expires_at": day.end // 1000 + KEPT_SECONDS}
+    # What has no revision yet must not be there: somebody else may have made it since it was read.
     return Update(key=key, set=values, expect={"revision": revision or None})
 
 

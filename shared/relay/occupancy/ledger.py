@@ -89,6 +89,7 @@ class Headcount:
     ) -> list[Settlement]:
         def attempt() -> Sequence[Settlement]:
             [part] = self._decide([(day, badges)], config, pace)
+            # One badge alone always fits: it changes two paths of twenty places at most.
             if len(part.updates) > MAX_ITEMS and len(badges) > 1:
                 raise TooManyItems
             self._table.write(part.updates)
@@ -185,6 +186,7 @@ class Headcount:
         note = items.get(note_key(day.key)[1])
         for name, item in items.items():
             place = name.removeprefix("count#")
+            # Two other notes are in the partition: that the day is closed, and what has been reported of it.
             if place != name:
                 yield place, count_of(item, told_of(note, place))
 

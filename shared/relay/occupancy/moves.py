@@ -131,6 +131,7 @@ def counts_after(
     counts = dict(before)
     for each in changes:
         day, place = each.where.day, each.where.place
+        # Calven has the other day's report of the place, and the times of a place's reports increase.
         reported_at = before[each.taken_over_from].at if each.taken_over_from else 0
         at = max(change.at, reported_at + 1)
         cause = Cause(each.source, f"changeover:{change.at}")

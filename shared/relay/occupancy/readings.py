@@ -158,6 +158,7 @@ def with_only_sensors(known: WatchedPlace, kept: Collection[str], place: str, at
         occupancy = replace(occupancy, people=None)
     if occupancy == known.occupancy:
         return remaining
+    # With the version, as the same may happen to the place once more.
     cause = Cause(known.source, f"without:{known.version}")
     return _with_report(remaining, occupancy, cause, place, at)
 
@@ -185,6 +186,7 @@ def after_changeover(
         changed = {} if newest == known else {place: newest}
         return PlaceChanges(changed, newest.pending_facts(place))
     moved = _moved_to(there, newest, place_now, at)
+    # Nothing is reported of the former id: Calven rarely knows one that had to be corrected.
     left_behind = replace(known, sensors={})
     return PlaceChanges({place_now: moved, place: left_behind}, moved.pending_facts(place_now))
 
@@ -193,6 +195,7 @@ def _moved_to(there: WatchedPlace, known: WatchedPlace, place: str, at: int) -> 
     moved = replace(
         known,
         at=max(known.at, there.at),
+        # What was noted of the item there speaks of its own versions.
         version=there.version,
         reported=there.reported,
         queued=there.queued,

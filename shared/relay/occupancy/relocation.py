@@ -118,6 +118,7 @@ class Relocation:
         # The days of the old sites too: what an earlier run moved and could not report is pending there.
         for day in touched:
             yield from self._headcount.pending(day)
+        # The schedule looks at configured sites only: nobody else would end the days of these.
         for site in change.removed_sites:
             yield from self._closing.close_days(site, change.old, deadline)
         yield from self._change_sensors(change, deadline)

@@ -35,6 +35,7 @@ LONGEST_DAY_SECONDS = 3 * 24 * 3600
 
 Mark = Literal["reported", "queued"]
 OF_DAY: Mapping[Mark, str] = {"reported": "place#", "queued": "queued#"}
+# `swept` is the former word for it, which stored items keep.
 OF_READING: Mapping[Mark, str] = {"reported": "reported", "queued": "swept"}
 
 
@@ -190,4 +191,5 @@ def reading_prefix(*, shadow: bool) -> str:
 
 def shard(name: str) -> int:
     """Which of the partitions over which items of one kind are spread has this one."""
+    # Not `hash`, which is another one in each process.
     return crc32(name.encode()) % SHARDS

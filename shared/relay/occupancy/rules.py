@@ -156,6 +156,7 @@ class Count:
 
     def _zero(self, place: str, day: Day) -> Fact:
         """The fact that nobody is in the place at the end of the day."""
+        # Another id for each version: the zero behind a late badge is news, although it says the same.
         zero_id = event_id(self.source, f"reset:{self.version}", place, day.end, 0)
         return self._fact(place, day, zero_id, day.end, 0)
 
@@ -209,6 +210,7 @@ def anonymous(badge: BadgeEvent, source: str, key: bytes) -> BadgeEvent:
     """The badge with its person as a keyed hash: of the e-mail address, else of source and vendor's id."""
     person = badge.person or ""
     identity = same_person(person) if "@" in person else f"{source}|{person.strip()}"
+    # Without a key, whoever reads the table could try addresses until the hash fits.
     digest = hmac.new(key, identity.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
     return badge.model_copy(update={"person": digest[:32]})
 

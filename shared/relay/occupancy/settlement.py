@@ -173,6 +173,7 @@ def _spaced(changes: Sequence[_Change], least_gap_ms: int) -> list[_Change]:
     """Of the changes of a place before its last one, those far enough before the next one reported."""
     spaced: list[_Change] = []
     next_at = changes[-1].count.at if changes else 0
+    # From the last one on, as that is reported in any case.
     for change in reversed(changes[:-1]):
         if next_at - change.count.at >= least_gap_ms:
             spaced.append(change)
@@ -186,6 +187,7 @@ def _settlement(
 ) -> Settlement:
     facts = [report.fact for report in reports if report.badge == badge]
     counts = _changed_counts(badge, changes_of)
+    # Also of a badge that moves nobody: what was pending around it goes along.
     if facts:
         return Settlement(facts, counts=counts)
     if reason != "merged":
