@@ -15,6 +15,7 @@ Share = Literal["whole", "part"]
 
 LONGEST_DAYS = 400
 WORKDAYS_A_WEEK = 5
+# As `date.weekday` counts, from Monday on.
 SATURDAY = 5
 
 

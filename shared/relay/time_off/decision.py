@@ -35,11 +35,13 @@ class Arrival:
     @property
     def cause(self) -> Cause:
         """What makes its submissions necessary."""
+        # Not every vendor's id tells one change of a leave from the next.
         return Cause(self.source, f"{self.change.event_id}@{self.change.version}")
 
     @property
     def replaces(self) -> str | None:
         """The id of the other leave whose place this one takes, if it takes that of one."""
+        # Named as its own predecessor, a leave would end by its own change.
         return None if self.change.replaces == self.change.leave_id else self.change.replaces
 
     def name(self, leave_id: str) -> str:
@@ -105,6 +107,7 @@ def decision_on(
     of_no_use = ends_unseen and not (leave.email and leave.dated)
     leave = replace(leave, unseen=of_no_use)
     is_news = leave.takes_over(known)
+    # What cannot be told has a reason of its own, and may still give days back.
     if is_news and not arrival.refused:
         _refuse_nobodys(leave)
     # What is wrong with an older change is nobody's concern once a newer one counts.

@@ -49,6 +49,7 @@ def leave_update(source: str, leave_id: str, leave: Leave, known: Leave | None) 
         SOURCE: source,
         "expires_at": _expires_at(leave.recorded, leave.end),
     }
+    # A leave has no revision. The two values beside these are not compared: older items lack them.
     expected = _leave_values(known) if known else {"version": None}
     return Update(key=leave_key(source, leave_id), set=values, expect=expected)
 
@@ -60,6 +61,7 @@ def employee_update(employee: Employee, today: date) -> Update:
         "email": employee.email,
         "leaves": {name: _leave_values(leave) for name, leave in employee.leaves.items()},
         "held": [
+            # In runs of days, as an item has 400 kB for all leave of an employee.
             [first.isoformat(), last.isoformat(), held.type or "", held.confirmed, held.email]
             for first, last, held in runs(employee.held_alike())
         ],

@@ -97,6 +97,7 @@ class Resumption:
         vendor = config.sources[name].vendor if name in config.sources else "unknown"
         now = self._clock()
         envelopes = [(_envelope(name, vendor, leave_id, leave, now), 0.0) for leave_id, leave in leaves]
+        # Queued, then noted: a crash in between queues it once more, and then nothing is left to send.
         self._queues.retry_later(envelopes)
         notes: list[Update] = []
         for leave_id, leave in leaves:
@@ -124,6 +125,7 @@ def _envelope(name: str, vendor: str, leave_id: str, leave: Leave, now: float) -
         event=LeaveChange(
             event_id=f"resumed:{leave_id}"[:200],
             leave_id=leave_id,
+            # Nobody looks at the state; an end is read without dates and without an address.
             state="ended",
             version=leave.version,
             resumed=True,

@@ -83,6 +83,7 @@ class Term:
     @property
     def today(self) -> date:
         """The day on which it begins."""
+        # By UTC: only what is kept for sixty days goes by it, and a day more or less decides nothing.
         return datetime.fromtimestamp(self.begins_at, UTC).date()
 
 
@@ -161,6 +162,7 @@ class Employee:
         days = replace(leave, state="approved").days()
         assumed = dict.fromkeys(days, Held(None, confirmed=False, origins=frozenset({source})))
         confirmed = {day: held for day, held in self.held.items() if held.confirmed}
+        # What is confirmed is certain, and no assumption takes its place.
         return replace(self, held={**self.held, **assumed, **confirmed})
 
 
