@@ -52,6 +52,7 @@ class EventReconciliation(SourceRun):
         # The counts of a day that is over are closed: its badges change nothing any more.
         starts = [operating_day(config, site, now).start for site in config.site_ids]
         since = min(starts, default=now)
+        # Until every function has taken a push up, badges may still have counted in shadow.
         live_since = config.lineage.live_since.get(self.key, 0) + TAKEN_UP_SECONDS * 1000
         if state.by_hand and state.complete >= live_since:
             # Before that nothing of what was listed was counted.

@@ -168,6 +168,7 @@ class LeaveRun(SourceRun):
         if lacking and self.changes_while_read and run.passes == 1:
             # A list that changes while it is read may pass over an entry: it is read once more.
             self.read_again()
+            # The ledger is read anew with it: what a webhook has told meanwhile is not lacking.
             self.reconcile()
             return
         if not self._end(lacking):
@@ -228,6 +229,7 @@ class LeaveReconciliation(LeaveRun):
         super().__init__(invocation, name, vendor, wishes)
         self._lists = lists
         self.lists_ends = lists.lacks == "ended" or lists.knows is not None
+        # A leave that the list has passed over is found when it is asked for by its id.
         self.changes_while_read = lists.knows is None
         self.asks_by_id = lists.knows is not None
         self.has_only_ranges = lists.days == "range"

@@ -40,6 +40,7 @@ class Pages:
             try:
                 with unparseable_if_invalid():
                     return self._ask_once(question)
+            # It is a `VendorUnavailable` too, but the same token would be refused within seconds.
             except TokenRefused:
                 raise
             except VendorUnavailable as error:

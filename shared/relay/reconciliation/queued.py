@@ -41,6 +41,7 @@ class Queued:
     def note(self, differences: Sequence[Difference], order: int) -> None:
         """Note that these are queued; where that fails they are queued once more."""
         expires_at = int(self._clock()) + KEPT_SECONDS
+        # A page may list one id twice, and a transaction takes no two updates of one item.
         by_key: dict[Key, Update] = {}
         for difference in differences:
             key = self._key(difference)

@@ -19,6 +19,7 @@ def interval_of(source: Source, vendor: Vendor) -> float | None:
     if vendor.lists is None or not source.enabled:
         return None
     chosen = source.reconcile or _default(vendor)
+    # `off` is not among them.
     return SECONDS.get(chosen)
 
 
