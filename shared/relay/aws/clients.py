@@ -20,8 +20,10 @@ from relay.deadline import LEAST_AWS_SECONDS, QUEUE_RESERVE_SECONDS, Deadline
 CLIENT = Config(
     connect_timeout=1,
     read_timeout=1,
+    # Unlike `max_attempts`, it counts the first attempt too.
     retries={"total_max_attempts": 2, "mode": "standard"},
     tcp_keepalive=True,
+    # Beyond the default of ten, each call would make a connection and throw it away.
     max_pool_connections=100,
     # Both are a tenth of each call's processor time. AWS says what is wrong with a parameter as well.
     parameter_validation=False,
@@ -78,6 +80,7 @@ class _Bounded:
                 # A deadline may be infinite, which no lock waits for.
                 return future.result(min(max(left, LEAST_AWS_SECONDS), TIMEOUT_MAX))
             except TimeoutError:
+                # A `BotoCoreError`, as of a call that nobody has answered: callers handle it already.
                 raise ReadTimeoutError(endpoint_url=self._client.meta.endpoint_url) from None
 
         return call

@@ -26,4 +26,5 @@ def counted_as(marker: Item | None) -> str | None:
 
 def marked(key: Key, as_of: str, now: float) -> Update:
     """What leaves the marker, in the write that lets the event count."""
+    # Of two deliveries at once the second meets a conflict, reads again and finds the first one's time.
     return Update(key=key, set={"as": as_of, "expires_at": int(now) + KEPT_SECONDS}, expect={"as": None})

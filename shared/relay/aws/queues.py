@@ -87,6 +87,7 @@ class Queues:
         """Show received messages again after a wait, other than their visibility timeout."""
         wait = min(max(round(seconds), 0), SQS_MAX_VISIBILITY_SECONDS)
         for entries in _handles(receipt_handles):
+            # What SQS refuses of them comes back after the queue's visibility timeout: later, and not lost.
             hidden: Any = [{**entry, "VisibilityTimeout": wait} for entry in entries]
             with _errors():
                 self._client.change_message_visibility_batch(QueueUrl=self.unprocessed_url, Entries=hidden)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from relay.deadline import Clock, Deadline
 
+# For so long a value that was taken out of a secret goes on proving requests.
 MAX_AGE_SECONDS = 300.0
 REFETCH_SECONDS = 30.0
 GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})

@@ -28,6 +28,7 @@ MAX_KEYS = 100
 # With `Exception` they are errors of a request, without it reasons why a transaction was cancelled.
 NOT_AS_EXPECTED = frozenset({"ConditionalCheckFailed", "ConditionalCheckFailedException"})
 HELD = frozenset({"TransactionConflict", "TransactionConflictException"})
+# boto3 repeats a transaction under one token, and may meet its own first attempt.
 UNDER_WAY = "TransactionInProgressException"
 CONFLICTS = NOT_AS_EXPECTED | HELD | {UNDER_WAY}
 
@@ -86,6 +87,7 @@ class Table:
 
     def get(self, keys: Sequence[Key]) -> dict[Key, Item]:
         """The items that exist under these keys, read consistently, a hundred in a request."""
+        # BatchGetItem refuses a request in which a key stands twice.
         wanted = [serialize({"pk": pk, "sk": sk}) for pk, sk in dict.fromkeys(keys)]
         found: dict[Key, Item] = {}
         starts = range(0, len(wanted), MAX_KEYS)
@@ -127,6 +129,7 @@ class Table:
     def query_index(self, index: str, attribute: str, value: str) -> Iterator[Item]:
         """Every item of an index whose attribute has this value, as the index has it: a moment late."""
         return self._query(
+            # A global index cannot be read consistently.
             IndexName=index,
             KeyConditionExpression="#name = :value",
             ExpressionAttributeNames={"#name": attribute},
@@ -169,8 +172,10 @@ def _errors() -> Iterator[None]:
         reasons = {str(reason.get("Code")) for reason in cancelled} - {"None"}
         if code == UNDER_WAY:
             raise Conflict from None
+        # It may be boto3's own first attempt, whose answer was lost: reading again is right then, too.
         if code in CONFLICTS:
             raise _conflict([{"Code": code, "Item": error.response.get("Item", {})}]) from None
+        # With throttling among them it is no conflict: another try at once would only add to it.
         if reasons and reasons <= CONFLICTS:
             raise _conflict(cancelled) from None
         if ITEM_SIZE in str(error):
@@ -235,6 +240,7 @@ def _actions(update: Update, alias: Mapping[str, str]) -> Iterator[str]:
 def _conditions(update: Update, alias: Mapping[str, str]) -> Iterator[str]:
     """The conditions, all of which must hold. Values are `:e` (expect) or `:b` (below), and a number."""
     for i, (name, value) in enumerate(update.expect.items()):
+        # Nothing equals an attribute that is not there, not even NULL.
         yield f"attribute_not_exists({alias[name]})" if value is None else f"{alias[name]} = :e{i}"
     for i, (name, value) in enumerate(update.below.items()):
         compared = f"{alias[name]}[0]" if isinstance(value, list) else alias[name]

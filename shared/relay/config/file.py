@@ -86,6 +86,7 @@ def problems(relay: RelayYaml, vendors: Mapping[str, Vendor]) -> Iterator[Proble
             if known is None:
                 meant = did_you_mean(source_name, relay.sources)
                 yield Problem((section, source_name), f"unknown source {source_name!r}{meant}")
+            # The generic vendor is of both families, so that it may have doors.
             elif known.vendor in vendors and vendors[known.vendor].families == ("hris",):
                 yield Problem((section, source_name), f"{source_name!r} is an HR system: it has no {section}")
             for entry, where in of_source.items():
@@ -107,6 +108,7 @@ def zones() -> frozenset[str]:
 
 def meant_zone(word: str) -> str:
     """What a time zone that there is not may have meant, as the end of a sentence."""
+    # An operating system's database has these two folders; the packaged one has not.
     return _zone_names().did_you_mean(word.removeprefix("posix/").removeprefix("right/"))
 
 
@@ -140,6 +142,7 @@ def _source_problems(
         yield Problem(("sources", name, "vendor"), f"unknown vendor {source.vendor!r}{meant}")
         return
     fields = type(source).model_fields
+    # Defaults are there for every vendor: only what somebody wrote can be a mistake.
     given = [fields[field].alias or field for field in fields if field in source.model_fields_set]
     for key in given:
         if key not in vendor.keys:

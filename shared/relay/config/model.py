@@ -13,6 +13,7 @@ TimeOffType = Literal["holiday", "leave", "sick"]
 ForwardMode = Literal["direct", "queued"]
 Interval = Literal["off", "15m", "1h", "1d"]
 LocationType = Literal["level", "location", "place", "space", "zone"]
+# It is a segment of the URL, and of the secret's name.
 SourceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 PlaceName = Annotated[str, StringConstraints(pattern=r"^[^#/|\s][^#/|]{0,63}$")]
 
@@ -31,6 +32,7 @@ class Source(_Model):
     shadow: bool = False
     """Recorded like any other, and nothing of it is sent to Calven."""
     part_days: Literal["skip", "whole"] = Field(default="skip", alias="partDays")
+    # Six hours tell an afternoon off from a short working day.
     whole_day_hours: Annotated[float, Field(gt=0, le=24)] = Field(default=6, alias="wholeDayHours")
     time_off_types: dict[str, TimeOffType] = Field(default={}, alias="timeOffTypes")
     silent_after_hours: Annotated[int, Field(ge=0)] = Field(default=72, alias="silentAfterHours")
@@ -76,6 +78,7 @@ class Place(_Model):
     def _known(cls, name: str) -> str:
         try:
             ZoneInfo(name)
+        # A folder of the database, such as `America`, is an OSError; `../x` a ValueError.
         except (OSError, ValueError, KeyError):
             raise ValueError("not a time zone of the IANA database, such as Australia/Sydney") from None
         return name

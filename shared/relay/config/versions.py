@@ -97,6 +97,7 @@ def planned(table: Table, relay: RelayYaml, now: float) -> Changeover | None:
     if old is None:
         return None
     at = int(now * 1000)
+    # No number has been taken yet; it is part of a new source's key at most.
     kept = lineage(old, relay, 0, at)
     new = relay.config().model_copy(update={"lineage": kept})
     old = old.model_copy(update={"lineage": kept})
@@ -206,6 +207,7 @@ def _write_all(
     parts: Sequence[str],
     progress: Progress | None,
 ) -> None:
+    # The first part is `main` itself, which is written last.
     items = [_item(*part_key(version, number), body) for number, body in enumerate(parts) if number]
     items += _items(version, relay)
 
