@@ -8,5 +8,6 @@ gc.disable()
 
 def started() -> None:
     """Look for garbage from now on, but not among what has been loaded. Each handler ends its imports so."""
+    # The container has been built by now, and is left out of the search as well.
     gc.freeze()
     gc.enable()

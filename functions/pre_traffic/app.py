@@ -5,6 +5,7 @@ from typing import Any
 from functions import started
 from relay.entrypoints import deployment
 
+# No container is built: the hook has neither table nor queues in its environment.
 started()
 
 

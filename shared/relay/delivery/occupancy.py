@@ -175,6 +175,7 @@ class Occupancy:
         config = self._invocation.config
         source = config.sources.get(config.called(envelope.source))
         if source is None:
+            # The next push may have it again: until then its events wait.
             return NotNow("the source is not configured any more", reason="unknown_source")
         if source.unmapped_doors == "ignore":
             return Ignore(reason="unmapped_door")
@@ -320,6 +321,7 @@ def _concluded(settled: _Settled, results: Results, now: datetime) -> Iterator[O
             yield replace(step.forwarded(len(facts)), told=told)
             continue
         left = step.envelope.with_facts(facts)
+        # One envelope becomes several, which logs and queues tell apart by their ids.
         if len(groups) > 1:
             left = left.model_copy(update={"id": uuid4().hex})
         if status == "refused":

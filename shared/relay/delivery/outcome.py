@@ -68,6 +68,7 @@ def store(outcomes: Sequence[Outcome], invocation: Invocation) -> None:
     """
     later = [_later(outcome, invocation) for outcome in outcomes if outcome.status == "queued"]
     dead = [outcome.envelope for outcome in outcomes if outcome.status == "dead-lettered"]
+    # Should the second queue fail, all is repeated: what is stored twice is settled once.
     if later:
         invocation.queues.retry_later(later)
     if dead:

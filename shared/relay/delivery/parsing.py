@@ -76,6 +76,7 @@ class Parser:
         # The queue has minutes for it; a vendor that waits has seconds.
         if len(events) > self._invocation.pace.most:
             raise NotNow(reason="large_delivery")
+        # The request has counted as one, should it not be readable.
         self.received += max(len(events) - 1, 0)
         return [self._date(event, envelope) for event in events]
 

@@ -68,6 +68,7 @@ class Pipeline:
             parsed += events
             outcomes += ended
         self._invocation.telemetry.passed("parsed", self._invocation.now())
+        # SQS keeps no order, and a reading behind a newer one of its sensor would be superseded.
         parsed.sort(key=lambda step: step.envelope.happened_at)
         for start in range(0, len(parsed), CHUNK):
             outcomes += self._deliver(parsed[start : start + CHUNK])
@@ -94,6 +95,7 @@ class Pipeline:
             step = Step(part, 0)
             if isinstance(part.event, Ignored):
                 outcomes.append(step.ignored(part.event.reason))
+            # A part that is a request still, with a detail, is a malformed event.
             elif part.request is not None and part.detail:
                 outcomes.append(step.dead("unparseable", part.detail, self._invocation.utc_now()))
             else:

@@ -87,6 +87,7 @@ def stopped(step: Step, stop: Stop, invocation: Invocation) -> Outcome:
                     stop.seconds, source=envelope.source, vendor=envelope.vendor
                 )
             return step.queued(stop.reason, str(stop), now, stop.retry_after)
+    # Every branch of the tree is above: another one would be a fault of ours.
     raise stop
 
 
@@ -95,6 +96,7 @@ def check(step: Step, invocation: Invocation) -> None:
     if isinstance(step.envelope.event, Ignored):
         raise Ignore(reason=step.envelope.event.reason)
     invocation.deadline.check()
+    # All requests have been parsed by now: one that is left could not be read.
     if step.envelope.request is not None:
         raise Unparseable(step.envelope.detail)
     match step.envelope.event:

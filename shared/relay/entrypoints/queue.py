@@ -71,11 +71,13 @@ def handle(container: Container, event: Mapping[str, Any], seconds: float, reque
         # What a suspect may end must not bring back what is done with.
         _delete([record for message_id, record in others.items() if message_id not in stay], invocation)
         invocation.telemetry.problem("function ended", messages=len(suspects))
+        # Now, as a suspect may end the process before the end.
         invocation.telemetry.flush()
         alone = [record for message_id, record in records.items() if message_id in suspects]
         stay += _process_alone(alone, suspects, under_way, invocation)
     under_way.end()
     invocation.telemetry.flush()
+    # Lambda deletes all the others from the queue.
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in stay]}
 
 
@@ -141,8 +143,10 @@ def _process_alone(
         if invocation.deadline.left_for_work() < ALONE_SECONDS:
             stay.append(message_id)
             continue
+        # Counted before it begins: should it end the process, nobody counts it afterwards.
         under_way.begin([message_id], ends, tried[message_id] + 1)
         if tried[message_id] >= MOST_ALONE:
+            # Not stored, it stays suspected: a later batch gives it up once more.
             done = survived = _give_up(record, tried[message_id], invocation)
         else:
             done, survived = not _process([record], invocation), True
@@ -220,6 +224,7 @@ def _finish(
     # What is left to be done may be what the message says already: then the message waits on.
     kept = next((one for one in final if one.status == "queued" and _is_same(one, message)), None)
     try:
+        # Before the message is let go: after a crash in between it comes again, and repeats change nothing.
         store([outcome for outcome in final if outcome is not kept], invocation)
         if kept is not None:
             invocation.queues.hide(message.receipt, kept.delay(invocation.settings.retry_base_seconds))

@@ -17,6 +17,7 @@ from relay.events import Webhook
 from relay.vendors.support.base import Vendor
 from relay.vendors.support.proof import Credentials
 
+# In an envelope it is base64, a third larger, and an SQS message has 1 MiB.
 MAX_BODY_BYTES = 256 * 1024
 FRONT_DOOR = "x-front-door"
 """The header by which a CDN in front shows that a request came through it."""
@@ -31,6 +32,7 @@ class Unacceptable(Exception):
         self.error = error
 
 
+# Without a `repr`, as headers and query hold credentials.
 @dataclass(frozen=True, slots=True, repr=False)
 class RawRequest:
     """A request that anybody may have sent. `received_at` is the gateway's receipt time, Unix seconds."""
@@ -49,6 +51,7 @@ def read(event: Mapping[str, Any]) -> RawRequest:
     context = event["requestContext"]
     parameters = event.get("pathParameters") or {}
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    # Some bytes may unpack to any size, and nobody has proven them yet.
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise Unacceptable(415, "content encodings are not accepted")
     body = _body(event)

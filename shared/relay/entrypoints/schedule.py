@@ -117,6 +117,7 @@ class _Run:
         outcomes = [outcome for of_envelope in of_envelopes for outcome in of_envelope]
         store(outcomes, self._invocation)
         self._pipeline.stored(outcomes)
+        # Once they are stored: a run that ends before this queues them again, as the same events.
         self._invocation.reports.mark_queued(_queued_facts(outcomes))
         for outcome in outcomes:
             log(outcome, self._invocation)
@@ -138,6 +139,7 @@ def _asked_for(records: Sequence[Mapping[str, Any]], invocation: Invocation) -> 
             sites.append(site)
         else:
             invocation.telemetry.problem("no such site to close", site=site[:100])
+    # SQS may give a message out twice, and a run may have asked before.
     return list(dict.fromkeys(sites))
 
 

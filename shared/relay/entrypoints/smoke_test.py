@@ -45,6 +45,7 @@ def _may_read_secrets(container: Container) -> None:
             container.secrets.calven()
         except SecretUnreadable as error:
             if "AccessDenied" in str(error):
+                # Another error than the one that is suppressed around it.
                 raise Stop(str(error)) from None
             raise
 

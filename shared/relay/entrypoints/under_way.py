@@ -85,6 +85,7 @@ class UnderWay:
     def begin(self, ids: Collection[str], until: float, alone: int = 0) -> None:
         """Note what is worked on from now on, in place of what was before."""
         self._over = False
+        # A set, out of which DynamoDB takes a message without a read.
         values = {"ids": set(ids), "alone": alone, "until": round(until)}
         expires_at = int(self._clock()) + KEPT_SECONDS
         self._write(Update(key=(PARTITION, self._own), set={**values, "expires_at": expires_at}))

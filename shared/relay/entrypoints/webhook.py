@@ -69,8 +69,10 @@ def _answer(container: Container, family: Family, event: Mapping[str, Any], tele
     if not source.enabled:
         telemetry.greeted("disabled", source=request.source, vendor=vendor.name)
         return _ignored("disabled")
+    # GET is routed too, as some vendors try a URL with it.
     if request.method != "POST":
         return 405, {"error": "method not allowed"}
+    # Before the signature, as nobody has confirmed that a ping has one.
     if vendor.is_ping(request.body):
         telemetry.greeted("ping", source=request.source, vendor=vendor.name)
         return _ignored("ping")
@@ -88,6 +90,7 @@ def _vendor(source: Source | None) -> Vendor | None:
 
 def _answer_vendor(request: RawRequest, family: Family, vendor: Vendor, invocation: Invocation) -> Answer:
     telemetry = invocation.telemetry
+    # Before the signature: what is handed over is what later requests are signed with.
     if offered := vendor.handshake(request.body):
         telemetry.greeted("handshake", source=request.source, vendor=vendor.name)
         return _accept_secret(request.source, family, offered, invocation)
@@ -128,6 +131,7 @@ def _verify(request: RawRequest, family: Family, vendor: Vendor, invocation: Inv
     if not vendor.sends_webhooks:
         return None
     secret: SourceSecret | None = invocation.secrets.source(family, request.source)
+    # It ends with the second secret: one that was just fetched anew is not fetched again.
     while secret is not None:
         lists = secret.lists
         wanted = [scheme.credentials for scheme in vendor.schemes]
@@ -164,6 +168,7 @@ def _process(envelope: Envelope, pipeline: Pipeline, invocation: Invocation) -> 
     else:
         [outcomes] = pipeline.process([envelope])
     store(outcomes, invocation)
+    # After the store: a count that is noted as told, and whose letter is lost, is never sent again.
     pipeline.stored(outcomes)
     return outcomes
 
