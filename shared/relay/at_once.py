@@ -15,6 +15,7 @@ def each(call: Callable[[A], B], arguments: Sequence[A]) -> list[B]:
 
     Raises what the first of them raised, when all that were begun have ended.
     """
+    # Mostly there is one call, which needs no thread.
     if len(arguments) < 2:
         return [call(argument) for argument in arguments]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="at-once") as pool:

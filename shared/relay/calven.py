@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from relay.deadline import Clock
 
 MAX_EVENTS = 100
+# A token that ends on its way costs a 401, a new token and the request once more.
 RENEW_BEFORE_SECONDS = 60.0
 GATEWAY_STATUSES = frozenset({502, 504, 520, 521, 522, 523, 524})
 """Answers of something in front of Calven, which itself may have taken the request."""
+# A 404 is a wrong base URL: no event says anything of the path.
 OPERATORS_STATUSES = frozenset({401, 403, 404})
 RESULT_REASONS = {1: "unknown_user", 2: "unknown_location"}
 
@@ -106,6 +108,7 @@ class _EventResult(BaseModel):
 
 
 class _Results(BaseModel):
+    # Without any, every event waits: an answer of another form must not look like acceptance.
     results: list[_EventResult] = []
 
 
@@ -191,6 +194,7 @@ class Calven:
         else:
             for batch in batches:
                 send(batch)
+        # Where nothing was to be sent, nobody has asked Calven, and nothing new is known of it.
         if batches:
             self._answers = not failures
         return failures[0] if failures else None
@@ -263,13 +267,16 @@ class Calven:
                 issued = _HmacAnswer.model_validate_json(answer.body)
                 return _Token(issued.token, issued.expiration)
             granted = _OAuthAnswer.model_validate_json(answer.body)
+            # OAuth counts `expires_in` from the answer (RFC 6749, 5.1); `expiration` is an instant.
             return _Token(granted.access_token, self._clock() + granted.expires_in)
         except ValidationError:
+            # Without its cause: pydantic's message quotes the answer, and with it the token.
             raise Transient(f"{path} answered no token") from None
 
     def _token_answer(self, path: str, body: Mapping[str, Any], call: _Call) -> Answer:
         """The 2xx answer to a request for a token. Raises `Transient` or `Misconfigured`."""
         answer = self._request("POST", path, body, call)
+        # OAuth has either of them for credentials that are not known (RFC 6749, 5.2).
         if answer.status in (400, 401):
             # The key may have been rotated: the next attempt reads the secret anew.
             self._secrets.forget(self._key)
@@ -336,6 +343,7 @@ class Calven:
 
 def _batches(events: Sequence[CalvenEvent]) -> Iterator[Sequence[CalvenEvent]]:
     """The events by endpoint and source, no `eventId` twice, at most 100 together."""
+    # A request names one `sourceId` for all of its occupancy events.
     groups: dict[tuple[str, str | None], dict[str, CalvenEvent]] = {}
     for event in events:
         group = groups.setdefault((event.endpoint, event.source_id), {})
@@ -358,11 +366,13 @@ def _results(answer: Answer) -> Sequence[_EventResult]:
     try:
         return _Results.model_validate_json(answer.body).results
     except ValidationError:
+        # Not uncertain: Calven has answered, and nothing of the request arrives later than that.
         raise Transient("Calven's answer is unreadable") from None
 
 
 def _result(found: _EventResult | None, http: int) -> Result:
     if found is None:
+        # Only a code refuses an event. Sent again, it has the same id.
         detail = "no result for the event"
         return Result(status="waiting", reason="calven_unavailable", detail=detail, http=http)
     code = found.resultCode

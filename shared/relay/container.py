@@ -51,6 +51,7 @@ class Container:
         self.config = ConfigStore(self.table, clock)
         self.vendor_memory = VendorMemory(self.table, clock)
         self.seen = Seen(self.table, clock)
+        # A function, as the tokens' module is loaded for few vendors only.
         self.vendor_apis = VendorApis(self.http, self.vendor_memory, lambda: self.rotating_tokens, clock)
         self.turns = Turns(clock)
 
@@ -90,6 +91,7 @@ _container: Container | None = None
 def container() -> Container:
     """This process's container, from the environment. Raises `relay.settings.InvalidEnvironment`."""
     global _container  # noqa: PLW0603 - a container's state is what this module is for
+    # The local run serves requests on several threads of one process.
     with _lock:
         if _container is None:
             _container = Container(settings.read())
@@ -101,5 +103,6 @@ def initialize() -> None:
 
     Raises `relay.settings.InvalidEnvironment`.
     """
+    # Elsewhere, as in a test, a handler's import must not need an environment.
     if "AWS_LAMBDA_RUNTIME_API" in os.environ:
         container()

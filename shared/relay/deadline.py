@@ -42,6 +42,7 @@ def of_function(context: "LambdaContext") -> float:
 class Deadline:
     """An instant (Unix seconds) by which the caller must have its answer."""
 
+    # By the wall clock, as it is counted from the gateway's receipt, which another machine has noted.
     def __init__(self, at: float, clock: Clock = time.time) -> None:
         self.at = at
         self._clock = clock
@@ -99,5 +100,6 @@ WAITED_FOR = Pace(
     rest_seconds=2,
 )
 """For a vendor that waits for its answer: its deadline bounds everything."""
+# No site rests: its badges would go to the queue, which these come from.
 BATCH = Pace(call_seconds=10, apart=10_000, most=float("inf"), pauses=PAUSES, rest_seconds=0)
 """For a batch that nobody waits for."""

@@ -65,6 +65,7 @@ class StoredRequest(BaseModel):
     def webhook(self, received_at: float, counting: Counting) -> Webhook:
         """The webhook again. It was verified before it was stored."""
         try:
+            # Without `validate` Python drops what is no base64, and gives some other bytes.
             body = base64.b64decode(self.body, validate=True)
         # A letter that somebody changed by hand: no parser reads it, and it stays a dead letter.
         except ValueError:
@@ -144,6 +145,7 @@ class Envelope(BaseModel):
 
     def body(self) -> str:
         """ASCII JSON, as SQS refuses some characters."""
+        # After a rollback an older version reads it, and refuses fields of an event that it does not know.
         return json.dumps(self.model_dump(mode="json", exclude_none=True))
 
 

@@ -31,6 +31,7 @@ Direction = Literal["in", "out"]
 LeaveState = Literal["requested", "approved", "ended"]
 
 
+# Never another one: what is sent again would have a new id, and be a new event to Calven.
 NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
 """Under which every `eventId` that goes to Calven is made."""
 AHEAD_SECONDS = 300.0
@@ -96,6 +97,7 @@ class BadgeEvent(_Event):
 
     form: Literal["badge"] = "badge"
     event_id: Id
+    # Not from `EARLIEST` on: a clock that has lost its time begins in 1970, and that is `stale_time`.
     at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
     door: Id
     person: str | None = None
@@ -125,6 +127,7 @@ class SensorReading(_Event):
 class Amount(_Event):
     """How much time off: a number of hours, days or weeks of work."""
 
+    # pydantic takes the text "inf" for a number.
     value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     unit: Literal["hours", "days", "weeks"]
 
@@ -180,6 +183,7 @@ class LeaveChange(_Event):
     @property
     def content(self) -> str:
         """A digest of what it says, in the vendor's words: the same however it is read."""
+        # These differ where a webhook is repeated, or a list says the same as it.
         how = {"event_id", "version", "early", "email", "listed_at", "inferred", "resumed"}
         said = self.model_dump_json(exclude=how)
         return sha256(said.encode()).hexdigest()[:16]
@@ -192,6 +196,7 @@ class ThinEvent(_Event):
     be told when it is asked. `change` is the leave change where only the e-mail address is missing from it.
     """
 
+    # The class was renamed; what waits in queues has the former word.
     form: Literal["notice"] = "notice"
     event_id: Id
     subject: Id
@@ -224,6 +229,7 @@ class Ignored(_Event):
 class MalformedEvent(_Event):
     """One of several events in a body that cannot be read, as JSON, and why; the others can."""
 
+    # Like `notice`, a former name that queues still hold.
     form: Literal["unread"] = "unread"
     event_id: LoggedId = ""
     body: str
@@ -247,6 +253,7 @@ def not_ahead(change: LeaveChange, received_at: float) -> LeaveChange:
 
 def same_person(text: str) -> str:
     """What two spellings of one address have in common: composed characters, no blanks around, one case."""
+    # Folding the case can take a composed character apart again, as with "\u0390".
     return normalize("NFC", normalize("NFC", text.strip()).casefold())
 
 
@@ -254,6 +261,7 @@ def utc(seconds: float) -> datetime:
     """Unix seconds as an aware UTC time; raises `Unparseable` where no calendar has such a time."""
     try:
         return datetime.fromtimestamp(seconds, UTC)
+    # Which one it is depends on the platform's C library.
     except (OverflowError, ValueError, OSError):
         raise Unparseable("a time is out of range") from None
 
@@ -280,10 +288,12 @@ def read_json(body: bytes) -> Any:
     Half a surrogate pair is read, as JSON allows it: in a field that nobody looks at it does no harm.
     """
     try:
+        # Both parsers take NaN and Infinity unless told otherwise; JSON has neither.
         return from_json(body, allow_inf_nan=False)
     except ValueError:
         pass
     try:
+        # Only what the faster parser refuses is parsed twice: half a surrogate pair, or no JSON at all.
         return json.loads(body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Unparseable("body: not JSON") from None

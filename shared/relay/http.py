@@ -32,11 +32,13 @@ ERRORS: Mapping[type[Exception], type[httpx.TransportError]] = {
     httpcore.UnsupportedProtocol: httpx.UnsupportedProtocol,
 }
 """What httpcore raises, by the names that httpx gives it."""
+# These three are httpx's own defaults.
 MAX_CONNECTIONS = 100
 MAX_IDLE_CONNECTIONS = 20
 IDLE_SECONDS = 5.0
 """How long a connection is kept for the next request."""
 MAX_ANSWER_BYTES = 1024 * 1024
+# httpx's client, which is not used, would add them.
 COMMON_HEADERS: Mapping[str, str] = {
     "accept": "*/*",
     "accept-encoding": "gzip, deflate",
@@ -44,6 +46,7 @@ COMMON_HEADERS: Mapping[str, str] = {
     "user-agent": f"python-httpx/{httpx.__version__}",
 }
 """What every request says that says nothing else there."""
+# SQS hides a message for twelve hours at most.
 MAX_RETRY_AFTER_SECONDS = 11 * 3600.0
 
 
@@ -97,6 +100,7 @@ class _Stream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # A request comes in three parts, the answer is read after the last: they go out together.
+        # Nothing is written yet; a request whose time is up ends here all the same.
         _seconds_until(timeout, httpcore.WriteTimeout)
         self._unsent += buffer
 
@@ -142,6 +146,7 @@ def _addresses(host: str, port: int) -> list[str]:
     """The addresses of a host, in the order in which they are to be tried."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A label of more than 63 characters is a UnicodeError of Python's IDNA codec.
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(str(error)) from error
     return [str(address[0]) for _, _, _, _, address in found]
@@ -149,6 +154,7 @@ def _addresses(host: str, port: int) -> list[str]:
 
 def _seconds_until(instant: float | None, too_late: type[Exception]) -> float:
     """The seconds that are left until an instant; raises `too_late` when there are none."""
+    # Without an instant no time is left: nothing waits unbounded.
     left = (instant or 0.0) - time.monotonic()
     if left <= 0:
         raise too_late
@@ -174,6 +180,7 @@ class _Transport(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._pool = httpcore.ConnectionPool(
+            # A variable such as SSL_CERT_FILE must not choose whom to trust.
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=MAX_IDLE_CONNECTIONS,
@@ -186,6 +193,7 @@ class _Transport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; its body is read while it comes."""
+        # All four times of `httpx.Timeout(seconds)` are the same.
         seconds: float = request.extensions["timeout"]["read"]
         over_at = time.monotonic() + seconds
         # httpcore hands these on to `_Backend` and `_Stream` as they are. Only the pool waits itself.
@@ -269,7 +277,9 @@ class Http:
                 data=form,
                 extensions={"timeout": httpx.Timeout(seconds).as_dict()},
             )
+        # A header's value that is not ASCII is a UnicodeEncodeError, which is a ValueError.
         except (httpx.InvalidURL, ValueError) as error:
+            # The class alone: the text may quote the URL or a header.
             raise NoAnswer(type(error).__name__, sent=False) from None
         try:
             return self._read(request, deadline)
@@ -283,6 +293,7 @@ class Http:
         response = self._transport.handle_request(request)
         try:
             body = bytearray()
+            # It is unpacked here, so that the bound holds for what a small answer unpacks to.
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > self._most_bytes:

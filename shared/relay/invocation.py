@@ -46,6 +46,7 @@ class Invocation:
     def until(self, deadline: Deadline) -> "Invocation":
         """The same, with another deadline. What was read of the configuration is kept."""
         other = Invocation(self._container, deadline, self.telemetry, self.pace)
+        # A cached property is in there once it has been read; to ask for it would read the table.
         if "configuration" in vars(self):
             other.configuration = self.configuration.until(deadline)
         return other
@@ -67,6 +68,7 @@ class Invocation:
     def configuration(self) -> Configuration:
         """The configuration, read at its first use. Raises `TableUnavailable`."""
         configuration = Configuration(self._container.config.until(self.deadline))
+        # The telemetry is there first, so that it can say that the configuration cannot be read.
         self.telemetry.by_source = configuration.config.metrics_by_source
         return configuration
 

@@ -163,6 +163,7 @@ class Telemetry:
     def flush(self) -> None:
         """Write the figures in CloudWatch's embedded metric format, one line for each set of dimensions."""
         for dimensions, figures in self._figures.items():
+            # `Metrics` shares its dimensions in the whole process; each line here has its own.
             metrics = EphemeralMetrics()
             of = dict(dimensions)
             # The empty set of dimensions is always there beside these.

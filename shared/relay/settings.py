@@ -14,6 +14,7 @@ class InvalidEnvironment(Exception):
 class Settings(BaseModel):
     """What `template.yaml` tells a function through its environment. Holds no secret."""
 
+    # Lambda and its runtime put dozens of variables of their own beside these.
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     stack_name: str = Field(alias="STACK_NAME", min_length=1)
@@ -30,6 +31,7 @@ class Settings(BaseModel):
         default="", alias="FRONT_DOOR_SHA256", pattern=r"^([0-9a-f]{64}(,[0-9a-f]{64})?)?$"
     )
     """Of what whoever stands in front adds to each request, old and new; empty where nobody does."""
+    # `make chaos` sets it shorter, to see many attempts in two minutes.
     retry_base_seconds: float = Field(default=30, gt=0, le=900, alias="RETRY_BASE_SECONDS")
 
 
