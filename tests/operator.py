@@ -55,12 +55,14 @@ class Operator:
         self.rig.clock.advance(TAKEN_UP_SECONDS)
         self.rig.reset()
 
-    def badge(self, person: str, door: str, direction: str = "in") -> tuple[int, Any]:
-        """Somebody passes a door."""
+    def badge(
+        self, person: str, door: str, direction: str = "in", source: str | None = None
+    ) -> tuple[int, Any]:
+        """Somebody passes a door of a source, which is the generic one unless another is named."""
         self.rig.clock.advance(1)
         at = datetime.fromtimestamp(self.rig.clock(), UTC).isoformat()
         body = {"type": "badge", "id": f"{person} {at}", "at": at, "person": person}
-        return self.rig.post("generic", {**body, "door": door, "direction": direction})
+        return self.rig.post("generic", {**body, "door": door, "direction": direction}, source=source)
 
     def reading(self, people: int, sensor: str = "one") -> tuple[int, Any]:
         """A sensor counts."""

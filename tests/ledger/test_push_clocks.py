@@ -36,6 +36,12 @@ def leave(operator: Operator, source: str, state: str) -> tuple[int, Any]:
     return operator.rig.post("generic", {**body, **days}, family="hris", source=source)
 
 
+def copy_secret(rig: Rig, family: str, source: str, name: str) -> None:
+    """Give a source to come the secret of another one."""
+    secret = rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{family}/{source}")["SecretString"]
+    rig.aws.secrets.create_secret(Name=f"{STACK}/{family}/{name}", SecretString=secret)
+
+
 @pytest.fixture
 def absent(operator: Operator) -> Operator:
     """Somebody is away, by a source of leave."""
@@ -45,17 +51,32 @@ def absent(operator: Operator) -> Operator:
 
 
 def test_source_renamed(absent: Operator) -> None:
-    """A source under another name goes on with its leave and its people."""
+    """A source under another name goes on with its leave and its people, those known by an id of its too."""
     rig = absent.rig
     for family in ("hris", "access-control"):
-        secret = rig.aws.secrets.get_secret_value(SecretId=f"{STACK}/{family}/generic")["SecretString"]
-        rig.aws.secrets.create_secret(Name=f"{STACK}/{family}/other", SecretString=secret)
+        copy_secret(rig, family, "generic", "other")
     absent.sources, absent.doors = {"other": GENERIC}, {"other": absent.doors["generic"]}
     result = absent.push()
     assert (result.exit_code, result.stderr) == (0, "")
     absent.settle()
     assert leave(absent, "other", "ended")[1]["status"] == "forwarded"
     assert rig.away("noa@example.com") == {}
+    assert absent.badge("ann", "level", "out", source="other")[1]["status"] == "forwarded"
+    assert absent.shown()["LEVEL"] == 2
+
+
+def test_undated_source_renamed(operator: Operator) -> None:
+    """What has no time of its own is old when it is repeated, also after its source was renamed."""
+    rig = operator.rig
+    copy_secret(rig, "hris", "keypay", "other")
+    operator.sources = {**operator.sources, "keypay": {"vendor": "keypay"}}
+    operator.pushed()
+    for event in ("approved", "cancelled"):
+        rig.clock.advance(1)
+        assert rig.post("keypay", event)[0] == 200
+    operator.sources = {"generic": GENERIC, "other": {"vendor": "keypay"}}
+    operator.pushed()
+    assert rig.post("keypay", "approved", source="other")[1]["reason"] == "superseded"
 
 
 def test_source_removed(absent: Operator) -> None:

@@ -193,8 +193,9 @@ class Config(Tree):
     lineage: Lineage = Lineage()
 
     def key(self, source: str) -> str:
-        """The name under which the ledger knows a source, whatever it is called now."""
-        return self.lineage.renamed.get(source, source)
+        """The name under which the ledger knows a source, by a name that it has or had."""
+        name = self.called(source)
+        return self.lineage.renamed.get(name, name)
 
     def named(self, key: str) -> str:
         """What a source is called now, by its key in the ledger; the key where it is not configured."""
@@ -212,7 +213,7 @@ class Config(Tree):
 
     def is_shadowed(self, source: str) -> bool:
         """Whether nothing of a source (by a name that it has or had) is sent to Calven."""
-        return self.key(self.called(source)) in self.shadowed
+        return self.key(source) in self.shadowed
 
     def calven_source_id(self, source: str) -> str:
         """What Calven's audit log shall call a source; its name where nothing is configured."""

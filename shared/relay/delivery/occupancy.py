@@ -234,7 +234,7 @@ class Occupancy:
         envelope, door = at_door.step.envelope, at_door.door
         if door.place not in config.places:
             raise self._unmapped(f"the place of door {at_door.event.door}", envelope)
-        source = config.key(config.called(envelope.source))
+        source = config.key(envelope.source)
         badge = through(at_door.event, door, source, envelope.received_at.timestamp(), config)
         site = config.around(badge.place)[-1]
         day = operating_day(config, site, badge.at).for_source(shadowed=source in config.shadowed)

@@ -69,7 +69,8 @@ class Parser:
     def _parse(self, envelope: Envelope) -> Sequence[Event]:
         self.received += 1
         request = envelope.request or StoredRequest(body="")
-        source = self._invocation.config.sources.get(envelope.source)
+        config = self._invocation.config
+        source = config.sources.get(config.called(envelope.source))
         received_at = envelope.received_at.timestamp()
         webhook = request.webhook(received_at, source.counting if source else Counting())
         events = _vendor(envelope).read(webhook)
@@ -98,7 +99,7 @@ class Parser:
     def _date_badge(self, badge: BadgeEvent, envelope: Envelope) -> BadgeEvent:
         """A badge without a time of its own counts from when it first came."""
         memory = self._invocation.vendor_memory
-        first = memory.first_seen(envelope.source, badge.event_id, badge.at.timestamp())
+        first = memory.first_seen(self._key(envelope), badge.event_id, badge.at.timestamp())
         return badge.model_copy(update={"at": utc(first), "undated": None})
 
     def _date_change(self, change: LeaveChange, envelope: Envelope) -> LeaveChange:
@@ -106,7 +107,7 @@ class Parser:
         received_at = envelope.received_at.timestamp()
         if change.version.startswith("/"):
             memory = self._invocation.vendor_memory
-            first = iso(memory.first_seen(envelope.source, change.event_id, received_at))
+            first = iso(memory.first_seen(self._key(envelope), change.event_id, received_at))
             change = change.model_copy(update={"version": first + change.version})
         return not_ahead(change, received_at)
 
@@ -164,8 +165,12 @@ class Parser:
             return envelope.model_copy(update={"request": request, "detail": event.detail})
         self._see(event, envelope)
         if isinstance(event, BadgeEvent) and event.person is not None:
-            event = anonymous(event, envelope.source, self._invocation.secrets.person_key())
+            event = anonymous(event, self._key(envelope), self._invocation.secrets.person_key())
         return envelope.model_copy(update={"event": event, "request": None})
+
+    def _key(self, envelope: Envelope) -> str:
+        """What goes on when a source is renamed goes by this: its people, and when an event first came."""
+        return self._invocation.config.key(envelope.source)
 
     def _see(self, event: Event | None, envelope: Envelope) -> None:
         """Take down what an event names."""

@@ -107,7 +107,7 @@ class TimeOff:
         source = self._source(change, step.envelope)
         recorded = invocation.leaves.record(
             change,
-            config.key(config.called(step.envelope.source)),
+            config.key(step.envelope.source),
             source,
             seconds,
             invocation.deadline,

@@ -123,7 +123,7 @@ class EventReconciliation(SourceRun):
             self.report.unmapped += 1
             return None
         now = self.invocation.now()
-        named = anonymous(event, self.name, self.invocation.secrets.person_key())
+        named = anonymous(event, self.key, self.invocation.secrets.person_key())
         badge = through(named, door, self.key, now, config)
         day = operating_day(config, _site(badge, config), badge.at)
         day = day.for_source(shadowed=self.is_shadowed)
