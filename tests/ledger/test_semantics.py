@@ -104,6 +104,20 @@ def test_readings_of_a_fast_clock(building: Callable[..., Rig]) -> None:
     assert rig.counts()["room"] == 0
 
 
+def test_early_reading_that_was_superseded(building: Callable[..., Rig]) -> None:
+    """A reading of a fast clock that came too late to count does not count when it comes again."""
+    rig = building()
+    early = at(rig, HOUR)
+    first = {"type": "reading", "id": "first", "at": early, "sensor": "one", "people": 1}
+    rig.clock.advance(10)
+    reading(rig, "second", people=5)
+    assert rig.post("generic", first, received_at=rig.clock() - 5)[1]["status"] == "queued"
+    rig.retry()
+    rig.clock.advance(50)
+    assert rig.post("generic", first)[1]["reason"] == "duplicate"
+    assert rig.counts()["room"] == 5
+
+
 def test_several_sensors(building: Callable[..., Rig]) -> None:
     """Two sensors of a place are summed up, and it is occupied while one of them is."""
     rig = building()

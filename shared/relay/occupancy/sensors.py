@@ -66,13 +66,14 @@ class Readings:
                 return known.pending_facts(place), "duplicate"
             configured = _configured(known.sensors, watches)
             newest, reason = after_reading(known, reading, source, place, received_at, configured)
+            updates: list[Update] = []
             if newest != known:
                 newest = with_name(newest, place, config)
-                updates = [_update(key, newest)]
-                # Without the marker an early reading would count once more when it comes again.
-                if vendor_at > received_at * 1000:
-                    updates.append(marked(marker, iso(received_at), self._clock()))
-                self._table.write(updates)
+                updates.append(_update(key, newest))
+            # Without the marker an early reading would count when it comes again, also one that did not now.
+            if vendor_at > received_at * 1000:
+                updates.append(marked(marker, iso(received_at), self._clock()))
+            self._table.write(updates)
             return newest.pending_facts(place), reason
 
         return until_written(attempt, deadline)
