@@ -109,18 +109,36 @@ def test_personio(rig: Rig, played: tuple[Played, str], answers: Answers, days: 
     assert set(rig.away("alex@example.com").values()) <= {"holiday"}, "the type's name is in another list"
 
 
-def test_personio_pages(rig: Rig, played: tuple[Played, str]) -> None:
+@pytest.mark.parametrize(
+    ("href", "path"),
+    [
+        ("https://elsewhere.example/v2/more?cursor=2", "/v2/more"),
+        ("v2/more?cursor=2", "/v2/more"),
+        # Behind a host's name this would be another host.
+        ("@elsewhere.example/v2/more?cursor=2", "/@elsewhere.example/v2/more"),
+        (".elsewhere.example/v2/more?cursor=2", "/.elsewhere.example/v2/more"),
+    ],
+)
+def test_personio_pages(rig: Rig, played: tuple[Played, str], href: str, path: str) -> None:
     """A breakdown of several pages is read whole, and never at a host that a page names."""
     found = period("2027-06-21T00:00:00", "2027-06-23T00:00:00")
     day = {"date": "2027-06-21", "effective_duration": {"unit": "DAY", "value": 1}}
-    following = {"links": {"next": {"href": "https://elsewhere.example/v2/more?cursor=2"}}}
+    following = {"links": {"next": {"href": href}}}
     pages = {
         f"{PERIODS}/breakdowns": {"_data": [day], "_meta": following},
-        "/v2/more": {"_data": [{**day, "date": "2027-06-22"}], "_meta": {"links": {}}},
+        path: {"_data": [{**day, "date": "2027-06-22"}], "_meta": {"links": {}}},
     }
     ask_there(rig, "personio", played, personio(found) | pages)
     rig.post("personio", "approved")
     assert away(rig, "alex@example.com") == ["2027-06-21", "2027-06-22"]
+
+
+def test_personio_page_nowhere(rig: Rig, played: tuple[Played, str]) -> None:
+    """A next page without a path is unreadable: the list would else seem to end."""
+    found = period("2027-06-21T00:00:00", "2027-06-23T00:00:00")
+    nowhere = {"_data": [], "_meta": {"links": {"next": {"href": "https://elsewhere.example"}}}}
+    ask_there(rig, "personio", played, personio(found) | {f"{PERIODS}/breakdowns": nowhere})
+    assert rig.post("personio", "approved") == (202, {"status": "queued", "reason": "unparseable"})
 
 
 def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:

@@ -275,7 +275,11 @@ def _next(page: Any) -> str | None:
     if not isinstance(node, str) or not node:
         return None
     parts = urlsplit(node)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    # Without a path of its own the list would end here, as if it were whole.
+    if not parts.path.strip("/"):
+        raise Unparseable("_meta.links.next.href: no path")
+    path = f"/{parts.path.lstrip('/')}"
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def _is_midnight(at: datetime) -> bool:

@@ -244,6 +244,9 @@ class VendorClient:
     def _send(
         self, method: str, path: str, headers: Mapping[str, str], json: Mapping[str, Any] | None = None
     ) -> Answer:
+        # Without its slash it would go on with the host's name, and take the token to another host.
+        if not path.startswith("/"):
+            raise Unparseable("the path of a question does not begin with a slash")
         return self._send_to(method, self._base_url + path, headers, json)
 
     def _send_to(
