@@ -51,6 +51,8 @@ def test_portions_of_the_list_of_changes() -> None:
             {"type": "specificHoursDayDurations", "localStartTime": "09:15:00", "localEndTime": "12:00:00"},
             (2.75, "hours"),
         ),
+        ({"type": "hours", "localStartTime": "22:00:00", "localEndTime": "02:30:00"}, (4.5, "hours")),
+        ({"type": "hours", "localStartTime": "09:00:00", "localEndTime": "09:00:00"}, (0.5, "days")),
         ({"type": "DifferentDayDurations"}, (0.5, "days")),
     ],
 )

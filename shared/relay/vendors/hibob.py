@@ -45,6 +45,7 @@ CHANGED_WITHIN = timedelta(days=180)
 """HiBob lists changes of the last six months only."""
 CHANGES_STEP = timedelta(days=15)
 OUT_STEP = timedelta(days=31)
+MINUTES_A_DAY = 24 * 60
 """Neither list has pages: shorter times keep an answer small."""
 PORTIONS = {"": 1.0, "all_day": 1.0, "morning": 0.5, "afternoon": 0.5, "vacant": 0.0}
 """How much of a day a portion is."""
@@ -97,7 +98,9 @@ class _Duration(BaseModel):
             return Amount(value=self.hours + self.minutes / 60, unit="hours")
         if self.begins is not None and self.ends is not None:
             minutes = (self.ends.hour - self.begins.hour) * 60 + self.ends.minute - self.begins.minute
-            return Amount(value=max(minutes / 60, 0), unit="hours")
+            # A night's end is earlier than its beginning.
+            if minutes:
+                return Amount(value=minutes % MINUTES_A_DAY / 60, unit="hours")
         if self.percentage is not None:
             return Amount(value=self.percentage / 100, unit="days")
         if self.portion is not None:
