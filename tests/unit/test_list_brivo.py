@@ -34,7 +34,7 @@ def test_pages() -> None:
     ]
     found, script = run("brivo", answers)
     assert len(found) == 199
-    window = {"filter": "occurred__gt:2026-11-01T00:00:00.000Z", "pageSize": "100"}
+    window = {"filter": "occurred__gt:2026-10-31T23:59:59.000Z", "pageSize": "100"}
     assert script.queries == [window, {**window, "offset": "2026-11-03T11:58:21Z"}]
     assert {one.path for one in script.asked} == {"/v1/api/events/access"}
     assert {(one.headers["authorization"], one.headers["api-key"]) for one in script.asked} == {

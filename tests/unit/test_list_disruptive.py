@@ -43,7 +43,7 @@ def test_pages() -> None:
         devices,
         f"{devices}/c/events",
     ]
-    window = {"startTime": "2026-11-01T00:00:00.000Z", "endTime": "2026-11-04T04:00:00.000Z"}
+    window = {"startTime": "2026-10-31T23:59:59.000Z", "endTime": "2026-11-04T04:00:00.000Z"}
     token = {"pageToken": "E"}
     assert script.queries == [{}, window, {**window, **token}, window, {"pageToken": "D"}, window]
     assert {one.headers["authorization"] for one in script.asked} == {"Basic a2V5OnMzY3JldA=="}

@@ -19,7 +19,7 @@ def test_pages() -> None:
     """DoorFlow's pages have numbers, oldest first, until one is not full."""
     found, script = run("doorflow", [admissions(500, 1), admissions(500, 501), admissions(3, 1001)])
     assert len({event.event_id for event in found if isinstance(event, BadgeEvent)}) == 1003
-    window = {"since": "2026-11-01T00:00:00.000Z", "sort": "ASC", "n": "500"}
+    window = {"since": "2026-10-31T23:59:59.000Z", "sort": "ASC", "n": "500"}
     assert script.queries == [{**window, "page": str(n)} for n in (1, 2, 3)]
     assert {one.headers["authorization"] for one in script.asked} == {"Bearer t0ken"}
     found, script = run("doorflow", [admissions(500, 1), []])

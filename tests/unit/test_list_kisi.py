@@ -42,7 +42,7 @@ def test_pages() -> None:
     ] * 4
     assert json.loads(script.asked[0].body) == {
         "event_set": {
-            "interval": "2026-11-01T00:00:00.000Z/2026-11-04T04:00:00.000Z",
+            "interval": "2026-10-31T23:59:59.000Z/2026-11-04T04:00:00.000Z",
             "event_type": "lock.unlock",
             "place_id": 5501,
         }

@@ -19,7 +19,7 @@ def test_pages() -> None:
     ]
     found, script = run("verkada", answers, Span(since=SINCE + 0.5, until=UNTIL + 0.5))
     assert len(found) == 2
-    window = {"start_time": str(int(SINCE)), "end_time": str(int(UNTIL) + 1), "page_size": "200"}
+    window = {"start_time": str(int(SINCE) - 1), "end_time": str(int(UNTIL) + 1), "page_size": "200"}
     assert script.queries == [window, {**window, "page_token": "p/2"}, {**window, "page_token": "p/3"}]
     assert {one.path for one in script.asked} == {"/events/v1/access"}
     assert {one.headers["x-verkada-auth"] for one in script.asked} == {"t0ken"}

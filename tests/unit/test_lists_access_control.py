@@ -122,8 +122,9 @@ def test_outside_of_the_span(vendor: str) -> None:
     with client(vendor, pages(vendor, [entry_at(vendor, when(at)) for at in times])) as api:
         found = listed(vendor, api)
     happened = [event.at.timestamp() for event in found if isinstance(event, BadgeEvent | SensorReading)]
-    assert len(found) == 2
-    assert happened == [SINCE + 1, UNTIL]
+    assert len(found) == 3
+    # A day's first instant is of that day: a badge at the very second of the reset is not left out.
+    assert happened == [SINCE, SINCE + 1, UNTIL]
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -112,7 +112,7 @@ def _event(payload: Any, counting: Counting) -> Event:
 def page(api: VendorApi, span: Span, following: str | None) -> Page:
     """A page of the access events, newest first; `following` is the oldest time on the page before."""
     parameters = query(
-        filter=f"occurred__gt:{iso(span.since)}", pageSize=MOST_EVENTS_A_PAGE, offset=following
+        filter=f"occurred__gt:{iso(span.asked_since)}", pageSize=MOST_EVENTS_A_PAGE, offset=following
     )
     entries = entries_at(api.get(f"/v1/api/events/access{parameters}"), "data")
     events = within(span, each_listed(entries, lambda entry: _event(entry, span.counting)))

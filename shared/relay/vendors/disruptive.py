@@ -114,7 +114,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
         return Page((), _devices(api, place.more).as_text())
     device, *others = place.devices
     path = f"/v2/projects/{api.setting('projectId')}/devices/{device}/events"
-    parameters = query(startTime=iso(span.since), endTime=iso(span.until), pageToken=place.token)
+    parameters = query(startTime=iso(span.asked_since), endTime=iso(span.until), pageToken=place.token)
     answer = api.get(path + parameters)
     events = each_listed(entries_at(answer, "events"), _listed, _as_body)
     token = another(text_at(answer, "nextPageToken"), place.token)

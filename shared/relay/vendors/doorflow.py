@@ -111,7 +111,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     """
     number, _, before = (following or "1").partition(" ")
     # Oldest first, so that what happens meanwhile goes to the end and moves no page.
-    parameters = query(since=iso(span.since), sort="ASC", n=EVENTS_A_PAGE, page=number)
+    parameters = query(since=iso(span.asked_since), sort="ASC", n=EVENTS_A_PAGE, page=number)
     entries = all_entries(api.get(f"/api/3/events{parameters}"))
     events = within(span, each_listed(entries, _event))
     if len(entries) < EVENTS_A_PAGE:

@@ -122,7 +122,7 @@ def _collect(api: VendorApi, span: Span) -> str:
     """Have Kisi collect the unlocks of a span; the id of the set that they will be in."""
     place = api.setting("placeId")
     wanted = {
-        "interval": f"{iso(span.since)}/{iso(span.until)}",
+        "interval": f"{iso(span.asked_since)}/{iso(span.until)}",
         "event_type": UNLOCK,
         # Webhooks come from one place: without it the set would be the whole organisation's.
         "place_id": int(place) if place.isdecimal() else place,

@@ -187,7 +187,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     """A page of the access events; `following` is the page's token."""
     parameters = query(
         # Verkada takes whole seconds; what lies outside of the span is left out below.
-        start_time=floor(span.since),
+        start_time=floor(span.asked_since),
         end_time=ceil(span.until),
         page_size=MOST_EVENTS_A_PAGE,
         page_token=following,

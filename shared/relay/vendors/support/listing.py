@@ -26,7 +26,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The time of which events are listed: after `since`, up to `until` (both Unix seconds).
+    """The time of which events are listed: from `since` up to `until` (both Unix seconds).
 
     `counting` is what the source's configuration says of which events count, as a webhook has it.
     """
@@ -34,6 +34,11 @@ class Span:
     since: float
     until: float
     counting: Counting = field(default_factory=Counting)
+
+    @property
+    def asked_since(self) -> float:
+        """What a vendor is asked for: a second more, as not all list what happened at `since` itself."""
+        return self.since - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def within(span: Span, events: Sequence[Event]) -> list[Event]:
     for event in events:
         if isinstance(event, BadgeEvent | SensorReading):
             at = event.at.timestamp()
-            if not span.since < at <= span.until:
+            if not span.since <= at <= span.until:
                 continue
         kept.append(event)
     return kept
