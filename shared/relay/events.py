@@ -87,6 +87,11 @@ class _Event(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _somebody(value: object) -> object:
+    """Whom a passage names; None for blanks, which would make one person of all that have them."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
 class BadgeEvent(_Event):
     """A person was let through a door.
 
@@ -100,7 +105,7 @@ class BadgeEvent(_Event):
     # Not from `EARLIEST` on: a clock that has lost its time begins in 1970, and that is `stale_time`.
     at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
     door: Id
-    person: str | None = None
+    person: Annotated[str | None, BeforeValidator(_somebody)] = None
     direction: Direction | None = None
     undated: Literal[True] | None = None
     name: Name = None

@@ -81,12 +81,16 @@ def test_remote_pages() -> None:
     assert headers(script, "authorization") == {"Bearer t0ken"}
 
 
-@pytest.mark.parametrize(("status", "is_known"), [(200, True), (404, False)])
-def test_remote_knows(status: int, is_known: bool) -> None:
-    """Time off that Remote's list lacks is asked for by its id."""
+@pytest.mark.parametrize(
+    ("status", "word", "is_known"),
+    [(200, "approved", True), (200, "Canceled", False), (200, "unheard of", True), (404, "approved", False)],
+)
+def test_remote_knows(status: int, word: str, is_known: bool) -> None:
+    """Time off that Remote's list lacks is asked for by its id; what was cancelled may stay there as such."""
     knows = listing("remote").knows
     assert knows is not None
-    script = Scripted([JSONResponse({"data": {"timeoff": entry("remote")}}, status)])
+    found = {**entry("remote"), "status": word}
+    script = Scripted([JSONResponse({"data": {"timeoff": found}}, status)])
     with client("remote", script.app()) as api:
         assert knows(api, "5e0f3b1c") is is_known
     assert paths(script) == ["/v1/timeoff/5e0f3b1c"]

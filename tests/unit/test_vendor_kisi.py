@@ -69,8 +69,8 @@ def test_offset() -> None:
     [
         ({"created_at": "2026-11-02T22:49:35"}, "created_at: timezone_aware"),
         ({"created_at": "marker@example.com"}, "created_at: datetime_from_date_parsing"),
-        ({"success": None}, "success: bool_type"),
-        ({"object_id": None}, "object_id.int: int_type; object_id.str: string_type"),
+        ({"success": None}, "success: missing"),
+        ({"object_id": []}, "object_id.int: int_type; object_id.str: string_type"),
         ({"type": 7}, "type: string_type"),
     ],
 )

@@ -14,11 +14,11 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import UNITS, PathId, day, day_off, known
+from relay.vendors.support.fields import UNITS, PathId, Payload, day, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import all_entries, each_listed, query
@@ -45,20 +45,20 @@ def _as_mapping(dates: Any) -> Any:
     return dates or {}
 
 
-class _Status(BaseModel):
+class _Status(Payload):
     status: str
 
 
-class _Type(BaseModel):
+class _Type(Payload):
     name: str | None = None
 
 
-class _Taken(BaseModel):
+class _Taken(Payload):
     unit: str | None = None
     amount: float | None = None
 
 
-class _Request(BaseModel):
+class _Request(Payload):
     id: PathId
     employee: PathId = Field(alias="employeeId")
     status: _Status
@@ -66,7 +66,7 @@ class _Request(BaseModel):
     end: str
     type: _Type | None = None
     amount: _Taken | None = None
-    dates: Annotated[dict[str, float], BeforeValidator(_as_mapping)] = {}
+    dates: Annotated[dict[str, float], BeforeValidator(_as_mapping)] = Field(default={})
 
     def total(self) -> Amount | None:
         """How much is taken in all, where its days are not named."""

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Event, Ignored, Webhook, iso, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi, basic
-from relay.vendors.support.fields import Instant, Text, instant
+from relay.vendors.support.fields import Instant, OptionalText, Payload, Said, Text, instant
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
 from relay.vendors.support.pages import (
@@ -39,7 +39,7 @@ MOST_DOORS_A_PAGE = 100
 REFUSED = re.compile("denied|rejected|failed|invalid|unauthorized|unknown", re.IGNORECASE)
 
 
-class _Action(BaseModel):
+class _Action(Payload):
     id: int | None = Field(default=None, alias="securityActionId")
     action: str = ""
     exception: bool = False
@@ -55,7 +55,7 @@ class _Action(BaseModel):
         return None if is_default else "other_event"
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     uuid: str = ""
     object_type: str = Field(default="ACCESS_POINT", alias="objectType")
     action: _Action = Field(alias="securityAction")
@@ -67,17 +67,17 @@ class _Head(BaseModel):
         return self.action.ignored(counted)
 
 
-class _Named(BaseModel):
-    id: Text | None = None
-    email: str | None = None
+class _Named(Payload):
+    id: OptionalText = None
+    email: Said = None
 
 
-class _Object(BaseModel):
+class _Object(Payload):
     id: Text
     name: Any = None
 
 
-class _Access(BaseModel):
+class _Access(Payload):
     uuid: Text
     occurred: Instant
     door: _Object = Field(alias="eventObject")

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
+from relay.vendors.support.fields import Payload
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 COUNTS = {"ROOM_OCCUPANCY": "room", "ZONE_OCCUPANCY": "zone", "FLOOR_OCCUPANCY": "floor"}
@@ -21,12 +22,12 @@ COUNTS = {"ROOM_OCCUPANCY": "room", "ZONE_OCCUPANCY": "zone", "FLOOR_OCCUPANCY":
 MOTION = {"PIR_MOTION": True, "PIR_NO_MOTION": False}
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     type: str
     id: str = ""
 
 
-class _Metadata(BaseModel):
+class _Metadata(Payload):
     room_id: str | None = None
     zone_id: str | None = None
     floor_id: str | None = None
@@ -35,7 +36,7 @@ class _Metadata(BaseModel):
     floor_name: Any = None
 
 
-class _Moment(BaseModel):
+class _Moment(Payload):
     timestamp: Annotated[int, Field(ge=0, lt=10**14)]
     metadata: _Metadata
 

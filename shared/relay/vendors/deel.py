@@ -14,12 +14,12 @@ webhook's is not proven.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, Text, day, known, version
+from relay.vendors.support.fields import PathId, Payload, Text, day, known, version
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at
@@ -41,27 +41,27 @@ TIME_OFFS = "/rest/v2/time_offs"
 TIME_OFFS_A_PAGE = 100
 
 
-class _Meta(BaseModel):
+class _Meta(Payload):
     event_type: str
     tracking_id: Text | None = None
     is_simulation: bool | None = False
 
 
-class _Data(BaseModel):
+class _Data(Payload):
     meta: _Meta
     resource: object = None
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     data: _Data
     timestamp: str | None = None
 
 
-class _Requester(BaseModel):
+class _Requester(Payload):
     work_email: str | None = None
 
 
-class _Resource(BaseModel):
+class _Resource(Payload):
     id: Text = Field(validation_alias=AliasChoices("id", "time_off_id"))
     created_at: str | None = None
     updated_at: str | None = None
@@ -93,7 +93,7 @@ class _Resource(BaseModel):
         }
 
 
-class _Profile(BaseModel):
+class _Profile(Payload):
     hris_profile_id: PathId | None = None
 
 
@@ -108,16 +108,16 @@ class _Listed(_Resource):
         return self.recipient_profile.hris_profile_id
 
 
-class _TimeOffType(BaseModel):
+class _TimeOffType(Payload):
     id: Text
     name: str
 
 
-class _Policy(BaseModel):
-    time_off_types: list[_TimeOffType] = []
+class _Policy(Payload):
+    time_off_types: list[_TimeOffType] = Field(default=[])
 
 
-class _Policies(BaseModel):
+class _Policies(Payload):
     policies: list[_Policy]
 
 

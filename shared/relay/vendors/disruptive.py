@@ -8,12 +8,12 @@ https://developer.disruptive-technologies.com/api. Not confirmed on live traffic
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, iso, read_json, unparseable_if_invalid
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PathId, Text, instant, name_in, name_of
+from relay.vendors.support.fields import OptionalText, PathId, Payload, Text, instant, name_in, name_of
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Listed, Page, Span
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import JwtChecksum
@@ -32,19 +32,19 @@ OCCUPANCY = frozenset({"deskOccupancy", "motion", "contact", "proximity"})
 """The types of devices whose events have these states. What measures temperatures sees nobody."""
 
 
-class _Event(BaseModel):
+class _Event(Payload):
     event_id: Text = Field(alias="eventId")
     event_type: str = Field(alias="eventType")
     target_name: str = Field(default="", alias="targetName")
     timestamp: str | None = None
-    data: dict[str, Any] = {}
+    data: dict[str, Any] = Field(default={})
 
 
-class _Metadata(BaseModel):
-    device_id: Text | None = Field(default=None, alias="deviceId")
+class _Metadata(Payload):
+    device_id: OptionalText = Field(default=None, alias="deviceId")
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     event: _Event
     labels: Any = None
     """What the customer has labelled the device with; a listed event has none."""
@@ -59,21 +59,21 @@ class _Body(BaseModel):
         return found
 
 
-class _State(BaseModel):
+class _State(Payload):
     state: str
 
 
-class _Device(BaseModel):
+class _Device(Payload):
     id: PathId
 
 
-class _Place(BaseModel):
+class _Place(Payload):
     """How far a listing has come: the devices still to be asked for, and where more of them are.
 
     `token` is where the events of the first of these devices go on.
     """
 
-    devices: list[PathId] = []
+    devices: list[PathId] = Field(default=[])
     more: str | None = None
     token: str | None = None
 

@@ -9,12 +9,10 @@ milliseconds and ISO 8601 are read too.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import Instant, PathId, Text
+from relay.vendors.support.fields import Instant, PathId, Payload, Text
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
 from relay.vendors.support.pages import (
     all_entries,
@@ -37,14 +35,14 @@ EVENTS_A_PAGE = 500
 """DoorFlow gives up to 1000, which may be more than the megabyte that an answer may have."""
 
 
-class _Notification(BaseModel):
+class _Notification(Payload):
     action: str
     resource_type: str
     resource_id: PathId
     ack_token: str | None = None
 
 
-class _Event(BaseModel):
+class _Event(Payload):
     id: Text
     event_code: int
     created_at: Instant

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import Text, instant, name_in
+from relay.vendors.support.fields import OptionalText, Payload, Text, instant, name_in
 from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
 from relay.vendors.support.listing import DoorList, DoorPage
 from relay.vendors.support.pages import doors_at, entries_at, number_of, numbered, query
@@ -32,21 +32,21 @@ DIRECTIONS: dict[str, Direction] = {
 }
 
 
-class _Location(BaseModel):
-    id: Text
+class _Location(Payload):
+    id: OptionalText = None
 
 
-class _Somewhere(BaseModel):
-    id: Text | None = None
+class _Somewhere(Payload):
+    id: OptionalText = None
     attributes: Any = None
 
 
-class _Meta(BaseModel):
+class _Meta(Payload):
     event: str | None = None
     location: _Somewhere | None = None
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event: str | None = None
     meta: _Meta | None = None
 
@@ -70,7 +70,7 @@ class _Head(BaseModel):
         return name_in(place.attributes) if place and place.id == location else None
 
 
-class _Attributes(BaseModel):
+class _Attributes(Payload):
     signed_in_at: str | None = Field(default=None, alias="signed-in-at")
     signed_out_at: str | None = Field(default=None, alias="signed-out-at")
 
@@ -82,15 +82,15 @@ class _Attributes(BaseModel):
         return found
 
 
-class _Related(BaseModel):
+class _Related(Payload):
     data: _Location | None = None
 
 
-class _Relationships(BaseModel):
+class _Relationships(Payload):
     location: _Related | None = None
 
 
-class _Entry(BaseModel):
+class _Entry(Payload):
     id: Text
     attributes: _Attributes
     relationships: _Relationships | None = None
@@ -102,7 +102,7 @@ class _Entry(BaseModel):
         return place.id if place else None
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     payload: _Entry
 
 

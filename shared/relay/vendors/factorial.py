@@ -11,12 +11,12 @@ The list of leaves has them in the same form; its pages are those of https://api
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day, version
+from relay.vendors.support.fields import PathId, Payload, day, version
 from relay.vendors.support.fixed_tokens import HeaderToken
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -34,7 +34,7 @@ MOST_DAYS = 1.5
 """No more units than these are a day's share; a day of more is counted in hours."""
 
 
-class _ByDay(BaseModel):
+class _ByDay(Payload):
     workable: dict[str, float] = Field(default={}, alias="workable_units_by_day")
     used: dict[str, float] = Field(default={}, alias="used_units_by_day")
 
@@ -48,7 +48,7 @@ class _ByDay(BaseModel):
         ]
 
 
-class _Leave(BaseModel):
+class _Leave(Payload):
     id: PathId
     employee_id: PathId
     start_on: str | None = None

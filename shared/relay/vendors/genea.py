@@ -9,12 +9,10 @@ vendor's sample names only the controller.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, Text
+from relay.vendors.support.fields import Instant, Payload, Said, Text
 from relay.vendors.support.signatures import Hmac
 
 GRANTED = "SEQUR_ACCESS_GRANTED"
@@ -22,7 +20,7 @@ COUNTED = frozenset({GRANTED, "SEQUR_ACCESS_GRANTED_ACCESS_POINT_UNLOCKED"})
 DENIED = "SEQUR_ACCESS_DENIED"
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_type: str
     event_action: str | None = None
     uuid: str = ""
@@ -39,18 +37,18 @@ class _Head(BaseModel):
         return None if action in COUNTED else "other_event"
 
 
-class _Actor(BaseModel):
-    user_email: str | None = None
-    user_uuid: str | None = None
+class _Actor(Payload):
+    user_email: Said = None
+    user_uuid: Said = None
 
 
-class _Named(BaseModel):
+class _Named(Payload):
     uuid: str | None = None
     id: str | int | None = None
     name: Any = None
 
 
-class _Access(BaseModel):
+class _Access(Payload):
     uuid: Text
     event_time: Instant
     actor: _Actor | None = None

@@ -14,17 +14,25 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, Field
 
 from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day_off, known
+from relay.vendors.support.fields import PathId, Payload, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed_leave
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import all_entries, each_listed, query
 from relay.vendors.support.signatures import Hmac
-from relay.vendors.support.thin import LeaveNow, address_at, leave_now, segment, with_address
+from relay.vendors.support.thin import (
+    LeaveNow,
+    address_at,
+    leave_now,
+    segment,
+    still_leave,
+    unwrapped,
+    with_address,
+)
 
 EVENTS = frozenset(
     f"time_off_request.{name}" for name in ("created", "updated", "deleted", "approved", "declined")
@@ -42,7 +50,7 @@ ADDRESSES = ("work_email", "email")
 """The fields of an employee's address, the better one first."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_type: str
     uuid: str = Field(default="", max_length=100)
 
@@ -51,13 +59,13 @@ class _Body(_Head):
     entity_uuid: PathId
 
 
-class _Employee(BaseModel):
+class _Employee(Payload):
     uuid: PathId
 
 
-class _Request(BaseModel):
+class _Request(Payload):
     status: str
-    days: dict[str, float] = {}
+    days: dict[str, float] = Field(default={})
     type_name: str | None = Field(default=None, validation_alias=AliasChoices("policy_type", "request_type"))
     employee: _Employee | None = None
     employee_uuid: PathId | None = None
@@ -146,8 +154,8 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:
 
 
 def knows(api: VendorApi, leave_id: str) -> bool:
-    """Whether there still is a request: a deleted one is gone."""
-    return api.get(f"{REQUESTS}/{segment(leave_id)}") is not None
+    """Whether there still is a request: a deleted one is gone, or stays as such."""
+    return still_leave(unwrapped(api.get(f"{REQUESTS}/{segment(leave_id)}")), STATES)
 
 
 def _address(employee: str, api: VendorApi) -> str | None:

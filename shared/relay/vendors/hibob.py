@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import time, timedelta
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, utc
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PART_OF_A_DAY, PathId, day, day_off, known
+from relay.vendors.support.fields import PART_OF_A_DAY, PathId, Payload, day, day_off, known
 from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import each_listed, entries_at, query, text_at
@@ -39,7 +39,11 @@ STATES: dict[str, LeaveState] = {
     "canceled": "ended",
     "deleted": "ended",
 }
-CHANGE_TYPES = {"created": "approved", "canceled": "canceled", "cancelled": "canceled", "deleted": "deleted"}
+CHANGE_TYPES = {
+    **dict.fromkeys(("created", "updated"), "approved"),
+    **dict.fromkeys(("canceled", "cancelled"), "canceled"),
+    "deleted": "deleted",
+}
 """The status that each type of change leaves a request in. Pending requests are not asked for."""
 CHANGED_WITHIN = timedelta(days=180)
 """HiBob lists changes of the last six months only."""
@@ -51,23 +55,23 @@ PORTIONS = {"": 1.0, "all_day": 1.0, "morning": 0.5, "afternoon": 0.5, "vacant":
 """How much of a day a portion is."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     type: str = Field(validation_alias=AliasChoices("type", "event"))
 
 
-class _Data(BaseModel):
+class _Data(Payload):
     timeoff_request_id: PathId = Field(alias="timeoffRequestId")
     employee_id: PathId = Field(alias="employeeId")
     previous_request_id: PathId | None = Field(default=None, alias="previousRequestId")
 
 
-class _V2(BaseModel):
+class _V2(Payload):
     company_id: int | str = Field(default="", alias="companyId")
     triggered_at: str = Field(default="", alias="triggeredAt")
     data: _Data
 
 
-class _Duration(BaseModel):
+class _Duration(Payload):
     """What is taken of one day: so many hours, from one time to another, or a portion."""
 
     date: str | None = None

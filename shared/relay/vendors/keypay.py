@@ -15,12 +15,12 @@ from functools import partial
 from itertools import count
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PathId, Text, day, hours, known
+from relay.vendors.support.fields import PathId, Payload, Text, day, hours, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import all_entries, each_listed, query
@@ -42,12 +42,12 @@ LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
 ENDING_KEYS = frozenset({"EmployeeId", "Status"})
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     id: Text = Field(alias="Id")
     notifications: list[Any] = Field(alias="Notifications")
 
 
-class _Leave(BaseModel):
+class _Leave(Payload):
     id: PathId = Field(alias="Id")
     employee_id: PathId = Field(alias="EmployeeId")
     category: str | None = Field(default=None, alias="LeaveCategory")

@@ -10,12 +10,10 @@ are called, and the words for the status of an event set.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
-
 from relay.errors import Unparseable, VendorUnavailable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, iso, read_json, unparseable_if_invalid
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import Instant, PathId
+from relay.vendors.support.fields import Instant, PathId, Payload
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
 from relay.vendors.support.pages import (
     all_entries,
@@ -40,12 +38,12 @@ UNFINISHED_SECONDS = 2.0
 """How long to wait before an event set is asked for again that Kisi still collects."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     type: str
     uuid: str = ""
 
 
-class _Unlock(BaseModel):
+class _Unlock(Payload):
     uuid: str
     success: bool
     object_id: int | str
@@ -56,12 +54,12 @@ class _Unlock(BaseModel):
 
     def person(self) -> str | None:
         """The user's id; None for a request to exit and for an access link that anybody may hold."""
-        if self.actor_id in (None, "") or "link" in (self.actor_type or "").lower():
+        if self.actor_id is None or "link" in (self.actor_type or "").lower():
             return None
         return str(self.actor_id)
 
 
-class _EventSet(BaseModel):
+class _EventSet(Payload):
     id: PathId
     status: str | None = None
 

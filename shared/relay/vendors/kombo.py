@@ -9,7 +9,7 @@ not map, which are passed through and make entries that cannot be read.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.events import (
     ASK_NOW,
@@ -24,7 +24,7 @@ from relay.events import (
     read_json,
 )
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import UNITS, PathId, day, known
+from relay.vendors.support.fields import UNITS, PathId, Payload, day, known
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, cursor_at, each_listed, entries_at, query
@@ -42,15 +42,15 @@ ABSENCES = "hris_absences"
 ENTRIES_A_PAGE = 250
 
 
-class _Model(BaseModel):
+class _Model(Payload):
     name: str
 
 
-class _News(BaseModel):
+class _News(Payload):
     changed_models: list[_Model]
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     type: str
     id: str = Field(default="", max_length=150)
 
@@ -59,11 +59,11 @@ class _Body(_Head):
     data: _News
 
 
-class _Type(BaseModel):
+class _Type(Payload):
     name: str | None = None
 
 
-class _Absence(BaseModel):
+class _Absence(Payload):
     id: PathId
     employee: PathId | None = Field(default=None, alias="employee_id")
     status: str | None = None
@@ -147,8 +147,11 @@ def _address(employee: str, api: VendorApi) -> str | None:
     found = api.get(f"/v1/hris/employees?ids={segment(employee)}")
     if found is None:
         return None
-    employees = entries_at(unwrapped(found), "results")
-    return first_text(employees[0], "work_email") if employees else None
+    # Should it list others too, their address is not this employee's.
+    for one in entries_at(unwrapped(found), "results"):
+        if isinstance(one, Mapping) and one.get("id") == employee:
+            return first_text(one, "work_email")
+    return None
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
 from relay.events import Amount, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import UNITS, PathId, day, known, version
+from relay.vendors.support.fields import UNITS, PathId, Payload, day, known, version
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, cursor_at, each_listed, entries_at, query
@@ -34,25 +32,25 @@ TIME_OFF = "/api/hris/v1/time-off"
 ENTRIES_A_PAGE = 100
 
 
-class _Hook(BaseModel):
+class _Hook(Payload):
     event: str
 
 
-class _Account(BaseModel):
+class _Account(Payload):
     id: str = ""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     hook: _Hook
     linked_account: _Account | None = None
 
 
-class _Employee(BaseModel):
+class _Employee(Payload):
     id: PathId
     work_email: str | None = None
 
 
-class _TimeOff(BaseModel):
+class _TimeOff(Payload):
     id: PathId
     employee: PathId | _Employee | None = None
     status: str | None = None

@@ -11,23 +11,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 
-from pydantic import BaseModel
-
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text, instant
+from relay.vendors.support.fields import Payload, Text, instant
 from relay.vendors.support.fixed_tokens import Basic
 
 _LOCAL_TIME = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d)", re.ASCII)
 _ZONE = re.compile(r"(?:UTC|GMT)(?:([+-])(\d{1,2})(?::(\d\d))?)?(?!\S)", re.ASCII)
 
 
-class _Device(BaseModel):
+class _Device(Payload):
     device_sn: Text
 
 
-class _Times(BaseModel):
+class _Times(Payload):
     """When it was counted: at the end of a period, or at the `time` of what triggered the report."""
 
     time: str | None = None
@@ -60,35 +58,35 @@ def _zoned(text: str) -> datetime | None:
     return instant(text) if re.search(r"(Z|[+-]\d\d:?\d\d)$", text, re.ASCII) else None
 
 
-class _LineTotal(BaseModel):
+class _LineTotal(Payload):
     in_counted: int
     out_counted: int
 
 
-class _Line(BaseModel):
+class _Line(Payload):
     total: _LineTotal
 
 
-class _RegionTotal(BaseModel):
+class _RegionTotal(Payload):
     current_total: int
 
 
-class _Region(BaseModel):
+class _Region(Payload):
     total: _RegionTotal
 
 
-class _Regions(BaseModel):
+class _Regions(Payload):
     region_count_data: list[_Region] | None = None
 
 
-class _Report(BaseModel):
+class _Report(Payload):
     """Whose report it is, and when it was counted."""
 
     device_info: _Device
     time_info: _Times
 
 
-class _Counts(BaseModel):
+class _Counts(Payload):
     current_total: int | None = None
     occupancy: list[int] | None = None
     region_data: _Regions | None = None

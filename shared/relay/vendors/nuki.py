@@ -9,11 +9,11 @@ trigger an app has that opens over Bluetooth.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, OptionalText, Text, known
+from relay.vendors.support.fields import Instant, OptionalText, Payload, Text, known
 from relay.vendors.support.signatures import Hmac
 
 LOG = "device_logs"
@@ -36,12 +36,12 @@ TRIGGERS: Mapping[str, str | None] = {
 """What moved the lock, and why nobody passed; None where somebody stood at the door."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     feature: str
     log: dict[str, Any] | None = Field(default=None, alias="smartlockLog")
 
 
-class _Entry(BaseModel):
+class _Entry(Payload):
     id: Text
     action: int
 

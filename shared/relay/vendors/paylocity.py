@@ -11,22 +11,31 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from relay.events import Amount, Event, LeaveChange, Webhook, iso, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text, day, hours, without_blanks
+from relay.vendors.support.fields import (
+    OptionalText,
+    Payload,
+    Said,
+    Text,
+    day,
+    hours,
+    or_none,
+    without_blanks,
+)
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER, Basic
 from relay.vendors.support.proof import AnyOf
 
 
-class _Approval(BaseModel):
-    company: Text = Field(default="-", alias="companyId")
+class _Approval(Payload):
+    company: OptionalText = Field(default=None, alias="companyId")
     employee: Text = Field(alias="employeeId")
-    address: str | None = Field(default=None, alias="employeeWorkEMailAddress")
-    older_address: str | None = Field(default=None, alias="employeeWorkEmail")
-    hours: float | None = Field(default=None, alias="hoursPerDay")
-    all_day: bool | None = Field(default=None, alias="isAllDayEvent")
+    address: Said = Field(default=None, alias="employeeWorkEMailAddress")
+    older_address: Said = Field(default=None, alias="employeeWorkEmail")
+    hours: Annotated[float | None, BeforeValidator(or_none)] = Field(default=None, alias="hoursPerDay")
+    all_day: Annotated[bool | None, BeforeValidator(or_none)] = Field(default=None, alias="isAllDayEvent")
     start: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffStartDate")
     end: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffEndDate")
 
@@ -55,7 +64,7 @@ class _Approval(BaseModel):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each delivery is an approved leave."""
     found = _Approval.model_validate(read_json(webhook.body))
-    said = (found.company, found.employee, found.start, found.end)
+    said = (found.company or "-", found.employee, found.start, found.end)
     leave_id = sha256("|".join(said).encode()).hexdigest()
     return [
         LeaveChange(
@@ -64,7 +73,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             state="approved",
             # Nothing says when it was approved. A resend is newer, and says the same.
             version=iso(webhook.received_at),
-            email=found.address or found.older_address or None,
+            email=found.address or found.older_address,
             start=day(found.start),
             end=day(found.end),
             each_day=found.each_day(),

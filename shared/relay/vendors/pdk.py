@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import OptionalText
+from relay.vendors.support.fields import OptionalText, Payload
 from relay.vendors.support.signatures import Hmac
 
 ALLOWED = frozenset({"device.request.allowed", "device.request.multiallowed", "device.request.ecard.allowed"})
@@ -32,7 +32,7 @@ DOOR_STATES = ("device.input.dps.", "device.alarm.")
 """Topics of doors that were opened, closed, forced or held open begin so."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     topic: str
 
     def ignored(self) -> str | None:
@@ -45,7 +45,7 @@ class _Head(BaseModel):
         return "door_state" if topic.startswith(DOOR_STATES) else "other_event"
 
 
-class _Request(BaseModel):
+class _Request(Payload):
     occurred: Annotated[int, Field(ge=0, lt=10**14)]
     device_id: OptionalText = Field(default=None, alias="deviceId")
     device_name: OptionalText = Field(default=None, alias="deviceName")
@@ -60,7 +60,7 @@ class _Request(BaseModel):
         return found
 
 
-class _Notification(BaseModel):
+class _Notification(Payload):
     metadata: _Request
 
 

@@ -8,11 +8,11 @@ live traffic: the path of that API, and states beyond those of the documented sa
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import BaseModel
+from pydantic import Field
 
 from relay.events import DayOff, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day, day_off, known, version
+from relay.vendors.support.fields import PathId, Payload, day, day_off, known, version
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import thin_without_address, with_address
 
@@ -33,11 +33,11 @@ STATES: dict[str, LeaveState] = {
 }
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     action: str
 
 
-class _Attributes(BaseModel):
+class _Attributes(Payload):
     employee_id: PathId
     starts_on: str
     ends_on: str | None = None
@@ -55,26 +55,27 @@ class _Attributes(BaseModel):
         """Whether this is the end of a request that nobody had approved."""
         if self.state_after(action) != "ended":
             return False
-        return action == "leave_request_reject" or self.state in ("pending", "requested")
+        was = (self.state or "").strip().lower()
+        return action == "leave_request_reject" or was in ("pending", "requested")
 
 
-class _DayOff(BaseModel):
+class _DayOff(Payload):
     occurs_on: str
     amount: float
 
 
-class _Type(BaseModel):
+class _Type(Payload):
     name: str | None = None
 
 
-class _Meta(BaseModel):
+class _Meta(Payload):
     updated_at: str | None = None
 
 
-class _Data(BaseModel):
+class _Data(Payload):
     id: PathId
     attributes: _Attributes
-    entries: list[_DayOff] = []
+    entries: list[_DayOff] = Field(default=[])
     leave_type: _Type | None = None
     meta: _Meta | None = None
 
@@ -88,7 +89,7 @@ class _Data(BaseModel):
         return tuple(day_off(entry.occurs_on, entry.amount, unit, name) for entry in self.entries)
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     data: _Data
 
 

@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AliasChoices, BeforeValidator, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day_off, hours, known, without_blanks
+from relay.vendors.support.fields import PathId, Payload, day_off, hours, known, without_blanks
 from relay.vendors.support.fixed_tokens import HeaderToken
 from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -46,19 +46,19 @@ PERIODS_A_PAGE = 50
 PERIODS = "/v2/absence-periods"
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_name: str
 
 
-class _Period(BaseModel):
+class _Period(Payload):
     id: PathId
 
 
-class _Payload(BaseModel):
+class _Payload(Payload):
     period: _Period = Field(validation_alias=AliasChoices("absence_period", "absence-period"))
 
 
-class _Body(BaseModel):
+class _Body(Payload):
     event_name: str
     occurred_at: str = ""
     payload: _Payload
@@ -68,7 +68,7 @@ Local = Annotated[datetime, BeforeValidator(without_blanks)]
 """The employee's own time of day; a zone behind it is not applied."""
 
 
-class _Moment(BaseModel):
+class _Moment(Payload):
     date_time: Local | None = None
     type: str | None = None
 
@@ -93,20 +93,20 @@ class _Moment(BaseModel):
         return known(HALVES, self.type, "ends_at.type") == "first"
 
 
-class _Id(BaseModel):
+class _Id(Payload):
     id: PathId
 
 
-class _Type(BaseModel):
+class _Type(Payload):
     id: PathId | None = None
     name: str | None = None
 
 
-class _Approval(BaseModel):
+class _Approval(Payload):
     status: str
 
 
-class _Absence(BaseModel):
+class _Absence(Payload):
     person: _Id
     absence_type: _Type | None = None
     starts_from: _Moment
@@ -135,21 +135,21 @@ class _Listed(_Absence):
     id: PathId
 
 
-class _Effective(BaseModel):
+class _Effective(Payload):
     unit: str | None = None
     value: float | None = None
 
 
-class _Share(BaseModel):
+class _Share(Payload):
     date: str
     effective_duration: _Effective | None = None
 
 
-class _Shares(BaseModel):
+class _Shares(Payload):
     shares: list[_Share] = Field(validation_alias=AliasChoices("_data", "data"))
 
 
-class _Types(BaseModel):
+class _Types(Payload):
     types: list[_Type] = Field(validation_alias=AliasChoices("_data", "data"))
 
 
@@ -232,6 +232,8 @@ def _breakdown(path: str, api: VendorApi) -> list[DayOff]:
     for page in _pages(f"{path}/breakdowns", api):
         for share in _Shares.model_validate(page).shares:
             taken = share.effective_duration or _Effective()
+            if taken.value is None:
+                return []
             days.append(day_off(share.date, taken.value, taken.unit, "effective_duration.unit"))
     return days
 
@@ -271,10 +273,14 @@ def _pages(path: str, api: VendorApi) -> Iterator[Any]:
 def _next(page: Any) -> str | None:
     node = page
     for name in ("_meta", "links", "next", "href"):
-        node = node.get(name) if isinstance(node, Mapping) else None
+        # Some links are the address itself.
+        node = node.get(name) if isinstance(node, Mapping) else node if name == "href" else None
     if not isinstance(node, str) or not node:
         return None
-    parts = urlsplit(node)
+    try:
+        parts = urlsplit(node)
+    except ValueError:
+        raise Unparseable("_meta.links.next.href: no address") from None
     # Without a path of its own the list would end here, as if it were whole.
     if not parts.path.strip("/"):
         raise Unparseable("_meta.links.next.href: no path")

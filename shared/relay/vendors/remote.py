@@ -11,17 +11,24 @@ are looked at here once more.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, Field
 
 from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, day, known
+from relay.vendors.support.fields import PathId, Payload, day, known
 from relay.vendors.support.leave_lists import in_window, listed_leave
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import each_listed, entries_at, number_at, query
 from relay.vendors.support.signatures import Hmac, Part
-from relay.vendors.support.thin import LeaveNow, first_text, leave_now, unwrapped, with_address_of
+from relay.vendors.support.thin import (
+    LeaveNow,
+    first_text,
+    leave_now,
+    still_leave,
+    unwrapped,
+    with_address_of,
+)
 
 EVENTS = frozenset(
     f"timeoff.{name}"
@@ -52,7 +59,7 @@ TIME_OFF = "/v1/timeoff"
 ENTRIES_A_PAGE = 100
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_type: str
 
 
@@ -60,19 +67,25 @@ class _Body(_Head):
     timeoff_id: PathId
 
 
-class _Day(BaseModel):
+class _Day(Payload):
     day: str
     hours: float | None = None
     minutes: float | None = None
 
+    def says_how_much(self) -> bool:
+        """Whether it says how much of it is taken."""
+        return self.hours is not None or self.minutes is not None
+
     def day_off(self) -> DayOff:
         """How much of it is taken."""
-        # Minutes beyond an hour would be the whole day's once more.
-        beside = self.minutes if self.minutes and self.minutes < 60 else 0
+        beside = self.minutes or 0
+        # Minutes beyond an hour are the whole day's once more.
+        if self.hours and beside >= 60:
+            beside = 0
         return DayOff(on=day(self.day) or "", value=(self.hours or 0) + beside / 60, unit="hours")
 
 
-class _TimeOff(BaseModel):
+class _TimeOff(Payload):
     status: str
     employment_id: PathId
     start_date: str | None = None
@@ -90,9 +103,14 @@ class _TimeOff(BaseModel):
                 "start": day(self.start_date),
                 "end": day(self.end_date),
                 "type_name": self.type_name,
-                "days": tuple(one.day_off() for one in self.timeoff_days or ()),
+                "days": self._days(),
             },
         )
+
+    def _days(self) -> tuple[DayOff, ...]:
+        """What is taken of each day; nothing where that is not said of all of them."""
+        days = self.timeoff_days or ()
+        return tuple(one.day_off() for one in days) if all(one.says_how_much() for one in days) else ()
 
 
 class _Listed(_TimeOff):
@@ -156,8 +174,8 @@ def _listed(entry: Any, api: VendorApi, window: Window) -> Event:
 
 
 def knows(api: VendorApi, leave_id: str) -> bool:
-    """Whether there still is that time off."""
-    return api.get(f"{TIME_OFF}/{leave_id}") is not None
+    """Whether there still is that time off: what was cancelled stays as such."""
+    return still_leave(_inner(unwrapped(api.get(f"{TIME_OFF}/{leave_id}")), "timeoff"), STATES)
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

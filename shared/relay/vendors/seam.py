@@ -7,12 +7,10 @@ events of https://github.com/seamapi/types. Not confirmed on live traffic: which
 
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, OptionalText, Text
+from relay.vendors.support.fields import Instant, OptionalText, Payload, Text
 from relay.vendors.support.signatures import StandardWebhooks
 
 COUNTED = frozenset({"unlocked", "access_granted"})
@@ -23,7 +21,7 @@ REMOTE = frozenset({"remote", "seamapi"})
 AUTOMATIC = "automatic"
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_type: str
     event_id: Text
 

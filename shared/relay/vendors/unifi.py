@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel
-
 from relay.events import BadgeEvent, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Text
+from relay.vendors.support.fields import OptionalText, Payload, Said, Text
 from relay.vendors.support.signatures import Hmac, Part
 
 SIGNED_AT = "signed-at"
@@ -23,21 +21,21 @@ REMOTE = ("CALL", "REMOTE")
 """How the kinds of authentication begin with which a door is opened from elsewhere."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event: str
-    event_object_id: Text | None = None
+    event_object_id: OptionalText = None
 
 
-class _Location(BaseModel):
+class _Location(Payload):
     id: Text
     name: Any = None
 
 
-class _Actor(BaseModel):
-    id: str | None = None
+class _Actor(Payload):
+    id: Said = None
 
 
-class _Object(BaseModel):
+class _Object(Payload):
     result: str
     authentication_type: str | None = None
 
@@ -51,7 +49,7 @@ class _Object(BaseModel):
         return (self.authentication_type or "").strip().upper().startswith(REMOTE)
 
 
-class _Data(BaseModel):
+class _Data(Payload):
     location: _Location
     actor: _Actor | None = None
     object: _Object
@@ -63,7 +61,7 @@ class _Data(BaseModel):
         return self.actor.id or None
 
 
-class _Unlock(BaseModel):
+class _Unlock(Payload):
     data: _Data
 
 

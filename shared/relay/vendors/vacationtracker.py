@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.events import DayOff, Event, LeaveChange, LeaveState, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PART_OF_A_DAY, Text, day, known
+from relay.vendors.support.fields import PART_OF_A_DAY, Payload, Text, day, known
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -38,7 +38,7 @@ LISTED = ("OPEN", "APPROVED", "CANCELLED", "DENIED", "DELETED", "EXPIRED")
 LEAVES_A_PAGE = 200
 
 
-class _Day(BaseModel):
+class _Day(Payload):
     day: str
     hours: float = Field(alias="leaveHours")
     working_hours: float | None = Field(default=None, alias="workingHoursInDay")
@@ -48,15 +48,15 @@ class _Day(BaseModel):
         return DayOff(on=day(self.day) or "", value=self.hours, unit="hours", working=self.working_hours)
 
 
-class _User(BaseModel):
+class _User(Payload):
     email: str | None = None
 
 
-class _LeaveType(BaseModel):
+class _LeaveType(Payload):
     name: str | None = None
 
 
-class _Leave(BaseModel):
+class _Leave(Payload):
     id: Text
     status: str
     start: str = Field(alias="startDate")

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, OptionalText, known
+from relay.vendors.support.fields import Instant, OptionalText, Payload, known
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
 from relay.vendors.support.several import as_list, each
 
@@ -21,18 +21,18 @@ STATES = {"occupied": True, "available": False, "free": False}
 """Whether anybody is there; `free` is the help page's word for `available`."""
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     event_type: str
 
 
-class _Report(BaseModel):
+class _Report(Payload):
     event_type: str
     reference: OptionalText = Field(default=None, alias="space_ref_id")
     space: OptionalText = Field(default=None, alias="space_id")
     timestamp: Instant
     person_count: int | None = None
     signs_of_life: bool | None = None
-    state: str | None = None
+    state: OptionalText = None
 
     def sensor(self) -> str:
         """The customer's name for the space, else VergeSense's id; raises `Unparseable` without both."""

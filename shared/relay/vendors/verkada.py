@@ -13,12 +13,12 @@ from hashlib import sha256
 from math import ceil, floor
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Direction, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import Instant, name_in
+from relay.vendors.support.fields import Instant, Payload, Said, name_in
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
 from relay.vendors.support.pages import another, doors_at, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac, Part
@@ -62,17 +62,17 @@ IGNORED = {
 DIRECTIONS: dict[str, Direction] = {"inbound": "in", "outbound": "out"}
 
 
-class _Door(BaseModel):
+class _Door(Payload):
     door_id: str | None = None
     name: Any = None
 
 
-class _User(BaseModel):
-    user_id: str | None = None
-    email: str | None = None
+class _User(Payload):
+    user_id: Said = None
+    email: Said = None
 
 
-class _Access(BaseModel):
+class _Access(Payload):
     notification_type: str
     event_id: str | None = None
     created: int | None = None
@@ -106,27 +106,27 @@ class _Access(BaseModel):
         return self.event_id or sha256("|".join(map(str, parts)).encode()).hexdigest()
 
 
-class _Head(BaseModel):
+class _Head(Payload):
     webhook_type: str
 
 
-class _Notification(BaseModel):
-    data: dict[str, object] = {}
+class _Notification(Payload):
+    data: dict[str, object] = Field(default={})
 
 
-class _ListedUser(BaseModel):
+class _ListedUser(Payload):
     user_id: str | None = Field(default=None, alias="userId")
     email: str | None = None
 
 
-class _ListedInfo(BaseModel):
+class _ListedInfo(Payload):
     door_id: str | None = Field(default=None, alias="doorId")
     direction: str | None = None
     door_info: Any = Field(default=None, alias="doorInfo")
     user_info: _ListedUser | None = Field(default=None, alias="userInfo")
 
 
-class _Listed(BaseModel):
+class _Listed(Payload):
     """An event as the list has it: the same things as a webhook's, elsewhere and under other names."""
 
     event_id: str
@@ -166,7 +166,7 @@ def _event(data: Mapping[str, Any], counting: Counting) -> Event:
         door=access.door(),
         person=access.person(),
         # Any other word leaves the direction to the door's configuration.
-        direction=DIRECTIONS.get((access.direction or "").lower()),
+        direction=DIRECTIONS.get((access.direction or "").strip().lower()),
         name=access.door_info and access.door_info.name,
     )
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from relay.errors import Unparseable
 from relay.events import EARLIEST, LATEST, Amount, DayOff, as_name, iso_ms, milliseconds
@@ -22,7 +22,18 @@ def without_blanks(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _or_none(value: Any) -> Any:
+class Payload(BaseModel):
+    """An object of a payload, in which null is as good as absent: vendors send both."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, found: Any) -> Any:
+        if not isinstance(found, Mapping):
+            return found
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def or_none(value: Any) -> Any:
     """Text without blanks, None where nothing is left."""
     return without_blanks(value) or None
 
@@ -59,8 +70,10 @@ Text = Annotated[
     Field(coerce_numbers_to_str=True),
 ]
 """An id that may be written as a number."""
-OptionalText = Annotated[Text | None, BeforeValidator(_or_none)]
+OptionalText = Annotated[Text | None, BeforeValidator(or_none)]
 """The same, None where there is nothing but blanks."""
+Said = Annotated[str | None, BeforeValidator(or_none)]
+"""A text such as an address, None where there is nothing but blanks."""
 PathId = Annotated[
     str,
     # Nothing that means something in a path: whoever sends the payload chooses the id.

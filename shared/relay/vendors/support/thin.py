@@ -41,6 +41,14 @@ def leave_now(thin: ThinEvent, api: VendorApi, path: str, read: Callable[[Any], 
     return [LeaveChange(**known, state=leave.state, declined=leave.declined, email=email, **leave.details)]
 
 
+def still_leave(found: Any, states: Mapping[str, LeaveState]) -> bool:
+    """Whether what an API has of one leave is leave still: what has ended may stay there, with its status."""
+    if found is None:
+        return False
+    status = found.get("status") if isinstance(found, Mapping) else None
+    return not isinstance(status, str) or states.get(status.strip().lower()) != "ended"
+
+
 def with_address(thin: ThinEvent, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
     """Ask for the address that a thin event's change lacks: what the API has at a path, under these names."""
     return with_address_of(thin, lambda employee: address_at(path, employee, api, *names))
