@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from relay.calven import Result
 from relay.config.model import Door
+from relay.delivery.occupancy import accepted_facts
 from relay.events import BadgeEvent
 from relay.occupancy.days import operating_day
 from relay.occupancy.rules import (
@@ -177,3 +180,24 @@ def test_repeated_hour() -> None:
     memory.badge(badge("e2", "ann", "out", "hq", first + 60 * MINUTE))
     assert [(fact.at, fact.people) for fact in memory.told] == [(first, 1), (first + 60 * MINUTE, 0)]
     assert operating_day(there, "hq", first) == operating_day(there, "hq", first + 60 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("count", "zero", "noted"),
+    [
+        ("accepted", "accepted", 2),
+        ("accepted", "waiting", 0),
+        ("waiting", "accepted", 0),
+        ("accepted", "refused", 0),
+    ],
+)
+def test_late_count_and_its_zero_are_noted_together(
+    count: Literal["accepted", "waiting"], zero: Literal["accepted", "waiting", "refused"], noted: int
+) -> None:
+    """Both have one version: noted for one of them, the other would not be told, were its letter lost."""
+    late = Count(people=1, version=2, event_id="e1", source="kisi", ended=True, late=True)
+    facts = late.pending_facts("l1-a", TODAY)
+    results = {
+        fact.event_id: Result(status=status) for fact, status in zip(facts, (count, zero), strict=True)
+    }
+    assert len(accepted_facts(facts, results)) == noted

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeAlias
 from uuid import uuid4
 
+from relay.aws.table import Key
 from relay.calven import CalvenEvent, Result
 from relay.config.model import Config, Door
 from relay.delivery.outcome import Outcome, Told
@@ -16,6 +17,7 @@ from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparsea
 from relay.events import BadgeEvent, SensorReading
 from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
+from relay.occupancy.reported import fact_key
 from relay.occupancy.rules import Badge, Fact, through
 from relay.occupancy.settlement import Settlement
 
@@ -112,11 +114,10 @@ class Occupancy:
     def conclude(self, results: Results) -> list[Outcome]:
         """Note what Calven accepted; what became of each event."""
         outcomes: list[Outcome] = []
-        accepted: list[Fact] = []
+        facts = [fact for settled in self._settled for fact in settled.facts]
         for settled in self._settled:
             outcomes += _with_counts(settled, _concluded(settled, results, self._invocation.utc_now()))
-            accepted += [fact for fact in settled.facts if _result(fact, results).status == "accepted"]
-        report(accepted, self._invocation)
+        report(accepted_facts(facts, results), self._invocation)
         self._settled.clear()
         return outcomes
 
@@ -299,6 +300,20 @@ def report(facts: Sequence[Fact], invocation: Invocation) -> None:
         invocation.reports.mark_reported(facts)
     except TableUnavailable:
         return  # reported again by the next badge on the way, or by the schedule
+
+
+def accepted_facts(facts: Sequence[Fact], results: Results) -> list[Fact]:
+    """The facts that Calven accepted, without those whose other half waits still.
+
+    A late badge's count and the zero behind it have one version: noted for one, it would be noted for both.
+    """
+    accepted = [fact for fact in facts if _result(fact, results).status == "accepted"]
+    waiting = {_versioned(fact) for fact in facts if _result(fact, results).status != "accepted"}
+    return [fact for fact in accepted if _versioned(fact) not in waiting]
+
+
+def _versioned(fact: Fact) -> tuple[Key, int]:
+    return fact_key(fact), fact.version
 
 
 def _result(fact: Fact, results: Results) -> Result:
