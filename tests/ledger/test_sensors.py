@@ -226,6 +226,25 @@ def test_silent_sensor(ledger: Watched) -> None:
     assert [people for people, _, _ in shown(ledger.told)] == [5, 3, 4]
 
 
+def test_stale_sensor_that_waited(ledger: Watched) -> None:
+    """A reading that waited for days behind what came since adds nothing to it."""
+    now = 3 * SILENT_AFTER_MS / 1000
+    readings = Readings(ledger.table, ledger.clock)
+    for event, second, people, sensor in (("b1", now, 1, "b"), ("a1", 0, 4, "a")):
+        one, received_at = reading(event, second, people, sensor=sensor), NOON + second
+        facts, _ = readings.settle(one, "vergesense", "l1-a", received_at, CONFIG, anywhere, LATE)
+        ledger.tell(facts)
+    assert [people for people, _, _ in shown(ledger.told)] == [1, 1]
+
+
+def test_sensors_that_never_count_leave_no_count(ledger: Watched) -> None:
+    """Where all have been silent for a day, nobody is there, but no count is told of what never counts."""
+    day = SILENT_AFTER_MS / 1000
+    ledger.read(reading("a1", 3500 - day, None, occupied=True, sensor="a"))
+    ledger.read(reading("b1", 3550 - day, None, occupied=True, sensor="b"))
+    assert [said[:2] for said in shown(ledger.told)] == [(None, True), (None, False)]
+
+
 def test_sensor_that_left(ledger: Watched) -> None:
     """A sensor that is not configured for the place any more does not count."""
     ledger.read(reading("a1", 0, 5, sensor="a"))

@@ -102,10 +102,11 @@ def occupancy_of(sensors: Mapping[str, SensorState], now: int) -> Occupancy:
         heard = [sensor for sensor in heard if now - sensor.at <= SILENT_AFTER_MS]
     occupied = any(sensor.occupied for sensor in heard)
     people = 0
-    for sensor in heard:
+    # Where none is heard, nobody is there; but sensors that never count leave no count behind.
+    for sensor in heard or sensors.values():
         if sensor.people is None:
             return Occupancy(None, occupied)
-        people += sensor.people
+        people += sensor.people if heard else 0
     return Occupancy(people, occupied)
 
 
@@ -140,7 +141,9 @@ def after_reading(
     sensors[name] = SensorState(at, reading.people, occupied, ids)
     newest = replace(known, sensors=sensors, source=source)
     cause = Cause(source, reading.event_id)
-    return _with_report(newest, occupancy_of(sensors, received), cause, place, at), ""
+    # What was received days ago and waited is reported behind what came since: it says nothing about that.
+    now = max(received, known.at)
+    return _with_report(newest, occupancy_of(sensors, now), cause, place, at), ""
 
 
 def with_only_sensors(known: WatchedPlace, kept: Collection[str], place: str, at: int) -> WatchedPlace:
