@@ -57,6 +57,7 @@ def shares(found: LeaveChange, whole_day_hours: float = SIX) -> dict[int, str]:
         (change(5, total={"value": 1, "unit": "weeks"}), dict.fromkeys(range(1, 6), "whole")),
         (change(3, total={"value": 16, "unit": "hours"}), {1: "part", 2: "whole", 3: "part"}),
         (change(3, total={"value": 18, "unit": "hours"}), {1: "whole", 2: "whole", 3: "whole"}),
+        (change(3, total={"value": 17.9, "unit": "hours"}), {1: "part", 2: "whole", 3: "part"}),
         (change(3, total={"value": 2.5, "unit": "days"}), {1: "part", 2: "whole", 3: "part"}),
         (change(3, total={"value": 0, "unit": "hours"}), {1: "whole", 2: "whole", 3: "whole"}),
     ],
@@ -153,3 +154,10 @@ def test_days_are_in_order() -> None:
     found = LeaveChange.model_validate({**change(None).model_dump(), "days": named({5: 8, 2: 8, 3: 8})})
     assert list(shares(found)) == [2, 3, 5]
     assert isinstance(found.days[0], DayOff)
+
+
+def test_sums_of_tenths() -> None:
+    """Three days of 7.4 hours are 22.2, and tenths of a day add up to a whole one, as people count them."""
+    assert shares(change(3, total={"value": 22.2, "unit": "hours"}), 7.4) == dict.fromkeys((1, 2, 3), "whole")
+    tenths = [{"on": str(day(1)), "value": value, "unit": "days"} for value in (0.7, 0.2, 0.1)]
+    assert shares(change(1, days=tenths)) == {1: "whole"}

@@ -14,6 +14,8 @@ from relay.events import EARLIEST, LATEST, Amount, DayOff, LeaveChange
 Share = Literal["whole", "part"]
 
 LONGEST_DAYS = 400
+ROUNDING = 1e-6
+"""Three times 7.4 hours are a little more than 22.2: so much does not make a part of a day."""
 WORKDAYS_A_WEEK = 5
 # As `date.weekday` counts, from Monday on.
 SATURDAY = 5
@@ -89,7 +91,7 @@ def _share(amount: Amount, whole_day_hours: float) -> Share | None:
     if isinstance(amount, DayOff) and amount.working:
         # All that is worked on a day is the whole of it, however little that is.
         whole = min(whole, amount.working)
-    return "whole" if amount.value >= whole else "part"
+    return "whole" if amount.value >= whole - ROUNDING else "part"
 
 
 def _of_each_day(amount: Amount | None, whole_day_hours: float) -> Share | None:
@@ -109,6 +111,6 @@ def _is_short(total: Amount, start: date, end: date, whole_day_hours: float) -> 
     """
     workdays = sum(day.weekday() < SATURDAY for day in span(start, end)) or (end - start).days + 1
     if total.unit == "hours":
-        return 0 < total.value < workdays * whole_day_hours
+        return 0 < total.value < workdays * whole_day_hours - ROUNDING
     days = total.value * (WORKDAYS_A_WEEK if total.unit == "weeks" else 1)
     return 0 < days < workdays and days % 1 != 0
