@@ -110,22 +110,22 @@ def test_personio(rig: Rig, played: tuple[Played, str], answers: Answers, days: 
 
 
 @pytest.mark.parametrize(
-    ("href", "path"),
+    ("following", "path"),
     [
-        ("https://elsewhere.example/v2/more?cursor=2", "/v2/more"),
-        ("v2/more?cursor=2", "/v2/more"),
+        ({"href": "https://elsewhere.example/v2/more?cursor=2"}, "/v2/more"),
+        ({"href": "v2/more?cursor=2"}, "/v2/more"),
+        ("/v2/more?cursor=2", "/v2/more"),
         # Behind a host's name this would be another host.
-        ("@elsewhere.example/v2/more?cursor=2", "/@elsewhere.example/v2/more"),
-        (".elsewhere.example/v2/more?cursor=2", "/.elsewhere.example/v2/more"),
+        ({"href": "@elsewhere.example/v2/more?cursor=2"}, "/@elsewhere.example/v2/more"),
+        ({"href": ".elsewhere.example/v2/more?cursor=2"}, "/.elsewhere.example/v2/more"),
     ],
 )
-def test_personio_pages(rig: Rig, played: tuple[Played, str], href: str, path: str) -> None:
+def test_personio_pages(rig: Rig, played: tuple[Played, str], following: Any, path: str) -> None:
     """A breakdown of several pages is read whole, and never at a host that a page names."""
     found = period("2027-06-21T00:00:00", "2027-06-23T00:00:00")
     day = {"date": "2027-06-21", "effective_duration": {"unit": "DAY", "value": 1}}
-    following = {"links": {"next": {"href": href}}}
     pages = {
-        f"{PERIODS}/breakdowns": {"_data": [day], "_meta": following},
+        f"{PERIODS}/breakdowns": {"_data": [day], "_meta": {"links": {"next": following}}},
         path: {"_data": [{**day, "date": "2027-06-22"}], "_meta": {"links": {}}},
     }
     ask_there(rig, "personio", played, personio(found) | pages)
@@ -133,10 +133,11 @@ def test_personio_pages(rig: Rig, played: tuple[Played, str], href: str, path: s
     assert away(rig, "alex@example.com") == ["2027-06-21", "2027-06-22"]
 
 
-def test_personio_page_nowhere(rig: Rig, played: tuple[Played, str]) -> None:
-    """A next page without a path is unreadable: the list would else seem to end."""
+@pytest.mark.parametrize("href", ["https://elsewhere.example", "https://[x/v2"])
+def test_personio_page_nowhere(rig: Rig, played: tuple[Played, str], href: str) -> None:
+    """A next page without a path, or no address at all, is unreadable: the list would else seem to end."""
     found = period("2027-06-21T00:00:00", "2027-06-23T00:00:00")
-    nowhere = {"_data": [], "_meta": {"links": {"next": {"href": "https://elsewhere.example"}}}}
+    nowhere = {"_data": [], "_meta": {"links": {"next": {"href": href}}}}
     ask_there(rig, "personio", played, personio(found) | {f"{PERIODS}/breakdowns": nowhere})
     assert rig.post("personio", "approved") == (202, {"status": "queued", "reason": "unparseable"})
 

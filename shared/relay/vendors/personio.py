@@ -272,13 +272,14 @@ def _pages(path: str, api: VendorApi) -> Iterator[Any]:
 
 def _next(page: Any) -> str | None:
     node = page
-    for name in ("_meta", "links", "next", "href"):
-        # Some links are the address itself.
-        node = node.get(name) if isinstance(node, Mapping) else node if name == "href" else None
-    if not isinstance(node, str) or not node:
+    for name in ("_meta", "links", "next"):
+        node = node.get(name) if isinstance(node, Mapping) else None
+    # Some links are the address itself.
+    href = node.get("href") if isinstance(node, Mapping) else node
+    if not isinstance(href, str) or not href:
         return None
     try:
-        parts = urlsplit(node)
+        parts = urlsplit(href)
     except ValueError:
         raise Unparseable("_meta.links.next.href: no address") from None
     # Without a path of its own the list would end here, as if it were whole.
