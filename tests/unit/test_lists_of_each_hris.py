@@ -12,7 +12,7 @@ from relay.aws.secrets import SourceSecret
 from relay.aws.table import Table
 from relay.deadline import Deadline
 from relay.errors import Unparseable, VendorRefused
-from relay.events import LeaveChange, unparseable_if_invalid
+from relay.events import LeaveChange, ThinEvent, unparseable_if_invalid
 from relay.vendors.support.api import VendorApis, VendorClient
 from relay.vendors.support.base import VendorApi
 from relay.vendors.support.memory import VendorMemory
@@ -94,6 +94,34 @@ def test_remote_knows(status: int, word: str, is_known: bool) -> None:
     with client("remote", script.app()) as api:
         assert knows(api, "5e0f3b1c") is is_known
     assert paths(script) == ["/v1/timeoff/5e0f3b1c"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"),
+    [
+        ({"hours": 7, "minutes": 30}, [7.5]),
+        ({"hours": 8, "minutes": 480}, [8]),
+        ({"hours": 0, "minutes": 480}, [8]),
+        ({"hours": 0, "minutes": 0}, [0]),
+        ({"hours": None, "minutes": None}, []),
+    ],
+)
+def test_remote_days(amount: dict[str, Any], said: list[float]) -> None:
+    """A day's minutes may be the hours once more; where a day says no amount, the leave's own days count."""
+    one = entry("remote")
+    days = [{"day": one["start_date"], **amount}]
+    [event], _ = run("remote", [answer("remote", {**one, "timeoff_days": days})])
+    assert [day.value for day in change_of(event).days] == said
+
+
+@pytest.mark.parametrize(("ids", "email"), [(["e2", "e1"], "e1@example.com"), (["e2"], None)])
+def test_kombo_address_of_another(ids: list[str], email: str | None) -> None:
+    """An employee whom Kombo lists unasked lends nobody an address."""
+    change = LeaveChange(event_id="e", leave_id="1", state="approved", version="v", start="2027-01-01")
+    thin = ThinEvent(event_id="e", subject="1", employee="e1", change=change)
+    results = [{"id": one, "work_email": f"{one}@example.com"} for one in ids]
+    api = Api("kombo", lambda _: {"data": {"results": results}})
+    assert vendors.load("kombo").ask(thin, api) == [change.model_copy(update={"email": email})]
 
 
 def test_keypay_window() -> None:
