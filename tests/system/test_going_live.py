@@ -122,6 +122,7 @@ def approve(run: Run) -> None:
 
 def test_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the guide does what the guide says, from an empty relay to one that is live."""
+    # It takes twenty seconds, as it waits as an operator would: for a start, for each push, for the queue.
     monkeypatch.chdir(tmp_path)
     nothing = tmp_path / "nothing.yaml"
     nothing.write_text("sources: {}\nplaces: {}\n", "utf-8")

@@ -45,6 +45,7 @@ def test_same_for_the_same_seed() -> None:
 @pytest.mark.minute
 def test_as_real_threads() -> None:
     """Real threads that sleep as long answer as fast, within the tolerance that the documentation names."""
+    # Threads sleep eight times as long as in virtual time, so that what the machine takes is small beside it.
     virtually, really = simulated(1, seconds=6), on(RealTime(SLOWED), 1, seconds=6)
     medians = [percentile([seconds for _, seconds in each.answers], 50) for each in (virtually, really)]
     assert len(virtually.answers) == len(really.answers)
