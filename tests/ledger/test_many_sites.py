@@ -24,6 +24,8 @@ from tests.memory import Memory
 from tests.moto_table import Ledger, many
 from tests.rig import Clock
 
+pytestmark = pytest.mark.slow
+
 SITES = 40
 CLOCK = {"locationType": "location", "timezone": "UTC", "resetAt": "04:00"}
 CONFIG = Config.model_validate(

@@ -239,6 +239,7 @@ def test_silent_vendor(rig: Rig, bob: BobApi) -> None:
     assert bob.calls == 0
 
 
+@pytest.mark.slow
 def test_slow_vendor(rig: Rig, bob: BobApi) -> None:
     """A vendor's API gets what is left of the webhook's deadline, and the event waits after that."""
     bob.hangs = True

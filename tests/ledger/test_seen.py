@@ -139,6 +139,7 @@ def test_noted_by_another_just_now(ledger: Ledger) -> None:
         assert len(noted.of("kisi", "door")) == known
 
 
+@pytest.mark.slow
 def test_unavailable(ledger: Ledger) -> None:
     """Without a table it fails by name once, and is left alone for some minutes."""
     nowhere = SESSION.client("dynamodb", endpoint_url="http://127.0.0.1:9", config=CLIENT)

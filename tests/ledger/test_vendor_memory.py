@@ -52,6 +52,7 @@ def test_offered(ledger: Ledger) -> None:
     assert memory.offered("gusto") == []
 
 
+@pytest.mark.slow
 def test_unavailable() -> None:
     """Without a table an address is not remembered, which costs a question; the rest fails by name."""
     nowhere = SESSION.client("dynamodb", endpoint_url="http://127.0.0.1:9", config=CLIENT)

@@ -122,6 +122,7 @@ def after(seconds: float, heard: list[Snapshot[int]], read: Callable[[], int], *
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_feed_reads_once_for_all() -> None:
     """Two that listen share a read; it is read again when asked for, and not when nobody listens."""
     reads: list[int] = []
@@ -135,6 +136,7 @@ def test_feed_reads_once_for_all() -> None:
     assert [snapshot.value for snapshot in heard] == [1, 1, 2, 2]
 
 
+@pytest.mark.slow
 def test_feed_goes_on_after_failures() -> None:
     """What fails is said, beside what was read before, and the next read is made."""
     answers: list[Any] = [7, ReadFailed("AWS denies dynamodb:Query")]

@@ -119,6 +119,7 @@ def said(sandboxes: Sandboxes) -> set[Figure]:
     return emitted(output.getvalue())
 
 
+@pytest.mark.slow
 def test_everything_watched_is_emitted(said: set[Figure]) -> None:
     """An alarm on a metric that nobody emits never goes off."""
     assert watched() <= said | filtered(), watched() - said - filtered()
