@@ -113,3 +113,9 @@ def test_paylocity_approval(changes: Mapping[str, Any]) -> None:
     assert isinstance(change, LeaveChange)
     assert change.email
     assert change.state == "approved"
+
+
+def test_generic_refuses_what_it_does_not_know() -> None:
+    """The generic vendor's form is ours: a misspelt field is said, whatever its value is."""
+    with pytest.raises(Unparseable, match="extra_forbidden"):
+        parse("generic", sample("generic", "badge-in", persn=None))

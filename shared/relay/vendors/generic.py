@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from relay.errors import Unparseable
 from relay.events import (
@@ -29,7 +29,7 @@ from relay.events import (
     read_json,
 )
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import PART_OF_A_DAY, Instant, Payload, without_blanks
+from relay.vendors.support.fields import PART_OF_A_DAY, Instant, without_blanks
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
 from relay.vendors.support.several import as_list, each
 from relay.vendors.support.signatures import StandardWebhooks
@@ -38,7 +38,7 @@ MOST = 100
 Day = Annotated[date, BeforeValidator(without_blanks)]
 
 
-class _Model(Payload):
+class _Model(BaseModel):
     # A misspelt `person` would be a badge of nobody, and nobody would notice.
     model_config = ConfigDict(extra="forbid")
 
