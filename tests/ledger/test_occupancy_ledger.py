@@ -258,9 +258,9 @@ def test_early_badge_again_the_next_day(ledger: Counts) -> None:
     assert settled == Settlement((), "duplicate")
 
 
-@pytest.mark.parametrize(("rested", "tries"), [(False, 12), (True, PROBES + 1)])
+@pytest.mark.parametrize(("rested", "tries"), [(False, 15), (True, PROBES + 1)])
 def test_tries(ledger: Counts, rested: bool, tries: int) -> None:
-    """A badge that a vendor waits for is tried twelve times, and five soon after its site has rested."""
+    """A badge that a vendor waits for is tried fifteen times, and five soon after its site has rested."""
     turns = Turns(ledger.clock)
     if rested:
         with suppress(Contended), turns.at("hq", Deadline(ledger.clock() + 20, ledger.clock), 2):
