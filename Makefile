@@ -8,6 +8,7 @@ SAM := .venv-sam/bin/sam
 READY := .venv/.ready
 CONSOLE_READY := .venv/.console
 BROWSER_READY := .venv/.browser
+COMPILED := .venv/.compiled
 SAM_READY := .venv-sam/.ready
 E2E_READY = .venv-e2e/.ready-$(RUNTIME)
 CHECKOV_READY := .venv-checkov/.ready
@@ -17,8 +18,8 @@ RUNTIME ?= 3.13
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
-# More than this machine's two cores: in a third of its time a test waits.
-WORKERS ?= 3
+# More than a machine's two cores: in a third of its time a test waits.
+WORKERS ?= 4
 # Each worker begins with whole modules, so that what a module shares is started once.
 DIVIDED := --dist worksteal
 COVERAGE :=
@@ -34,10 +35,10 @@ help: ## Show this list
 run: $(CONSOLE_READY) ## Start the relay and its console on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local
 
-test: $(CONSOLE_READY) $(BROWSER_READY) ## Run the tests (those of the console need Chromium: make browser)
+test: $(COMPILED) $(BROWSER_READY) ## Run the tests (those of the console need Chromium: make browser)
 	$(BIN)/pytest -n $(WORKERS) $(DIVIDED) $(COVERAGE) -m "$(TESTS)"
 
-test-fast: $(CONSOLE_READY) ## Run the tests of every minute: rules, parsers, and one relay in one process
+test-fast: $(COMPILED) ## Run the tests of every minute: rules, parsers, and one relay in one process
 	$(BIN)/pytest -q -n $(WORKERS) $(DIVIDED) -m "not slow" tests/unit tests/ledger
 
 chaos: $(READY) ## Break everything around a local relay, and account for every event (CHAOS="--seconds 120")
@@ -102,7 +103,7 @@ clean: ## Remove everything that make has made
 	rm -rf .venv .venv-sam .venv-checkov .venv-e2e .aws-sam build *.egg-info .coverage* .hypothesis .*_cache
 
 # $(call environment,folder,lock,seconds,python) makes a virtual environment that holds what the lock names.
-# Bytecode is made when something is first imported: to make all of it takes longer than the rest.
+# Bytecode is made when something is first imported: for pip to make all of it takes longer than the rest.
 PIP = $(1)/bin/python -m pip install -qq --no-input --disable-pip-version-check --no-compile
 define environment
 @$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -129,6 +130,15 @@ $(CONSOLE_READY): requirements-console.lock | $(READY)
 
 $(BROWSER_READY): requirements-browser.lock | $(CONSOLE_READY)
 	$(call addition,$<,what drives a browser,10)
+
+# The tests' workers begin at the same moment, and each would make the bytecode of the same modules. So it is
+# made before, on every core, but for what is large and of which tests import little or nothing.
+HARDLY_IMPORTED := pip|setuptools|mypy|mypyc|sympy|mpmath|networkx
+
+$(COMPILED): $(CONSOLE_READY)
+	@echo "making bytecode of what .venv holds (about 10 s)"
+	@$(BIN)/python -W ignore -m compileall -qq -j 0 -x '/($(HARDLY_IMPORTED))/' .venv/lib || true
+	@touch $@
 
 $(SAM_READY): requirements-sam.lock
 	$(call environment,.venv-sam,$<,40)

@@ -44,7 +44,7 @@ from tests.witnessed import again, answered, cloud
 pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
 """They visit the same lines thousands of times, which other tests measure."""
 
-WORKERS, RETRIES, PEOPLE = 8, 2, 200
+WORKERS, RETRIES, PEOPLE = 8, 2, 120
 SPREAD_SECONDS = 300
 """From the first badge to the last: some of a person are of the same second, and their ids decide."""
 SWEEP_SECONDS = 120.0
@@ -310,7 +310,7 @@ def standing(monkeypatch: pytest.MonkeyPatch, outcomes: Iterator[Failure | None]
 
 def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Badges that many containers relay at once, repeated and shuffled, end in exact counts."""
-    some = passages(400)
+    some = passages(240)
     with standing(monkeypatch, repeat(None)) as building:
         building.relay(delivered(some))
         check_counts(building, some)
@@ -319,7 +319,7 @@ def test_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_calven_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """So they do while one in five of Calven's calls fails, and the retry function runs beside them."""
-    some = passages(200)
+    some = passages(140)
     outcomes = (outcome for failure in cycle(FAILURES) for outcome in (None, None, None, None, failure))
     with standing(monkeypatch, outcomes) as building:
         answers = building.relay(delivered(some), retries=RETRIES)
