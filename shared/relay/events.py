@@ -35,7 +35,7 @@ LeaveState = Literal["requested", "approved", "ended"]
 NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
 """Under which every `eventId` that goes to Calven is made."""
 AHEAD_SECONDS = 300.0
-"""How far ahead of ours a vendor's clock may be."""
+"""So far ahead of ours a vendor's clock is taken to be right."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -248,12 +248,13 @@ Event = Annotated[
 
 
 def not_ahead(change: LeaveChange, received_at: float) -> LeaveChange:
-    """A change that counts as `AHEAD_SECONDS` ahead of its receipt (Unix seconds) at most.
+    """A change that counts as of its receipt (Unix seconds) where it is over `AHEAD_SECONDS` ahead of it.
 
-    One wrong clock must not outlast every later change.
+    One wrong clock must not outlast every later change. Less ahead than that, the vendor's own order counts:
+    clocks differ by some seconds, and changes come in any order.
     """
-    latest = iso(received_at + AHEAD_SECONDS)
-    return change.model_copy(update={"early": latest if change.version > latest else None})
+    is_early = change.version > iso(received_at + AHEAD_SECONDS)
+    return change.model_copy(update={"early": iso(received_at) if is_early else None})
 
 
 def same_person(text: str) -> str:

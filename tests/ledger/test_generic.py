@@ -107,6 +107,16 @@ def test_clocks_that_run_ahead(rig: Rig) -> None:
     assert rig.away("noa@example.com") == {}
 
 
+@pytest.mark.parametrize(("ahead", "away"), [(3600, False), (299, True)])
+def test_clock_that_is_set_right(rig: Rig, ahead: int, away: bool) -> None:
+    """A change by a clock that was set right counts the next moment; minutes ahead, the vendor's order does."""
+    approved = sample("generic", "leave-approved", changedAt=iso(rig.clock() + ahead))
+    assert post(rig, approved, "hris")[0] == 200
+    rig.clock.advance(2)
+    post(rig, sample("generic", "leave-ended", changedAt=iso(rig.clock() - 1)), "hris")
+    assert bool(rig.away("noa@example.com")) == away
+
+
 def test_clock_that_runs_ahead_during_an_outage(rig: Rig) -> None:
     """A change from ahead does not grow newer in the queue than what has happened since."""
     rig.fail("503")
