@@ -89,8 +89,8 @@ class Pace:
 
 PAUSES = (0.02, 0.05, *[0.1] * 16, 0.4, 0.8, 0.8, 0.8)
 """The longest waits (seconds) after conflicts, where nobody waits for an answer."""
-SHORT_PAUSES = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, *[0.1] * 5)
-"""The same where somebody does. A transaction takes some 10 ms: who was in the way is done after a short wait."""
+SHORT_PAUSES = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, *[0.1] * 7)
+"""The same where somebody does. A transaction takes some 10 ms: what was in the way is done soon after."""
 PROBES = 4
 WAITED_FOR = Pace(
     call_seconds=float("inf"),

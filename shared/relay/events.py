@@ -11,6 +11,7 @@ from unicodedata import normalize
 from uuid import UUID
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     BeforeValidator,
@@ -37,6 +38,8 @@ NAMESPACE = UUID("6f0c8a53-5d0e-5c1b-9d1e-0f3a3c6f5b7a")
 AHEAD_SECONDS = 300.0
 """So far ahead of ours a vendor's clock is taken to be right."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_MIDNIGHT = EPOCH - timedelta(days=1)
+"""Before the midnight at which 1970 began in any zone."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 """Times outside these are a broken clock or a broken payload, not an event."""
@@ -92,6 +95,12 @@ def _somebody(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+# Not from `EARLIEST` on: a clock that has lost its time begins in 1970, and that is `stale_time`.
+DeviceTime = Annotated[
+    AwareDatetime, Field(ge=FIRST_MIDNIGHT, lt=LATEST), AfterValidator(lambda at: max(at, EPOCH))
+]
+
+
 class BadgeEvent(_Event):
     """A person was let through a door.
 
@@ -102,8 +111,7 @@ class BadgeEvent(_Event):
 
     form: Literal["badge"] = "badge"
     event_id: Id
-    # Not from `EARLIEST` on: a clock that has lost its time begins in 1970, and that is `stale_time`.
-    at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
+    at: DeviceTime
     door: Id
     person: Annotated[str | None, BeforeValidator(_somebody)] = None
     direction: Direction | None = None
@@ -116,7 +124,7 @@ class SensorReading(_Event):
 
     form: Literal["reading"] = "reading"
     event_id: Id
-    at: Annotated[AwareDatetime, Field(ge=EPOCH, lt=LATEST)]
+    at: DeviceTime
     sensor: Id
     people: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     occupied: bool | None = None

@@ -158,7 +158,7 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         "vergesense",
         "space-report",
         {"person_count": 0, "space_ref_id": " EG7859.43 "},
-        ["reading EG7859.43: 0, True, at 11-02 22:31:45"],
+        ["reading EG7859.43: None, True, at 11-02 22:31:45"],
     ),
     (
         "vergesense",

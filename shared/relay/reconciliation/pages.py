@@ -15,11 +15,11 @@ from relay.vendors.support.listing import Page
 PAGE_SECONDS = 120.0
 """What one page gets, for which some vendors are asked several times."""
 TRIES = 3
-"""How often a page is asked for that does not come."""
+"""How often a page is asked for that does not come, where the vendor does not say how long to wait."""
 PAUSE_SECONDS = 2.0
-"""How long is waited for a page that did not come, where the vendor does not say; doubled each time."""
-LONGEST_WAIT_SECONDS = 120.0
-"""A vendor that wants to be left alone for longer is asked again by the next run."""
+"""How long is waited then; doubled each time."""
+SHORTEST_WAIT_SECONDS = 1.0
+"""How long is waited at least: a vendor may say that it can be asked again at once, and go on saying so."""
 
 T = TypeVar("T")
 
@@ -34,9 +34,10 @@ class Pages:
         self._vendor = vendor
 
     def ask(self, question: Callable[[VendorApi], T]) -> T:
-        """What the vendor's API answers; asked again while it does not answer or says to wait."""
-        pause = PAUSE_SECONDS
-        for number in range(1, TRIES + 1):
+        """What the vendor's API answers; asked again while it says to wait, or does not answer."""
+        ends = time.monotonic() + PAGE_SECONDS
+        unanswered = 0
+        while True:
             try:
                 with unparseable_if_invalid():
                     return self._ask_once(question)
@@ -44,13 +45,16 @@ class Pages:
             except TokenRefused:
                 raise
             except VendorUnavailable as error:
-                wait = pause if error.retry_after is None else error.retry_after
-                longest = min(LONGEST_WAIT_SECONDS, self._invocation.deadline.left_for_work())
-                if number == TRIES or wait > longest:
+                if error.retry_after is None:
+                    wait = PAUSE_SECONDS * 2**unanswered
+                    unanswered += 1
+                else:
+                    wait = max(error.retry_after, SHORTEST_WAIT_SECONDS)
+                left = min(ends - time.monotonic(), self._invocation.deadline.left_for_work())
+                # A vendor that wants to be left alone for longer is asked again by the next run.
+                if unanswered == TRIES or wait > left:
                     raise
                 time.sleep(wait)
-                pause *= 2
-        raise AssertionError("the last try returns or raises")
 
     def page(self, page: Callable[[VendorApi], Page], following: str | None) -> Page:
         """One page; raises `Unparseable` for one that names itself as the next."""

@@ -6,7 +6,6 @@ holds. Not confirmed on live traffic: how a delivery is authenticated, and the p
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -14,7 +13,7 @@ from pydantic import Field
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json, utc
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Payload
+from relay.vendors.support.fields import Payload, digest
 from relay.vendors.support.fixed_tokens import TOKEN_IN_URL
 
 COUNTS = {"ROOM_OCCUPANCY": "room", "ZONE_OCCUPANCY": "zone", "FLOOR_OCCUPANCY": "floor"}
@@ -68,7 +67,7 @@ def _reading(event: str, space: str, moment: _Moment, people: int | None, *, occ
     # Butlr sends a recomputed count under the same id: what it says tells the two apart.
     said = (event, sensor, moment.timestamp, people, occupied)
     return SensorReading(
-        event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
+        event_id=digest(*said),
         at=utc(moment.timestamp / 1000),
         sensor=sensor,
         people=people,

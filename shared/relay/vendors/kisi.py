@@ -41,6 +41,7 @@ UNFINISHED_SECONDS = 2.0
 class _Head(Payload):
     type: str
     uuid: str = ""
+    success: bool | None = None
 
 
 class _Unlock(Payload):
@@ -82,9 +83,10 @@ def _event(payload: Any) -> Event:
     head = _Head.model_validate(payload)
     if head.type != UNLOCK:
         return Ignored(event_id=head.uuid, reason="other_event")
+    # Before all else is read: what is ignored need not have a door and a time.
+    if head.success is False:
+        return Ignored(event_id=head.uuid, reason="denied")
     unlock = _Unlock.model_validate(payload)
-    if not unlock.success:
-        return Ignored(event_id=unlock.uuid, reason="denied")
     # A number with Kisi, and a text in `relay.yaml`.
     door = str(unlock.object_id)
     return BadgeEvent(

@@ -9,12 +9,11 @@ that its clock is in summer time where `dst_status` says so.
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Payload, Text, instant
+from relay.vendors.support.fields import Payload, Text, digest, instant
 from relay.vendors.support.fixed_tokens import Basic
 
 _LOCAL_TIME = re.compile(r"(\d{4})/(\d\d)/(\d\d) (\d\d:\d\d:\d\d)", re.ASCII)
@@ -130,8 +129,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     report = _Report.model_validate(payload)
     sensor, at = report.device_info.device_sn, report.time_info.at()
     # A report has no id: what it says of an instant stands for it.
-    said = (sensor, at.isoformat(), people, occupied)
-    event_id = sha256("|".join(map(str, said)).encode()).hexdigest()
+    event_id = digest(sensor, at.isoformat(), people, occupied)
     return [SensorReading(event_id=event_id, at=at, sensor=sensor, people=people, occupied=occupied)]
 
 

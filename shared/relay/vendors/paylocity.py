@@ -8,7 +8,6 @@ live traffic: anything.
 
 from collections.abc import Sequence
 from datetime import datetime
-from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -21,6 +20,7 @@ from relay.vendors.support.fields import (
     Said,
     Text,
     day,
+    digest,
     hours,
     or_none,
     without_blanks,
@@ -64,8 +64,7 @@ class _Approval(Payload):
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each delivery is an approved leave."""
     found = _Approval.model_validate(read_json(webhook.body))
-    said = (found.company or "-", found.employee, found.start, found.end)
-    leave_id = sha256("|".join(said).encode()).hexdigest()
+    leave_id = digest(found.company or "-", found.employee, found.start, found.end)
     return [
         LeaveChange(
             event_id=leave_id,

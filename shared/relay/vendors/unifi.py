@@ -49,10 +49,17 @@ class _Object(Payload):
         return (self.authentication_type or "").strip().upper().startswith(REMOTE)
 
 
-class _Data(Payload):
+class _Attempt(Payload):
+    object: _Object
+
+
+class _Tried(Payload):
+    data: _Attempt
+
+
+class _Data(_Attempt):
     location: _Location
     actor: _Actor | None = None
-    object: _Object
 
     def person(self) -> str | None:
         """The user's id; None where nobody passed."""
@@ -74,9 +81,10 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     event_id = head.event_object_id or sha256(signed_at.encode() + b"." + webhook.body).hexdigest()
     if head.event != "access.door.unlock":
         return [Ignored(event_id=event_id, reason="other_event")]
-    unlock = _Unlock.model_validate(payload).data
-    if not unlock.object.is_granted():
+    # Before all else is read: what is ignored need not have a door.
+    if not _Tried.model_validate(payload).data.object.is_granted():
         return [Ignored(event_id=event_id, reason="denied")]
+    unlock = _Unlock.model_validate(payload).data
     return [
         BadgeEvent(
             event_id=event_id,

@@ -5,7 +5,6 @@ arrays, of which each entry is a space. Unsigned: a token in a header of the web
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Any
 
 from pydantic import Field
@@ -13,7 +12,7 @@ from pydantic import Field
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, SensorReading, Webhook, read_json
 from relay.vendors.support.base import Vendor
-from relay.vendors.support.fields import Instant, OptionalText, Payload, known
+from relay.vendors.support.fields import Instant, OptionalText, Payload, digest, known
 from relay.vendors.support.fixed_tokens import TOKEN_IN_HEADER
 from relay.vendors.support.several import as_list, each
 
@@ -64,10 +63,11 @@ def _event(entry: Any) -> Event:
     # Nothing here has an id: what it says of an instant stands for it.
     said = (report.event_type, report.sensor(), report.timestamp, report.person_count, occupied)
     return SensorReading(
-        event_id=sha256("|".join(map(str, said)).encode()).hexdigest(),
+        event_id=digest(*said),
         at=report.timestamp,
         sensor=report.sensor(),
-        people=report.person_count,
+        # Nobody was counted and somebody was noticed: how many there are is not known.
+        people=None if occupied and report.person_count == 0 else report.person_count,
         occupied=occupied,
     )
 

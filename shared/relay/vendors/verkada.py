@@ -9,7 +9,6 @@ doors are.
 """
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from math import ceil, floor
 from typing import Any
 
@@ -18,7 +17,7 @@ from pydantic import Field
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Counting, Direction, Event, Ignored, Webhook, read_json, utc
 from relay.vendors.support.base import Api, OAuth, Vendor, VendorApi
-from relay.vendors.support.fields import Instant, Payload, Said, name_in
+from relay.vendors.support.fields import Instant, Payload, Said, digest, name_in
 from relay.vendors.support.listing import DoorList, DoorPage, EventList, Page, Span
 from relay.vendors.support.pages import another, doors_at, each_listed, entries_at, query, text_at, within
 from relay.vendors.support.signatures import Hmac, Part
@@ -103,7 +102,7 @@ class _Access(Payload):
     def id(self) -> str:
         """`event_id`; the older form of the payload has none, so it is made of what tells events apart."""
         parts = (self.notification_type, self.at(), self.door(), self.person())
-        return self.event_id or sha256("|".join(map(str, parts)).encode()).hexdigest()
+        return self.event_id or digest(*parts)
 
 
 class _Head(Payload):

@@ -7,12 +7,13 @@ A word that nobody documented is not: it is refused with the name of its field.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from hashlib import sha256
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints, model_validator
 
 from relay.errors import Unparseable
-from relay.events import EARLIEST, LATEST, Amount, DayOff, as_name, iso_ms, milliseconds
+from relay.events import EARLIEST, FIRST_MIDNIGHT, LATEST, Amount, DayOff, as_name, iso_ms, milliseconds
 
 V = TypeVar("V")
 
@@ -85,6 +86,12 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_as_iso)]
 """A time with its zone: ISO 8601, the same with `UTC` behind it, or as in RFC 1123."""
 
 
+def digest(*said: object) -> str:
+    """What stands for the id of an event that has none, made of all that it says."""
+    # JSON allows half a surrogate pair, which no other encoding takes.
+    return sha256("|".join(map(str, said)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def instant(text: str | None) -> datetime | None:
     """An aware time, UTC where it names no zone; None where it is no time, or one out of range."""
     found = _as_iso(text or "")
@@ -93,13 +100,13 @@ def instant(text: str | None) -> datetime | None:
     except ValueError:
         return None
     at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return at.astimezone(UTC) if EARLIEST <= at < LATEST else None
+    return at.astimezone(UTC) if FIRST_MIDNIGHT <= at < LATEST else None
 
 
 def version(text: str | None) -> str | None:
-    """A time as text that sorts as time does; None where it is none."""
+    """A time as text that sorts as time does; None where it is none, or one before `EARLIEST`."""
     at = instant(text)
-    return iso_ms(milliseconds(at)) if at else None
+    return iso_ms(milliseconds(at)) if at and at >= EARLIEST else None
 
 
 def day(text: str | None) -> str | None:

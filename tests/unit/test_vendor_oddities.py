@@ -1,0 +1,74 @@
+"""What vendors seldom send, and what becomes of it: clocks without a time, refusals that say little."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from relay import vendors
+from relay.events import EPOCH, BadgeEvent, Event, Ignored, SensorReading, Webhook
+from tests.rig import NOON, sample
+
+
+def parsed(vendor: str, name: str, **changes: Any) -> Sequence[Event]:
+    """What a vendor's sample says once it is changed."""
+    # As text that JSON allows: half a surrogate pair has no bytes of its own.
+    body = json.dumps(sample(vendor, name, **changes)).encode("ascii")
+    return vendors.load(vendor).parse(Webhook(body=body, received_at=NOON))
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "changes", "at"),
+    [
+        ("milesight", "count-of-regions", {"time_info__end_time": "1970/01/01 08:05:00"}, EPOCH),
+        ("milesight", "count-of-regions", {"time_info__end_time": "1970-01-01T08:05:00+08:00"}, EPOCH),
+        ("disruptive", "motion", {"event__timestamp": "1970-01-01T00:05:00Z"}, EPOCH),
+        ("envoy", "sign-in", {"payload__attributes__signed-in-at": "1970-01-01 00:05:00 UTC"}, EPOCH),
+        ("kisi", "badge-in", {"created_at": "1999-12-31T23:59:59Z"}, datetime(1999, 12, 31, tzinfo=UTC)),
+        # Midnight at which a clock begins, by the zone that it was set to.
+        ("kisi", "badge-in", {"created_at": "1970-01-01T00:00:00+11:00"}, EPOCH),
+        ("milesight", "count-of-regions", {"time_info__end_time": "1970-01-01T00:00:00+08:00"}, EPOCH),
+    ],
+)
+def test_clock_that_has_lost_its_time(vendor: str, name: str, changes: dict[str, Any], at: datetime) -> None:
+    """The time of such a clock is one, so that what it says is too old, and not unreadable."""
+    [event] = parsed(vendor, name, **changes)
+    assert isinstance(event, BadgeEvent | SensorReading)
+    assert event.at.date() == at.date()
+    assert event.at >= EPOCH
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "changes"),
+    [
+        ("kisi", "denied", {"object_id": None, "created_at": None}),
+        ("unifi", "denied", {"data__location": None, "data__actor": None}),
+    ],
+)
+def test_refusal_that_says_little(vendor: str, name: str, changes: dict[str, Any]) -> None:
+    """What is ignored need not have a door and a time."""
+    [event] = parsed(vendor, name, **changes)
+    assert isinstance(event, Ignored)
+    assert event.reason == "denied"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "changes"),
+    [
+        ("butlr", "room-occupancy", {"id": "x\ud800"}),
+        ("verkada", "badge-in", {"data__event_id": None, "data__user_info__email": "x\ud800@example.com"}),
+    ],
+)
+def test_half_a_surrogate_pair(vendor: str, name: str, changes: dict[str, Any]) -> None:
+    """Where it stands in what only tells events apart, it costs no event."""
+    [event] = parsed(vendor, name, **changes)
+    assert isinstance(event, BadgeEvent | SensorReading)
+
+
+def test_signs_of_life() -> None:
+    """Somebody who was noticed and not counted is somebody: how many is not known."""
+    [reading] = parsed("vergesense", "space-report", person_count=0, signs_of_life=True)
+    assert isinstance(reading, SensorReading)
+    assert (reading.people, reading.occupied) == (None, True)
