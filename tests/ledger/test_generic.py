@@ -109,7 +109,7 @@ def test_clocks_that_run_ahead(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("ahead", "away"), [(3600, False), (299, True)])
 def test_clock_that_is_set_right(rig: Rig, ahead: int, away: bool) -> None:
-    """A change by a clock that was set right counts at once; if it was minutes ahead, the vendor's order does."""
+    """A change by a clock that was set right counts; where it was minutes ahead, the vendor's order does."""
     approved = sample("generic", "leave-approved", changedAt=iso(rig.clock() + ahead))
     assert post(rig, approved, "hris")[0] == 200
     rig.clock.advance(2)

@@ -95,7 +95,7 @@ def test_events_are_no_pings() -> None:
     assert not any(hibob.is_ping(content("hibob", name)) for name in EVENTS)
 
 
-@pytest.mark.parametrize("bad", ["../../people", "1?x=2", "", "x" * 65, "1%2f2", "1\n2"])
+@pytest.mark.parametrize("bad", ["../../people", "1?x=2", "x" * 65, "1%2f2", "1\n2"])
 @pytest.mark.parametrize("field", ["timeoffRequestId", "employeeId", "previousRequestId"])
 def test_ids_that_would_be_paths(field: str, bad: str) -> None:
     """Ids become parts of a path of HiBob's API: nothing but an id is accepted."""

@@ -72,3 +72,22 @@ def test_signs_of_life() -> None:
     [reading] = parsed("vergesense", "space-report", person_count=0, signs_of_life=True)
     assert isinstance(reading, SensorReading)
     assert (reading.people, reading.occupied) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "field"),
+    [
+        ("vacationtracker", "approved", "workingHoursInDay"),
+        ("factorial", "approve", "hours_amount_in_cents"),
+        ("keypay", "approved", "TotalUnits"),
+        ("vergesense", "space-report", "person_count"),
+        ("milesight", "occupancy", "current_total"),
+        ("nuki", "at-keypad", "state"),
+        ("paylocity", "approved", "hoursPerDay"),
+    ],
+)
+def test_blank_number(vendor: str, name: str, field: str) -> None:
+    """A blank where a number belongs is as good as none."""
+    [blank], [null] = parsed(vendor, name, **{field: " "}), parsed(vendor, name, **{field: None})
+    # Some ids are made of the whole body.
+    assert blank.model_copy(update={"event_id": null.event_id}) == null

@@ -24,14 +24,18 @@ def without_blanks(value: Any) -> Any:
 
 
 class Payload(BaseModel):
-    """An object of a payload, in which null is as good as absent: vendors send both."""
+    """An object of a payload, in which null and blanks are as good as absent: vendors send all three."""
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, found: Any) -> Any:
+    def _without_nothings(cls, found: Any) -> Any:
         if not isinstance(found, Mapping):
             return found
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in found.items() if not _says_nothing(value)}
+
+
+def _says_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def or_none(value: Any) -> Any:
