@@ -194,6 +194,11 @@ class LeaveChange(_Event):
     """Absent where it is not so: then an older version of the relay reads the envelope."""
 
     @property
+    def has_no_end(self) -> bool:
+        """Whether it goes on until further notice: it says so, or begins, and names no end and no days."""
+        return self.open_ended or (self.start is not None and self.end is None and not self.days)
+
+    @property
     def content(self) -> str:
         """A digest of what it says, in the vendor's words: the same however it is read."""
         # These differ where a webhook is repeated, or a list says the same as it.

@@ -146,6 +146,16 @@ def test_refused() -> None:
     assert decided(known_after(version="3"), **fields).refused is None
 
 
+def test_replaced_by_what_cannot_be_told() -> None:
+    """What takes the place of a leave, and cannot be told, keeps the days of that leave that it covers."""
+    fields: dict[str, Any] = {"leave_id": "2", "replaces": "1", "version": "2", "start": "2027-02-04"}
+    decision = decided(None, APPROVED, **fields, end=None)
+    assert decision.refused
+    assert list(decision.leave.days()) == [day(4), day(5)]
+    again = decided(decision.leave, decision.replaced, **fields, end=None)
+    assert list(again.leave.days()) == [day(4), day(5)]
+
+
 def test_replaced() -> None:
     """A replaced leave ends for good: the one that is known, or one of which nobody has heard yet."""
     second: dict[str, Any] = {"leave_id": "2", "replaces": "1", "version": "2"}

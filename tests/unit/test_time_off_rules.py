@@ -100,7 +100,7 @@ def test_whole_days(fields: dict[str, Any], source: Source, first: int | None, l
     [
         ({"open_ended": True, "end": None}, "open_ended"),
         ({"open_ended": True}, "open_ended"),
-        ({"end": None}, "invalid_dates"),
+        ({"end": None}, "open_ended"),
         ({"start": None}, "invalid_dates"),
         ({"start": "soon"}, "invalid_dates"),
         ({"end": "2027-02-30"}, "invalid_dates"),

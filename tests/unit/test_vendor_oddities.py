@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay import vendors
-from relay.events import EPOCH, BadgeEvent, Event, Ignored, SensorReading, Webhook
+from relay.events import EPOCH, BadgeEvent, Event, Ignored, LeaveChange, SensorReading, ThinEvent, Webhook
 from tests.rig import NOON, sample
 
 
@@ -91,3 +91,30 @@ def test_blank_number(vendor: str, name: str, field: str) -> None:
     [blank], [null] = parsed(vendor, name, **{field: " "}), parsed(vendor, name, **{field: None})
     # Some ids are made of the whole body.
     assert blank.model_copy(update={"event_id": null.event_id}) == null
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "field"),
+    [
+        ("deel", "approved", "data__resource__end_date"),
+        ("paylocity", "approved", "timeOffEndDate"),
+        ("merge", "approved", "data__end_time"),
+        ("peopleforce", "approve", "data__attributes__ends_on"),
+    ],
+)
+def test_leave_without_an_end(vendor: str, name: str, field: str) -> None:
+    """A start and no end is leave whose end nobody knows yet, in every vendor's words."""
+    [event] = parsed(vendor, name, **{field: None})
+    change = event.change if isinstance(event, ThinEvent) else event
+    assert isinstance(change, LeaveChange)
+    assert change.has_no_end
+
+
+def test_leave_without_an_end_that_names_its_days() -> None:
+    """Where every day is named nobody asks for an end."""
+    [change] = parsed("vacationtracker", "part-of-days", endDate=None)
+    assert isinstance(change, LeaveChange)
+    assert (bool(change.days), change.has_no_end) == (True, False)
+    [change] = parsed("vacationtracker", "part-of-days", endDate=None, daysList=None)
+    assert isinstance(change, LeaveChange)
+    assert change.has_no_end

@@ -27,7 +27,7 @@ def days_off(change: LeaveChange, whole_day_hours: float) -> dict[date, Share]:
     A day of fewer hours than `whole_day_hours` is part of a day. Raises `InvalidLeave` where the leave has no
     end, or dates that cannot be told.
     """
-    if change.open_ended:
+    if change.has_no_end:
         raise InvalidLeave("the leave has no end date", reason="open_ended")
     named = _named(change.days)
     start, end = _first_and_last(change, named)
@@ -62,7 +62,7 @@ def _named(days: Sequence[DayOff]) -> dict[date, DayOff]:
 
 def _first_and_last(change: LeaveChange, named: dict[date, DayOff]) -> tuple[date, date]:
     """The range that a change names, else that of the days that it names."""
-    if named and change.start is None and change.end is None:
+    if named and change.end is None:
         start, end = min(named), max(named)
     else:
         missing = "start or end is missing or is no date"

@@ -170,7 +170,9 @@ def _leave_after(
     """The leave as the change says it, with what only the ledger knows of it."""
     leave, change = arrival.leave, arrival.change
     if arrival.refused:
-        leave = leave.with_days(still_covered(known, change))
+        # What takes the place of another leave takes over its days, too.
+        covered = {*still_covered(known, change), *still_covered(known_replaced, change)}
+        leave = leave.with_days(sorted(covered))
     email = leave.email
     for other in (known, known_replaced):
         # A deletion often names the leave only, and a replacement only the leave before it.

@@ -167,7 +167,7 @@ def still_covered(before: Leave | None, change: LeaveChange) -> list[date]:
         return []
     try:
         start = date.fromisoformat(change.start or "")
-        end = date.max if change.open_ended else date.fromisoformat(change.end or "")
+        end = date.max if change.has_no_end else date.fromisoformat(change.end or "")
     except ValueError:
         return []
     return [day for day in before.days() if start <= day <= end]

@@ -63,7 +63,7 @@ class _Request(Payload):
     employee: PathId = Field(alias="employeeId")
     status: _Status
     start: str
-    end: str
+    end: str | None = None
     type: _Type | None = None
     amount: _Taken | None = None
     dates: Annotated[dict[str, float], BeforeValidator(_as_mapping)] = Field(default={})

@@ -37,7 +37,7 @@ class _Approval(Payload):
     hours: Annotated[float | None, BeforeValidator(or_none)] = Field(default=None, alias="hoursPerDay")
     all_day: Annotated[bool | None, BeforeValidator(or_none)] = Field(default=None, alias="isAllDayEvent")
     start: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffStartDate")
-    end: Annotated[str, BeforeValidator(without_blanks)] = Field(alias="timeOffEndDate")
+    end: Said = Field(default=None, alias="timeOffEndDate")
 
     def each_day(self) -> Amount | None:
         """The hours that are taken of each day, where it is not whole days; None where nothing says so."""
@@ -50,7 +50,7 @@ class _Approval(Payload):
 
     def _hours_between(self) -> float | None:
         """The hours between the times of one day; None where there are none, or several days."""
-        if day(self.start) != day(self.end):
+        if self.end is None or day(self.start) != day(self.end):
             return None
         try:
             start, end = datetime.fromisoformat(self.start), datetime.fromisoformat(self.end)

@@ -60,7 +60,7 @@ class _Leave(Payload):
     id: Text
     status: str
     start: str = Field(alias="startDate")
-    end: str = Field(alias="endDate")
+    end: str | None = Field(default=None, alias="endDate")
     part_day: bool | None = Field(default=False, alias="isPartDay")
     approved_before: bool | None = Field(default=None, alias="wasApprovedBeforeAction")
     email: str | None = Field(default=None, alias="userEmail")
