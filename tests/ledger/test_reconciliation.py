@@ -315,3 +315,23 @@ def test_entry_without_a_time(rig: Rig) -> None:
         report = reconcile(rig, truth.lists())
         rig.clock.advance(3600)
     assert (report.status, report.queued) == ("complete", 0)
+
+
+def test_entry_as_others_see_it(rig: Rig) -> None:
+    """Of an entry that shows no more than who is away, only the range can be a difference."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-09", "2026-11-13")
+    reconcile(rig, truth.lists())
+    seen = truth.put("kim-1", "2026-11-09", "2026-11-13", version=rig.clock() + 1)
+    truth.leaves["kim-1"] = seen.model_copy(update={"type_name": "Away", "last_day_part": True})
+    page = truth.page
+
+    def calendar(api: VendorApi, window: Window, following: str | None) -> Page:
+        return replace(page(api, window, following), ranges={"kim-1"})
+
+    lists = truth.lists(version="asked", lacks="nothing")
+    rig.clock.advance(60)
+    assert run(rig, lists, DRY).found == 1
+    assert run(rig, replace(lists, page=calendar), DRY).found == 0
+    truth.put("kim-1", "2026-11-10", "2026-11-13", version=rig.clock() + 1)
+    assert run(rig, replace(lists, page=calendar), DRY).found == 1

@@ -5,7 +5,7 @@ page held, and the ledger takes that as a repeat.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -107,19 +107,22 @@ class LeaveRun(SourceRun):
         while self.may_read_on:
             page = self.page()
             listed = list(listed_changes(page.events, self.current.began))
-            differences = self._differences(listed, known) if self.current.passes == 1 else []
+            is_first_time = self.current.passes == 1
+            differences = self._differences(listed, known, page.ranges) if is_first_time else []
             # Queued before the page is noted: a crash in between repeats the page, and loses nothing.
             if not self.changes_nothing:
                 self._queue(differences)
             # The second time it is read only for what it may have passed over.
-            if self.current.passes == 1:
+            if is_first_time:
                 self.report.listed += len(listed)
                 self.wishes.progress(self.report.listed)
             unreadable = sum(isinstance(event, MalformedEvent) for event in page.events)
             ids = [one.change.leave_id for one in listed]
             self.note_page(ids, page.following, unreadable=unreadable, found=len(differences))
 
-    def _differences(self, listed: Sequence[Listed], known: Mapping[str, Leave]) -> list[Difference]:
+    def _differences(
+        self, listed: Sequence[Listed], known: Mapping[str, Leave], ranges: Collection[str]
+    ) -> list[Difference]:
         found: list[Difference] = []
         source = self.invocation.config.sources[self.name]
         order, today = self.invocation.configuration.order, self.invocation.utc_now().date()
@@ -129,7 +132,8 @@ class LeaveRun(SourceRun):
             if before is None and is_over(arrival.leave, self.current.first_day):
                 # The ledger forgets what is over: else an old leave would be news in each run.
                 continue
-            if differs(arrival, before, self.versions(one.change), only_ranges=self.has_only_ranges):
+            only_ranges = self.has_only_ranges or one.change.leave_id in ranges
+            if differs(arrival, before, self.versions(one.change), only_ranges=only_ranges):
                 employee = one.employee or (before.email if before else "")
                 event = one.thin or one.change
                 reason = arrival.refused.reason if arrival.refused else ""

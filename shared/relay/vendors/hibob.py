@@ -257,7 +257,8 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa
     """All of it: the last change of each request, and who is out by a request that has not changed since.
 
     The last change can only be told when all are known, so that there is one page. Who is out is listed
-    without addresses, and each request as others see it: `fetch` asks about what differs once more.
+    without addresses, and each request as others see it, be it without its type or its hours: only its range
+    is compared, and `fetch` asks about what differs once more.
     """
     changes = _last_of_each(_changes(api, window))
     out = _last_of_each(_out(api, window))
@@ -268,7 +269,8 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa
         leave = _leave(_in_full(request, window, api), request.employee_id or "", api)
         return listed_leave(request.request_id, leave, window, request.employee_id, request.email)
 
-    return Page(in_window(window, each_listed([*changes.values(), *unchanged], read)))
+    events = in_window(window, each_listed([*changes.values(), *unchanged], read))
+    return Page(events, ranges=out.keys() - changes.keys())
 
 
 def _in_full(request: _Listed, window: Window, api: VendorApi) -> _Request:

@@ -6,7 +6,7 @@ where only the vendor's API knows the address; a `BadgeEvent` or a `SensorReadin
 code, and have the same ids.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal, Protocol
@@ -46,11 +46,13 @@ class Page:
     """One page of a list: its events, and where the next page is, in the vendor's own terms.
 
     `following` is None after the last page; it is text, because a listing that runs out of time goes on from
-    it in another process.
+    it in another process. `ranges` are the ids of leave of which only the first and the last day are said as
+    they are, as by a calendar that shows everybody who is away.
     """
 
     events: Sequence[Event]
     following: str | None = None
+    ranges: Collection[str] = ()
 
 
 class LeavePage(Protocol):
