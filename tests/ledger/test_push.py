@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.config.store import TAKEN_UP_SECONDS
-from tests.operator import LEVEL, OTHER, SITE, Operator
+from tests.operator import GENERIC, LEVEL, OTHER, SITE, Operator
 from tests.rig import Rig
 from tests.stack import deploy
 
@@ -208,6 +208,21 @@ def test_sensor_moved(operator: Operator) -> None:
     assert operator.shown()["ROOM"] == 0
     operator.reading(5)
     assert operator.shown()["HALL"] == 5
+
+
+def test_source_of_a_watched_place_that_goes(operator: Operator) -> None:
+    """A place's zero goes out under the source that last reported it, whatever other sensors it has."""
+    operator.sources["silent"] = GENERIC
+    operator.places = {**operator.places, "room": ROOM}
+    silent = {f"silent-{number}": {"place": "room"} for number in range(8)}
+    operator.sensors = {"generic": {"one": {"place": "room"}}, "silent": silent}
+    operator.pushed()
+    operator.reading(4)
+    del operator.places["room"]
+    operator.sensors = {}
+    operator.pushed()
+    assert operator.shown()["ROOM"] == 0
+    assert operator.rig.requests("/v1/occupancy")[-1]["body"]["sourceId"] == "generic"
 
 
 def test_id_corrected_of_a_watched_place(operator: Operator) -> None:

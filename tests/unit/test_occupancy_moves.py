@@ -163,6 +163,15 @@ def test_name_of_a_place_that_goes() -> None:
     assert (fact.place, fact.location_type, fact.people) == ("room", "space", 0)
 
 
+@pytest.mark.parametrize(("by", "source"), [(-1, "kisi"), (1, "verkada")])
+def test_source_of_a_count(by: int, source: str) -> None:
+    """A place's zero goes out under the source that last reported it, whoever was moved out of it last."""
+    room = PlaceDay(day("SITE"), "ROOM")
+    before = {room: Count(people=1, version=1, source="kisi")}
+    counts = counts_after(WITHOUT_ROOM, [CountChange(room, by, "verkada")], before, ())
+    assert counts[room].source == source
+
+
 def test_moved_in_a_closed_day() -> None:
     """What a changeover makes of a day that is closed is late: the zero follows it."""
     room = PlaceDay(day("SITE"), "ROOM")

@@ -28,7 +28,7 @@ Counts = Mapping[PlaceDay, Count]
 
 @dataclass(frozen=True, slots=True)
 class CountChange:
-    """A count that changes by so many people, and the source for which it is reported.
+    """A count that changes by so many people, and the source of the badge of those who are moved.
 
     Where its day takes the place over from another day, `taken_over_from` is the count that it had there.
     """
@@ -134,7 +134,11 @@ def counts_after(
         # Calven has the other day's report of the place, and the times of a place's reports increase.
         reported_at = before[each.taken_over_from].at if each.taken_over_from else 0
         at = max(change.at, reported_at + 1)
-        cause = Cause(each.source, f"changeover:{change.at}")
+        source = each.source
+        if each.by < 0:
+            # A zero is told for the source that reported people there, whoever was moved out last.
+            source = counts[each.where].source or source
+        cause = Cause(source, f"changeover:{change.at}")
         count = count_after(counts[each.where], place, each.by, cause, at, day, closed=day in closed)
         # A place that leaves the configuration is reported with the name that it had.
         count = with_name(with_name(count, place, change.old), place, change.new)

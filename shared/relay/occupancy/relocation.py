@@ -161,14 +161,9 @@ class Relocation:
     def _change_sensors(self, change: Changeover, deadline: Deadline) -> Iterator[PendingFact]:
         """Have watched places keep only the sensors that they have now; what is then pending."""
         for sensors in change.sensor_changes:
-            # Any of its former sensors will do: a fact is reported for a source, not for a sensor.
-            name = next(iter(change.watched[sensors.place]))
-            source = name.partition("|")[0]
-            facts = self._readings.unwatch(
+            yield from self._readings.unwatch(
                 sensors.place, sensors.kept, sensors.place_now, change.at, deadline
             )
-            for fact in facts:
-                yield source, fact
 
     def _move(self, change: Changeover, people: Mapping[str, Sequence[Day]], deadline: Deadline) -> list[Day]:
         """Move people who are in these days; the days in which they are counted now."""

@@ -105,22 +105,22 @@ class Readings:
 
     def unwatch(
         self, place: str, kept: Collection[str], place_now: str, at: int, deadline: Deadline
-    ) -> list[Fact]:
+    ) -> list[PendingFact]:
         """A place keeps only these sensors, from `at` (ms) on: what is then pending of it.
 
         `place_now` is the `locationId` that it has now, to which what is known moves.
         """
         key, key_now = reading_key(place), reading_key(place_now)
 
-        def attempt() -> Sequence[Fact]:
+        def attempt() -> list[PendingFact]:
             found = self._table.get([key, key_now])
             known, there = _watched_place(found.get(key)), _watched_place(found.get(key_now))
             changes = after_changeover(known, there, kept, place, place_now, at)
             updates = [_update(reading_key(location), newest) for location, newest in changes.places.items()]
             self._table.write(updates)
-            return changes.facts
+            return [(known.source, fact) for fact in changes.facts]
 
-        return list(until_written(attempt, deadline))
+        return until_written(attempt, deadline)
 
 
 def _configured(sensors: Iterable[str], watches: Callable[[str, str], bool]) -> list[str]:
