@@ -62,6 +62,37 @@ def test_id_corrected(operator: Operator) -> None:
     assert operator.rig.dead_letters() == []
 
 
+@pytest.mark.parametrize("minutes", [1, 10])
+def test_id_corrected_soon(operator: Operator, minutes: int) -> None:
+    """A new place whose id is corrected before the schedule has finished its first push keeps its people."""
+    operator.places = {**operator.places, "room": ROOM}
+    operator.sensors = {"generic": {"one": {"place": "room"}}}
+    operator.pushed()
+    operator.places = {**operator.places, "lab": {**LEVEL, "locationId": "TYPO"}}
+    operator.doors["generic"]["lab"] = {"place": "lab"}
+    assert operator.push("--yes").exit_code == 0
+    operator.rig.clock.advance(61)
+    operator.badge("ann", "lab")
+    operator.badge("dan", "lab")
+    operator.rig.clock.advance(60 * (minutes - 1))
+    operator.places = {**operator.places, "lab": {**LEVEL, "locationId": "LAB"}}
+    operator.pushed()
+    shown = {"SITE": 4, "LEVEL": 2, "LAB": 2}
+    assert {name: operator.shown()[name] for name in shown} == shown
+    operator.badge("ann", "lab", "out")
+    assert operator.shown()["LAB"] == 1
+
+
+def test_pushes_cut_off(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pushes that were cut off leave nobody behind under an id that the first one corrected."""
+    monkeypatch.setattr("relayctl.pushing.carry_out", lambda _target: 0)
+    operator.places = {**operator.places, "level": {**LEVEL, "locationId": "RIGHT"}}
+    assert operator.push("--yes").exit_code == 0
+    del operator.places["other"], operator.doors["generic"]["other"]
+    operator.pushed()
+    assert (operator.shown()["SITE"], operator.shown()["RIGHT"]) == (3, 3)
+
+
 def test_site_id_corrected(operator: Operator) -> None:
     """A site with another id keeps its people, and so does all within it."""
     operator.places = {**operator.places, "site": {**SITE, "locationId": "RIGHT"}}

@@ -79,6 +79,16 @@ def test_where_somebody_is(change: Changeover, path: tuple[str, ...], site: str)
     assert current == ([(site, path)] if moves else [])
 
 
+def test_place_that_the_old_configuration_never_had() -> None:
+    """Somebody who was counted by a configuration between the two is where the changeover from that says."""
+    between = Position(("TYPO", "SITE"), NOON_MS, "kisi|e1")
+    assert not has_to_move(WITHOUT_ROOM, day("SITE"), between)
+    assert day_now(WITHOUT_ROOM, day("SITE"), between) == day("SITE")
+    before = {PersonDay(day("SITE"), "ann"): between, PersonDay(day("ANNEX"), "ann"): INSIDE}
+    after = positions_after(WITHOUT_ROOM, before)
+    assert PersonDay(day("SITE"), "ann") not in after
+
+
 def test_position_left_behind() -> None:
     """Where another day counts somebody, the position that is left behind says so, and is not moved again."""
     who = PersonDay(day("SITE"), "ann")

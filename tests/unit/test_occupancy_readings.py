@@ -136,6 +136,20 @@ def test_changeover_to_another_id() -> None:
     assert again.places == {}
 
 
+def test_changeover_to_an_id_that_is_read_already() -> None:
+    """What a sensor has said under the new id meanwhile counts, where it is newer; another one's is kept."""
+    place = read(("a", 3), ("b", 4))
+    there = WatchedPlace(sensors={"kisi|a": seen(1, NOON_MS + 9000), "kisi|c": seen(2)})
+    changes = after_changeover(place, there, {"kisi|a", "kisi|b"}, "l1-a", "l1-b", NOON_MS)
+    moved = changes.places["l1-b"]
+    assert {name: sensor.people for name, sensor in moved.sensors.items()} == {
+        "kisi|a": 1,
+        "kisi|b": 4,
+        "kisi|c": 2,
+    }
+    assert [fact.people for fact in changes.facts] == [7]
+
+
 def test_changeover_without_sensors_left() -> None:
     """A place of another id that keeps no sensor is reported empty under the one that it had."""
     changes = after_changeover(read(("a", 3)), WatchedPlace(), (), "l1-a", "l1-b", NOON_MS)

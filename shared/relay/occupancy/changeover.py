@@ -67,11 +67,21 @@ class Changeover:
         found = self.corrected.get(place, place)
         return None if self.new.name_of(found) is None else found
 
+    def knows(self, path: Iterable[str]) -> bool:
+        """Whether the old configuration had all of these places.
+
+        Somebody elsewhere was counted by a configuration between the two, and the changeover from that one
+        knows what became of these places.
+        """
+        return all(self.old.name_of(place) is not None for place in path)
+
     def path_now(self, path: Sequence[str]) -> tuple[str, ...]:
         """Where somebody is now who was in these places: in the innermost that is left, and around it.
 
-        A place that a sensor watches counts nobody at doors.
+        A place that a sensor watches counts nobody at doors. Of places that it does not know it says nothing.
         """
+        if not self.knows(path):
+            return tuple(path)
         for place in path:
             found = self.place_now(place)
             if found is not None and found not in self.watched_now:

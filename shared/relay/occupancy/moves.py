@@ -61,6 +61,8 @@ def has_to_move(change: Changeover, day: Day, position: Position) -> bool:
 
 def day_now(change: Changeover, day: Day, position: Position) -> Day:
     """The day in which somebody is counted now: whoever is nowhere any more, in the one as before."""
+    if not change.knows(position.path):
+        return day
     innermost = next(iter(change.path_now(position.path)), None)
     # Whoever is outside is outside of what the site is part of now.
     place = innermost if position.path else change.place_now(day.site)

@@ -195,8 +195,17 @@ def after_changeover(
 
 
 def _moved_to(there: WatchedPlace, known: WatchedPlace, place: str, at: int) -> WatchedPlace:
+    # Functions that had the new configuration before this may have read sensors under the new id.
+    sensors = dict(known.sensors)
+    for name, state in there.sensors.items():
+        if name not in sensors or state.at > sensors[name].at:
+            sensors[name] = state
+    occupancy = known.occupancy
+    if sensors != known.sensors:
+        occupancy = occupancy_of(sensors, at)
     moved = replace(
         known,
+        sensors=sensors,
         at=max(known.at, there.at),
         # What was noted of the item there speaks of its own versions.
         version=there.version,
@@ -205,7 +214,7 @@ def _moved_to(there: WatchedPlace, known: WatchedPlace, place: str, at: int) -> 
         revision=there.revision,
     )
     cause = Cause(known.source, f"to:{known.version}")
-    return _with_report(moved, known.occupancy, cause, place, at)
+    return _with_report(moved, occupancy, cause, place, at)
 
 
 def with_name(known: WatchedPlace, place: str, config: Config) -> WatchedPlace:

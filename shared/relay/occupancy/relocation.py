@@ -91,12 +91,15 @@ class Relocation:
         return list(found)
 
     def _unfinished(self) -> Iterator[Changeover]:
-        """The changeovers from every configuration since the last that was finished."""
+        """The changeovers from every configuration since the last that was finished, the newest first.
+
+        Only the newest knows what it corrected: to those before it such a place is none of theirs.
+        """
         pointer = self._pointer()
         if not pointer.get("behind"):
             return
         new, watched_now = self._load(pointer["version"], pointer)
-        for version in pointer["behind"]:
+        for version in reversed(pointer["behind"]):
             old, watched_then = self._load(version, pointer)
             yield Changeover(old, new, pointer["swapped_at"], watched_then, watched_now)
 
