@@ -256,6 +256,63 @@ def test_source_of_a_watched_place_that_goes(operator: Operator) -> None:
     assert operator.rig.requests("/v1/occupancy")[-1]["body"]["sourceId"] == "generic"
 
 
+@pytest.mark.parametrize("kept", ["level", "other"])
+def test_name_taken_by_another_place(operator: Operator, kept: str) -> None:
+    """A place whose name another one takes is told empty under its own id; the other keeps its number."""
+    operator.badge("dan", "other")
+    assert operator.shown() == {"SITE": 4, "LEVEL": 3, "OTHER": 1}
+    stays = {"level": LEVEL, "other": OTHER}[kept]
+    goes = "other" if kept == "level" else "level"
+    operator.places = {"site": SITE, goes: stays}
+    del operator.doors["generic"][kept]
+    operator.pushed()
+    left = {"LEVEL": 3, "OTHER": 0} if kept == "level" else {"LEVEL": 0, "OTHER": 1}
+    assert operator.shown() == {"SITE": 4, **left}
+
+
+def test_name_of_a_watched_place_taken(operator: Operator) -> None:
+    """The same where sensors watched the place that goes."""
+    operator.places = {**operator.places, "room": ROOM}
+    operator.sensors = {"generic": {"one": {"place": "room"}}}
+    operator.pushed()
+    operator.reading(4)
+    operator.places = {"site": SITE, "other": OTHER, "room": LEVEL}
+    operator.doors["generic"]["level"], operator.sensors = {"place": "room"}, {}
+    operator.pushed()
+    assert operator.shown() == {"SITE": 3, "LEVEL": 3, "ROOM": 0}
+
+
+def test_name_taken_while_counts_wait(operator: Operator) -> None:
+    """What waited while another place took its name goes to the place that it is of."""
+    operator.badge("eve", "other")
+    operator.rig.fail("503")
+    operator.badge("dan", "level")
+    operator.places = {"site": SITE, "level": OTHER}
+    del operator.doors["generic"]["other"]
+    assert operator.push("--yes").exit_code == 0
+    operator.rig.clock.advance(61)
+    operator.rig.recover()
+    operator.settle()
+    assert operator.shown() == {"SITE": 5, "LEVEL": 0, "OTHER": 1}
+    told = [event["occupancy"] for event in operator.rig.calven() if event["locationId"] == "OTHER"]
+    assert told == [1]
+
+
+def test_zero_that_waits_while_its_name_is_used_again(operator: Operator) -> None:
+    """The zero of a place that went is no other's, also where a new place has its name by then."""
+    operator.rig.fail("503")
+    del operator.places["level"]
+    level = operator.doors["generic"].pop("level")
+    assert operator.push("--yes").exit_code == 0
+    operator.places = {**operator.places, "level": {**LEVEL, "locationId": "NEW"}}
+    operator.doors["generic"]["level"] = level
+    assert operator.push("--yes").exit_code == 0
+    operator.rig.clock.advance(61)
+    operator.rig.recover()
+    operator.settle()
+    assert operator.shown() == {"SITE": 3, "LEVEL": 0}
+
+
 def test_id_corrected_of_a_watched_place(operator: Operator) -> None:
     """What sensors said of a place goes on under its new id, once."""
     operator.places = {**operator.places, "room": ROOM}

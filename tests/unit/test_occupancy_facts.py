@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.calven import Result
-from relay.config.model import Door
+from relay.config.model import Config, Door, Lineage
 from relay.delivery.occupancy import accepted_facts
 from relay.events import BadgeEvent
 from relay.occupancy.days import operating_day
@@ -106,6 +106,21 @@ def test_payload() -> None:
     }
     empty = fact.model_copy(update={"people": 0}).payload(CONFIG)
     assert (empty["occupied"], empty["occupancy"]) == (False, 0)
+
+
+def test_corrected_id() -> None:
+    """A fact goes to the id that its place has now, unless another place has the name or it is its zero."""
+    wrong = Config.model_validate({"places": {"hq": {"locationId": "wrong", "locationType": "location"}}})
+    [fact] = Memory().badge(badge("e1", "ann", "in", "hq", NOON_MS)).facts
+    fact = fact.model_copy(update={"location_id": "wrong"})
+    assert fact.payload(wrong)["locationId"] == "wrong"
+    assert fact.payload(CONFIG)["locationId"] == "hq"
+    assert fact.model_copy(update={"place": "gone"}).payload(CONFIG)["locationId"] == "wrong"
+    taken = CONFIG.model_copy(update={"lineage": Lineage(taken={"hq": {"wrong": NOON_MS}})})
+    assert fact.payload(taken)["locationId"] == "wrong"
+    assert fact.model_copy(update={"location_id": "typo"}).payload(taken)["locationId"] == "hq"
+    removed = fact.model_copy(update={"removed": True})
+    assert removed.payload(CONFIG)["locationId"] == "wrong"
 
 
 FACT = ("kisi", "e1", "hq", NOON_MS, 1)

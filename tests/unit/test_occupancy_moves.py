@@ -5,8 +5,15 @@ from typing import Any
 import pytest
 
 from relay.config.model import Config, Sensor
-from relay.occupancy.changeover import Changeover, PlaceDay, SensorChange, Watched, watched_places
-from relay.occupancy.days import Day, operating_day
+from relay.occupancy.changeover import (
+    Changeover,
+    PlaceDay,
+    SensorChange,
+    Watched,
+    lineage,
+    watched_places,
+)
+from relay.occupancy.days import KEPT_SECONDS, Day, operating_day
 from relay.occupancy.moves import (
     CountChange,
     Effect,
@@ -87,6 +94,42 @@ def test_place_that_the_old_configuration_never_had() -> None:
     before = {PersonDay(day("SITE"), "ann"): between, PersonDay(day("ANNEX"), "ann"): INSIDE}
     after = positions_after(WITHOUT_ROOM, before)
     assert PersonDay(day("SITE"), "ann") not in after
+
+
+KEPT_MS = KEPT_SECONDS * 1000
+
+
+@pytest.mark.parametrize(
+    ("places", "later", "taken"),
+    [
+        ({"room": {**ROOM, "locationId": "RIGHT"}}, 0, {}),
+        ({"hall": LEVEL}, 0, {}),
+        ({"room": LEVEL}, 0, {"room": {"ROOM": NOON_MS}}),
+        ({"room": LEVEL}, KEPT_MS - 1, {"room": {"ROOM": NOON_MS}}),
+        ({"room": LEVEL}, KEPT_MS, {}),
+        ({"room": LEVEL, "level": ROOM}, 0, {"room": {"ROOM": NOON_MS}, "level": {"LEVEL": NOON_MS}}),
+    ],
+    ids=["corrected", "renamed", "taken", "known", "forgotten", "swapped"],
+)
+def test_taken_names(places: dict[str, Any], later: int, taken: dict[str, dict[str, int]]) -> None:
+    """A name that goes to a place that was there before is known as another's while a queue may hold it."""
+    old, new = tree(BEFORE), tree({"site": SITE, "annex": ANNEX, **places})
+    new = new.model_copy(update={"lineage": lineage(old, new, 2, NOON_MS)})
+    assert lineage(new, new, 3, NOON_MS + later).taken == taken
+
+
+def test_name_given_back() -> None:
+    """A place that has its name again is told under it as before."""
+    old, new = tree(BEFORE), tree({**BEFORE, "room": LEVEL, "level": ROOM})
+    new = new.model_copy(update={"lineage": lineage(old, new, 2, NOON_MS)})
+    assert lineage(new, old, 3, NOON_MS).taken == {"room": {"LEVEL": NOON_MS}, "level": {"ROOM": NOON_MS}}
+
+
+def test_removed() -> None:
+    """What leaves the configuration is removed, not what is renamed or corrected."""
+    assert SAME.removed == SITE_CORRECTED.removed == set()
+    assert WITHOUT_ROOM.removed == {"ROOM"}
+    assert to({"site": SITE, "annex": ANNEX, "room": LEVEL}).removed == {"ROOM"}
 
 
 def test_position_left_behind() -> None:

@@ -117,13 +117,15 @@ class Lineage(_Model):
     `clocks` are the former clocks of a site by its `locationId`, the earliest first. `renamed` maps a source
     to the name under which the ledger knows it, where that is another one. `shadowed` are the keys of the
     sources that were removed while they were shadowed. `live_since` says of a source, by its key, when its
-    shadow was taken away (Unix milliseconds).
+    shadow was taken away (Unix milliseconds). `taken` says of the name of a place which other places, by
+    their `locationId`, had it until when (ms), where one took it that was configured beside them.
     """
 
     clocks: dict[str, tuple[FormerClock, ...]] = {}
     renamed: dict[str, str] = {}
     shadowed: tuple[str, ...] = ()
     live_since: dict[str, int] = {}
+    taken: dict[str, dict[str, int]] = {}
 
 
 class Tree(_Model):

@@ -62,6 +62,12 @@ class Changeover:
                 found[location] = location_now
         return found
 
+    @cached_property
+    def removed(self) -> frozenset[str]:
+        """The `locationId`s of the places that are configured no more."""
+        ids = (place.location_id for place in self.old.places.values())
+        return frozenset(location for location in ids if self.place_now(location) is None)
+
     def place_now(self, place: str) -> str | None:
         """The `locationId` of a place now; None where it is configured no more."""
         found = self.corrected.get(place, place)
@@ -175,6 +181,7 @@ def lineage(old: Config, new: Tree, version: int, at: int) -> Lineage:
         renamed=renamed,
         shadowed=tuple(sorted(old.shadowed.difference(configured))),
         live_since={**_still_live(old, configured, at), **dict.fromkeys(lifted, at)},
+        taken=dict(_taken_names(old, new, at)),
     )
 
 
@@ -186,6 +193,21 @@ def _still_live(old: Config, configured: Mapping[str, bool], at: int) -> dict[st
         for key, since in known.items()
         if configured.get(key) is False and since > at - KEPT_SECONDS * 1000
     }
+
+
+def _taken_names(old: Config, new: Tree, at: int) -> Iterator[tuple[str, dict[str, int]]]:
+    """The names that went to places that were there before, with those that had them: while they may wait."""
+    for name in dict.fromkeys((*old.lineage.taken, *new.places)):
+        before, after = old.places.get(name), new.places.get(name)
+        known = old.lineage.taken.get(name, {})
+        had_it = {place: until for place, until in known.items() if until > at - KEPT_SECONDS * 1000}
+        if after is not None:
+            had_it.pop(after.location_id, None)
+            # An id that is new is the same place corrected.
+            if before and before.location_id != after.location_id and old.name_of(after.location_id):
+                had_it[before.location_id] = at
+        if had_it:
+            yield name, had_it
 
 
 def _clocks(old: Config, new: Tree, at: int) -> Iterator[tuple[str, tuple[FormerClock, ...]]]:

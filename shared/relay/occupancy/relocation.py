@@ -86,9 +86,15 @@ class Relocation:
     def carry_out(self, deadline: Deadline) -> list[PendingFact]:
         """Move everybody to where the configuration in force has them; what is then pending."""
         found: dict[PendingFact, None] = {}
+        removed: set[str] = set()
         for change in self._unfinished():
             found |= dict.fromkeys(self.apply(change, deadline))
-        return list(found)
+            removed |= change.removed
+        # Another place may have its name by the time that this is sent.
+        return [
+            (source, fact.model_copy(update={"removed": fact.location_id in removed}))
+            for source, fact in found
+        ]
 
     def _unfinished(self) -> Iterator[Changeover]:
         """The changeovers from every configuration since the last that was finished, the newest first.

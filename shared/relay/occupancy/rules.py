@@ -27,7 +27,7 @@ class Fact(BaseModel):
 
     `location_id` is the place, `place` its name then. `version` is that of its count in the operating day
     with the key `day`. A sensor's reading is of no day. `people` is None where a sensor says only whether
-    there is anybody; `occupied` then holds that.
+    there is anybody; `occupied` then holds that. `removed` says that the place has left the configuration.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,15 +41,19 @@ class Fact(BaseModel):
     occupied: bool | None = None
     day: str | None = None
     version: int
+    removed: bool = False
 
     def payload(self, config: Config) -> dict[str, object]:
         """The event as `POST /v1/occupancy` takes it.
 
         A place that is not configured any more is looked up by its name, so that a corrected `locationId`
-        heals it. Where nothing has its name either, the event goes to the place as it was.
+        heals it. Where nothing has its name either, or another place has, the event goes to the place as it
+        was.
         """
-        name = config.name_of(self.location_id) or self.place
-        place = config.places.get(name)
+        name = config.name_of(self.location_id)
+        if name is None and self._may_be_corrected(config):
+            name = self.place
+        place = config.places.get(name) if name else None
         event: dict[str, object] = {
             "timestamp": iso_ms(self.at),
             "locationId": place.location_id if place else self.location_id,
@@ -60,6 +64,10 @@ class Fact(BaseModel):
         if self.people is not None:
             event["occupancy"] = self.people
         return event
+
+    def _may_be_corrected(self, config: Config) -> bool:
+        """Whether what has the name of its place now is the same place."""
+        return not self.removed and self.location_id not in config.lineage.taken.get(self.place, {})
 
 
 PendingFact = tuple[str, Fact]
