@@ -230,6 +230,21 @@ def test_moved_address() -> None:
     assert [list(employee.leaves) for employee in plan.changed] == [["deel/1"], []]
 
 
+def test_mended_spelling() -> None:
+    """The same change with the address spelled anew goes out under that; held days keep their own."""
+    mended = planned([replace(holding(), held={})], APPROVED, email="sam@example.com")
+    assert [submission.employee.email for submission in mended.submissions] == ["sam@example.com"]
+    [changed] = planned([holding()], APPROVED, email="sam@example.com").changed
+    assert (changed.email, {held.email for held in changed.held.values()}) == ("sam@example.com", {SAM})
+
+
+def test_deletion_keeps_the_spelling() -> None:
+    """A change that names nobody brings no older spelling of the address back."""
+    mended = replace(holding(), email="sam@example.com")
+    [changed] = planned([mended], APPROVED, **ENDED, **NOBODY).changed
+    assert changed.email == "sam@example.com"
+
+
 def test_replacing() -> None:
     """A replacement takes the place of the leave before it, whatever becomes of itself."""
     fields: dict[str, Any] = {"leave_id": "2", "replaces": "1", "start": "2027-02-04"}

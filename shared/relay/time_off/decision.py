@@ -280,8 +280,10 @@ def _with_change(arrival: Arrival, decision: Decision, employee: Employee, today
     after = employee.tidied(today).without(gone)
     if not decision.is_news or same_person(employee.email) != same_person(leave.email):
         return after
-    # The newest spelling of the address is the one that Calven is told.
-    after = replace(after, email=leave.email)
+    # The newest spelling of the address is the one that Calven is told. Where the change names nobody, the
+    # leave's own may be older than the employee's.
+    if arrival.leave.email:
+        after = replace(after, email=leave.email)
     if leave.state == "approved":
         return replace(after, leaves={**after.leaves, name: leave})
     return after.assumed_away(leave, arrival.source) if decision.ends_unseen else after

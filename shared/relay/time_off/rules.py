@@ -73,7 +73,8 @@ class Leave:
 
     def reading(self) -> tuple[object, ...]:
         """What configuration and address make of the vendor's words."""
-        return self.start, self.end, self.gaps, self.type, same_person(self.email)
+        # The address as it is written: whom Calven does not know in one spelling it may know in another.
+        return self.start, self.end, self.gaps, self.type, self.email
 
     def with_days(self, off: Sequence[date]) -> "Leave":
         """The leave of these days, which are in order."""
