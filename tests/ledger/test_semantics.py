@@ -199,6 +199,23 @@ def test_mended_configuration(
     assert {kind: kinds.count(kind) for kind in kinds} == days
 
 
+@pytest.mark.parametrize(
+    ("configured", "start", "days"),
+    [
+        ("partDays: skip", "2027-10-07", []),
+        ("partDays: whole", "2027-10-07", ["07", "08"]),
+        ("partDays: whole", "2027-10-08", ["08", "08"]),
+    ],
+)
+def test_end_of_leave_never_seen(
+    building: Callable[..., Rig], configured: str, start: str, days: list[str]
+) -> None:
+    """What ends unseen gives back the days that the source's leave is read as having."""
+    rig = building(configured)
+    leave(rig, "ended", 0, start=start, firstDayPart=True, lastDayPart=True)
+    assert [event[day][8:] for event in rig.calven() for day in ("startDate", "endDate")] == days
+
+
 def test_change_that_cannot_be_told(building: Callable[..., Rig]) -> None:
     """What the new version does not cover is given back, and the change is a dead letter."""
     rig = building()

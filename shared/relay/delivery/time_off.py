@@ -141,12 +141,13 @@ class TimeOff:
     def _source(self, change: LeaveChange, envelope: Envelope) -> Source:
         config = self._invocation.config
         source = config.sources.get(config.called(envelope.source))
+        if source is not None:
+            return source
         if change.state == "ended":
-            # Leave can be ended after its source was taken out: how days are read does not matter then.
-            return Source(vendor=envelope.vendor, shadow=source is not None and source.shadow)
-        if source is None:
-            raise NotNow("the source is not configured any more", reason="unknown_source")
-        return source
+            # Leave can be ended after its source was taken out, with the settings that every source begins
+            # with: how days are read matters only where the leave was never seen.
+            return Source(vendor=envelope.vendor)
+        raise NotNow("the source is not configured any more", reason="unknown_source")
 
     def _note(self, recorded: _Recorded, results: Mapping[str, Result]) -> None:
         """Note the results of a change's submissions; in their place is then what is to be sent next."""
