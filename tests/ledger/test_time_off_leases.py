@@ -157,6 +157,26 @@ def test_refused_and_cancelled(book: Book) -> None:
     assert book.deliver(change(2, "ended", 1, 5)).submissions == ()
 
 
+def test_unanswered_and_refused(book: Book) -> None:
+    """What Calven refuses at last needs no cancellation either, however often it was sent before."""
+    [submission] = book.record(APPROVED).submissions
+    assert book.finish(submission, {}) is None
+    refuse(book, APPROVED)
+    assert book.employee()["held"] == []
+    assert book.deliver(change(2, "ended", 1, 5)).submissions == ()
+
+
+def test_unanswered_and_refused_change_of_type(book: Book) -> None:
+    """Days that Calven had before are given back, also where their new type was refused at last."""
+    book.deliver(APPROVED)
+    again = change(2, "approved", 1, 5, type_name="Sick")
+    [submission] = book.record(again).submissions
+    assert book.finish(submission, {}) is None
+    refuse(book, again)
+    book.deliver(change(3, "ended", 1, 5))
+    assert book.away() == {}
+
+
 def test_refused_change_of_type(book: Book) -> None:
     """Days whose new type Calven refused are still given back when the leave is cancelled."""
     book.deliver(APPROVED)

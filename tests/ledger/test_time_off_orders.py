@@ -152,6 +152,12 @@ class Calven:
                 if said.type:
                     days[day] = said.type
 
+    def has(self, submission: Submission, event_id: str) -> bool:
+        """Whether some day is away already as an event says: Calven knows the employee then."""
+        said = submission.sending[event_id]
+        days = self.away.get(submission.employee.email.lower(), {})
+        return any(day in days and days[day] == said.type for day in span(said.start, said.end))
+
     def answer(self, submission: Submission) -> None:
         """A submission is answered: it is not under way any more."""
         self.under_way.pop(submission.employee.email.lower())
@@ -244,6 +250,10 @@ class Stage:
         takes, says, uncertain = MOODS[mood]
         ids = list(submission.sending)
         parts = {"all": ids, "some": ids[: len(ids) // 2], "none": []}
+        if says == "refused":
+            parts[takes] += [
+                one for one in ids if one not in parts[takes] and self.calven.has(submission, one)
+            ]
         self.calven.take(submission, parts[takes])
         if not uncertain:
             self.calven.answer(submission)

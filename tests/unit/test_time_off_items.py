@@ -77,6 +77,7 @@ def test_employee() -> None:
         day(1): Held("holiday", True, SAM, deel),
         day(2): Held("holiday", True, SAM),  # a gap of the leave
         day(4): Held(None, False, origins=deel),
+        day(5): Held("sick", False, origins=deel, instead=True),
     }
     employee = Employee(SAM, {"deel/1": LEAVE}, held, Lease("a", 1793764805.25), revision=3, round=2)
     update = employee_update(employee, TODAY)
@@ -87,8 +88,10 @@ def test_employee() -> None:
         "held": [
             ["2027-02-01", "2027-02-02", "holiday", True, SAM],
             ["2027-02-04", "2027-02-04", "", False, ""],
+            ["2027-02-05", "2027-02-05", "sick", False, ""],
         ],
         "origins": [],
+        "instead": [["2027-02-05", "2027-02-05"]],
         "lease": ["a", 1793764805250],
         "revision": 4,
         "round": 2,
@@ -113,13 +116,20 @@ def test_new_employee() -> None:
 
 
 def test_items_of_before() -> None:
-    """Items from before `round` and `unseen` were kept are read as if these had never been needed."""
+    """Items from before some attributes were kept are read as if these had never been needed.
+
+    Of a day that is not confirmed nobody knows then what it was before.
+    """
     item = {**LEAVE_ITEM}
     del item["unseen"]
     assert leave_from(item) == LEAVE
     assert leave_from(None) is None
-    employee = employee_update(Employee(SAM, {"deel/1": LEAVE}), TODAY).set
-    assert employee_from({name: value for name, value in employee.items() if name != "round"}, "").round == 0
+    held = {day(6): Held("leave", True), day(7): Held("leave", False)}
+    item = {**employee_update(Employee(SAM, {"deel/1": LEAVE}, held), TODAY).set}
+    del item["round"], item["instead"]
+    before = employee_from(item, "")
+    assert before.round == 0
+    assert [each.instead for each in before.held.values()] == [False, True]
 
 
 def test_written() -> None:

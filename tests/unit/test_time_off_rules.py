@@ -248,12 +248,44 @@ def test_unknown_outcome(
 
 @given(WANTED, HELD)
 def test_refused(want: dict[date, TimeOffType], held: dict[date, Held]) -> None:
-    """What Calven refused leaves its days as they were before, and is sent again with the next change."""
+    """What Calven refused leaves its days as they were before, but for what was the same attempt."""
     sending = to_send(want, held)
     after = attempted(held, sending)
     for time_off in sending:
         after = refused(after, time_off, held)
-    assert after == held
+    assert after == without_attempts(want, held)
+
+
+def without_attempts(sent: Mapping[date, TimeOffType | None], held: Mapping[date, Held]) -> dict[date, Held]:
+    """The held days without those of which nobody knows whether Calven has them just as they are sent."""
+    return {
+        on: each for on, each in held.items() if each.confirmed or not each.type or each.type != sent.get(on)
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "attempts", "left"),
+    [
+        ({}, ["leave"], None),
+        ({}, ["leave", "leave", "leave"], None),
+        (days({1: "leave"}), ["sick"], "leave"),
+        (days({1: "leave"}), ["sick", "sick"], "sick"),
+        (days({1: "leave"}), ["leave", "leave"], "leave"),
+        (days({1: "leave"}), [None, None], "cancelled"),
+        (days({1: None}, confirmed=False), ["leave", "leave"], "leave"),
+        ({}, ["leave", None, "leave", "leave"], "leave"),
+    ],
+    ids=str,
+)
+def test_refused_at_last(
+    before: dict[date, Held], attempts: list[TimeOffType | None], left: TimeOffType | None
+) -> None:
+    """After attempts of unknown outcome a refused day is held only where Calven may have it otherwise."""
+    held = now = before
+    for kind in attempts:
+        held, now = now, attempted(now, [TimeOff(day(1), day(1), kind)])
+    after = refused(now, TimeOff(day(1), day(1), attempts[-1]), held)
+    assert [each.type or "cancelled" for each in after.values()] == ([left] if left else [])
 
 
 @given(st.dictionaries(DAYS, KINDS))

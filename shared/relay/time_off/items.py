@@ -66,6 +66,7 @@ def employee_update(employee: Employee, today: date) -> Update:
             for first, last, held in runs(employee.held_alike())
         ],
         "origins": _origins_values(employee),
+        "instead": _instead_values(employee),
         "lease": _lease_values(employee.lease),
         "revision": employee.revision + 1,
         "round": employee.round,
@@ -93,10 +94,13 @@ def employee_from(item: Item | None, email: str) -> Employee:
         return Employee(email)
     leaves = {name: _leave(leave) for name, leave in item["leaves"].items()}
     origins = _origins(item, leaves)
+    others = _instead(item)
     held: dict[date, Held] = {}
     for first, last, kind, confirmed, spelling in item["held"]:
         for day in span(date.fromisoformat(first), date.fromisoformat(last)):
-            held[day] = Held(kind or None, confirmed, spelling, origins.get(day, frozenset()))
+            # Where an item does not say it yet, the day may have been held otherwise.
+            instead = not confirmed and (others is None or day in others)
+            held[day] = Held(kind or None, confirmed, spelling, origins.get(day, frozenset()), instead)
     return Employee(
         email=item["email"],
         leaves=leaves,
@@ -141,6 +145,21 @@ def _origins(item: Item, leaves: Mapping[str, Leave]) -> dict[date, frozenset[st
     found = sources_by_day(leaves)
     for first, last, keys in item.get("origins", ()):
         found |= dict.fromkeys(span(date.fromisoformat(first), date.fromisoformat(last)), frozenset(keys))
+    return found
+
+
+def _instead_values(employee: Employee) -> list[list[str]]:
+    """The days that are held instead of something else, in runs."""
+    days = {day: held.instead for day, held in employee.held.items() if held.instead}
+    return [[first.isoformat(), last.isoformat()] for first, last, _ in runs(days)]
+
+
+def _instead(item: Item) -> set[date] | None:
+    if "instead" not in item:
+        return None
+    found: set[date] = set()
+    for first, last in item["instead"]:
+        found.update(span(date.fromisoformat(first), date.fromisoformat(last)))
     return found
 
 

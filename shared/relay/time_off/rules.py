@@ -94,13 +94,15 @@ class Held:
     """A day that Calven may hold as away: its type (None where unknown), and whether Calven confirmed it.
 
     `email` is the spelling of the address under which it was told. `origins` are the sources (by their keys)
-    for whose leave it is held.
+    for whose leave it is held. `instead` says of a day that is not confirmed that Calven may have held it
+    otherwise before it was first attempted with this type.
     """
 
     type: TimeOffType | None
     confirmed: bool
     email: str = ""
     origins: frozenset[str] = frozenset()
+    instead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +231,17 @@ def attempted(held: Mapping[date, Held], sending: Sequence[TimeOff], email: str 
     for sent in sending:
         for day in span(sent.start, sent.end):
             origins = _told_for(held, day) if sent.type else _origins(held, day)
-            found[day] = Held(sent.type, confirmed=False, email=sent.email or email, origins=origins)
+            instead = _is_other(held.get(day), sent.type)
+            spelling = sent.email or email
+            found[day] = Held(sent.type, confirmed=False, email=spelling, origins=origins, instead=instead)
     return found
+
+
+def _is_other(before: Held | None, kind: TimeOffType | None) -> bool:
+    """Whether Calven may hold a day by more than attempts to have it of this type."""
+    if before is None:
+        return False
+    return before.confirmed or before.type != kind or before.instead
 
 
 def accepted(
@@ -296,7 +307,14 @@ def refused(held: Mapping[date, Held], sent: TimeOff, before: Mapping[date, Held
     unconfirmed = {day for day, value in held.items() if value.type == sent.type and not value.confirmed}
     days = unconfirmed.intersection(span(sent.start, sent.end))
     kept = {day: value for day, value in held.items() if day not in days}
-    return {**kept, **{day: value for day, value in before.items() if day in days}}
+    # A day that was only ever attempted like this is what was refused, however often. A cancellation that
+    # was refused leaves whatever it was to take back.
+    restored = {
+        day: value
+        for day, value in before.items()
+        if day in days and (sent.type is None or _is_other(value, sent.type))
+    }
+    return {**kept, **restored}
 
 
 def recent(leaves: Mapping[str, Leave], today: date) -> dict[str, Leave]:

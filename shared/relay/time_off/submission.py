@@ -123,8 +123,8 @@ class Employee:
         return wanted(self._live(shadowed).values())
 
     def held_alike(self) -> dict[date, Held]:
-        """The held days without for whose leave they are held: so more of them are alike."""
-        return {day: replace(held, origins=frozenset()) for day, held in self.held.items()}
+        """The held days without for whose leave, and instead of what, they are held: more are alike then."""
+        return {day: replace(held, origins=frozenset(), instead=False) for day, held in self.held.items()}
 
     def with_origins(self, shadowed: Collection[str] = ()) -> "Employee":
         """With each held day known to be held for those live sources whose leave covers it."""
