@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from relay.config.model import TimeOffType
+from relay.config.model import Source, TimeOffType
 from relay.errors import InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.submission import LEASE_GRACE_SECONDS
-from tests.leave_book import APPROVED, OTHER, SAM, SECONDS, Book, Sent, change, days, deleted, sent
+from tests.leave_book import APPROVED, OTHER, SAM, SECONDS, SOURCE, Book, Sent, change, days, deleted, sent
 
 pytestmark = pytest.mark.slow
 
@@ -333,6 +333,22 @@ def test_items_expire(book: Book) -> None:
     tombstone = book.item(("leave#deel#3", "leave"))
     assert tombstone
     assert now <= tombstone["expires_at"] < now + month
+
+
+def test_older_configuration(book: Book) -> None:
+    """A later configuration that reads leave alike is noted once: no older one reads it otherwise again."""
+    part = change(1, "approved", 1, 5, first_day_part=True)
+
+    def record(config: int, part_days: str = "skip") -> list[Sent]:
+        source = Source(vendor="deel", partDays=part_days)
+        return sent(book.leaves().record(part, "deel", source, SECONDS, book.deadline(), config))
+
+    for submission in book.leaves().record(part, "deel", SOURCE, SECONDS, book.deadline(), 1).submissions:
+        book.send(submission)
+    book.requests.clear()
+    assert [record(3), record(3), record(1), record(2, "whole")] == [[], [], [], []]
+    assert book.requests == ["BatchGetItem", "UpdateItem", *["BatchGetItem"] * 3]
+    assert record(4, "whole") == [(1, 1, "leave")]
 
 
 def test_requests(book: Book) -> None:

@@ -168,6 +168,22 @@ def test_same_content(read_anew: Leave) -> None:
     assert not replace(known, config=2).takes_over(known)
 
 
+@pytest.mark.parametrize(
+    ("read_anew", "is_later"),
+    [
+        (leave(1, 5), False),
+        (replace(leave(1, 5), config=2), True),
+        (replace(leave(1, 4), config=2), False),
+        (replace(leave(1, 5, version="2"), config=2), False),
+    ],
+)
+def test_read_alike(read_anew: Leave, is_later: bool) -> None:
+    """What is no news is noted only where a later configuration has read it."""
+    assert read_anew.is_read_later(leave(1, 5)) == is_later
+    assert not read_anew.is_read_later(replace(leave(1, 5), config=2))
+    assert not read_anew.is_read_later(None)
+
+
 def test_wanted() -> None:
     """Wanted are the days of all approved leave; where two types cover a day, the newest one's counts."""
     leaves = [

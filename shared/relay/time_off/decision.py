@@ -68,7 +68,8 @@ class Decision:
     `is_news` says that `leave` takes the place of what the ledger had, `ends_unseen` that it is the end of a
     leave that the ledger has never seen. `replaced` is what becomes of the leave that it replaces, None where
     that stays as it is. `emails` are those whose days it may touch. `reason` is why there may be nothing to
-    send. `refused` is why the change itself cannot be told.
+    send. `refused` is why the change itself cannot be told. `is_read_later` says that it is no news, but that
+    a later configuration than before has read it alike.
     """
 
     leave: Leave
@@ -78,6 +79,7 @@ class Decision:
     emails: tuple[str, ...]
     reason: str
     refused: InvalidLeave | None
+    is_read_later: bool = False
 
 
 def decision_on(
@@ -120,6 +122,7 @@ def decision_on(
         emails=_touched(leave, known_replaced),
         reason=_reason(arrival.change, leave, is_news=is_news),
         refused=None if is_older else arrival.refused,
+        is_read_later=leave.is_read_later(known),
     )
 
 

@@ -151,11 +151,15 @@ class Leaves:
         self, arrival: Arrival, decision: Decision, keys: _Keys, found: Mapping[Key, Item]
     ) -> list[Update]:
         updates: list[Update] = []
+        known = leave_from(found.get(keys.leave))
         if decision.is_news:
             # When it comes into the ledger, not when it was sent: what a list can have known ends then.
             leave = replace(decision.leave, received=round(self._clock() * 1000))
-            known = leave_from(found.get(keys.leave))
             updates.append(leave_update(arrival.source, arrival.change.leave_id, leave, known))
+        elif known and decision.is_read_later:
+            # Else a container with configuration from between the two would read it as news.
+            noted = replace(known, config=decision.leave.config)
+            updates.append(leave_update(arrival.source, arrival.change.leave_id, noted, known))
         if arrival.change.early and keys.marker not in found:
             updates.append(marked(keys.marker, arrival.change.early, self._clock()))
         if decision.replaced and arrival.replaces and keys.replaced:

@@ -71,6 +71,12 @@ class Leave:
         # A container with older configuration must not read leave back into what it was.
         return self.config >= known.config and self.reading() != known.reading()
 
+    def is_read_later(self, known: "Leave | None") -> bool:
+        """Whether this is what is known already, read with a later configuration that reads it alike."""
+        if known is None or self.rank() != known.rank():
+            return False
+        return self.config > known.config and self.reading() == known.reading()
+
     def reading(self) -> tuple[object, ...]:
         """What configuration and address make of the vendor's words."""
         # The address as it is written: whom Calven does not know in one spelling it may know in another.
