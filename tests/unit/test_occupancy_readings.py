@@ -7,6 +7,8 @@ import pytest
 
 from relay.events import SensorReading
 from relay.occupancy.readings import (
+    MAX_IDS,
+    MAX_IDS_AT_ONCE,
     SILENT_AFTER_MS,
     Occupancy,
     PlaceChanges,
@@ -61,6 +63,33 @@ def seen(people: int | None, at: int = NOON_MS, *, occupied: bool = True) -> Sen
 def test_together(sensors: list[SensorState], together: Occupancy) -> None:
     """Counts add up, a state leaves no count, and of several a silent one says nothing."""
     assert occupancy_of({str(n): each for n, each in enumerate(sensors)}, NOON_MS) == together
+
+
+def test_clock_that_stands_still() -> None:
+    """A repeat changes nothing, also after many readings of one instant; then few ids are kept again."""
+
+    def took(place: WatchedPlace, number: int, second: int = 0) -> tuple[WatchedPlace, str]:
+        at = datetime.fromtimestamp(NOON + second, UTC)
+        reading = SensorReading(event_id=f"e{number}", at=at, sensor="a", people=number)
+        return after_reading(place, reading, "kisi", "l1-a", NOON + 60)
+
+    place = WatchedPlace()
+    for number in range(MAX_IDS_AT_ONCE):
+        place, _ = took(place, number)
+    assert took(place, 0) == (place, "duplicate")
+    assert took(place, MAX_IDS_AT_ONCE - 1) == (place, "duplicate")
+    assert len(place.sensors["kisi|a"].ids) == MAX_IDS_AT_ONCE
+    later, _ = took(place, MAX_IDS_AT_ONCE, second=1)
+    assert len(later.sensors["kisi|a"].ids) == MAX_IDS
+    assert took(later, 0) == (later, "superseded")
+
+
+def test_ids_of_before() -> None:
+    """A reading whose id was stored whole is known when it comes again."""
+    sensor = SensorState(NOON_MS, 3, occupied=True, ids=("a0",))
+    place = WatchedPlace(sensors={"kisi|a": sensor}, version=1)
+    reading = SensorReading(event_id="a0", at=datetime.fromtimestamp(NOON, UTC), sensor="a", people=3)
+    assert after_reading(place, reading, "kisi", "l1-a", NOON + 60) == (place, "duplicate")
 
 
 def test_pending() -> None:

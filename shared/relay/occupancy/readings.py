@@ -6,13 +6,22 @@ event.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 
 from relay.config.model import Config, LocationType
 from relay.events import SensorReading, milliseconds
 from relay.occupancy.rules import REPORT_AFTER_MS, Cause, Fact, PendingFact, event_id
 
 MAX_IDS = 10
-"""So many of a sensor's latest readings are known when they come again."""
+"""So many of a sensor's latest readings are known when they come again, once its clock has gone on."""
+MAX_IDS_AT_ONCE = 500
+"""So many are known while its clock stands still: else older ones are superseded, but these are not.
+
+With 13 bytes each even forty such sensors of one place are within the 400 kB of an item. What comes again
+after more readings than that counts once more, as nothing tells it from a new one.
+"""
+ID_CHARACTERS = 12
+"""So much of an id's digest is kept: among five hundred, two that are alike are not to be expected."""
 SILENT_AFTER_MS = 24 * 3600 * 1000
 """So long after its last reading one of several sensors counts no more."""
 
@@ -27,7 +36,10 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class SensorState:
-    """The newest reading of one sensor: when it was taken (ms), what it said, and the ids of the latest."""
+    """The newest reading of one sensor: when it was taken (ms), what it said, and the latest ones' digests.
+
+    What was stored before has the ids themselves.
+    """
 
     at: int = 0
     people: int | None = None
@@ -92,6 +104,11 @@ def sensor_name(source: str, sensor: str) -> str:
     return f"{source}|{sensor}"
 
 
+def digest(reading_id: str) -> str:
+    """What is kept of a reading's id, which may have 200 characters."""
+    return sha256(reading_id.encode()).hexdigest()[:ID_CHARACTERS]
+
+
 def occupancy_of(sensors: Mapping[str, SensorState], now: int) -> Occupancy:
     """What the sensors of a place say together: their sum where all of them count, occupied if any is.
 
@@ -128,13 +145,15 @@ def after_reading(
     # A wrong clock that is ahead must not freeze the place until then.
     at = min(milliseconds(reading.at), received)
     before = known.sensors.get(name, SensorState())
-    if reading.event_id in before.ids:
+    own_id = digest(reading.event_id)
+    if own_id in before.ids or reading.event_id in before.ids:
         return known, "duplicate"
     if at < before.at:
         return known, "superseded"
     # Of a count and a state that contradict each other the count decides.
     occupied = bool(reading.occupied) if reading.people is None else reading.people > 0
-    ids = (*before.ids, reading.event_id)[-MAX_IDS:]
+    most = MAX_IDS if at > before.at else MAX_IDS_AT_ONCE
+    ids = (*before.ids, own_id)[-most:]
     sensors = dict(known.sensors)
     if configured is not None:
         sensors = _only(sensors, configured)
