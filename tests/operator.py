@@ -64,11 +64,11 @@ class Operator:
         body = {"type": "badge", "id": f"{person} {at}", "at": at, "person": person}
         return self.rig.post("generic", {**body, "door": door, "direction": direction}, source=source)
 
-    def reading(self, people: int, sensor: str = "one") -> tuple[int, Any]:
-        """A sensor counts."""
+    def reading(self, people: int, sensor: str = "one", at: float | None = None) -> tuple[int, Any]:
+        """A sensor counts, now unless another time is named."""
         self.rig.clock.advance(1)
-        at = datetime.fromtimestamp(self.rig.clock(), UTC).isoformat()
-        body = {"type": "reading", "id": at, "at": at, "sensor": sensor, "people": people}
+        read_at = datetime.fromtimestamp(self.rig.clock() if at is None else at, UTC).isoformat()
+        body = {"type": "reading", "id": read_at, "at": read_at, "sensor": sensor, "people": people}
         return self.rig.post("generic", body)
 
     def shown(self) -> dict[str, int]:

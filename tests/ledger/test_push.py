@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relay.config.store import TAKEN_UP_SECONDS
+from relay.config.store import MAX_AGE_SECONDS, TAKEN_UP_SECONDS
 from tests.operator import GENERIC, LEVEL, OTHER, SITE, Operator
 from tests.rig import Rig
 from tests.stack import deploy
@@ -311,6 +311,32 @@ def test_zero_that_waits_while_its_name_is_used_again(operator: Operator) -> Non
     operator.rig.recover()
     operator.settle()
     assert operator.shown() == {"SITE": 3, "LEVEL": 0}
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_repeat_of_a_moved_sensor(operator: Operator, monkeypatch: pytest.MonkeyPatch, cut_off: bool) -> None:
+    """What a sensor said at one place is no news at another, also where it comes again there."""
+    operator.places = {**operator.places, "room": ROOM, "hall": {**ROOM, "locationId": "HALL"}}
+    operator.sensors = {"generic": {"one": {"place": "room"}, "two": {"place": "room"}}}
+    operator.pushed()
+    operator.reading(5)
+    first = operator.rig.clock()
+    operator.reading(0)
+    last = operator.rig.clock()
+    if cut_off:
+        # Before the schedule carries the push out, the other sensor's reading makes the room forget this one.
+        monkeypatch.setattr("relayctl.pushing.carry_out", lambda _target: 0)
+    for place in ("hall", "room"):
+        operator.sensors = {"generic": {"one": {"place": place}, "two": {"place": "room"}}}
+        operator.push("--yes")
+        operator.rig.clock.advance(MAX_AGE_SECONDS + 1)
+        operator.reading(1, "two")
+        operator.settle()
+        for people, at in ((5, first), (0, last)):
+            assert operator.reading(people, at=at)[1]["reason"] == "duplicate"
+    assert operator.shown() == {"SITE": 3, "LEVEL": 3, "ROOM": 1}
+    operator.reading(2)
+    assert operator.shown()["ROOM"] == 3
 
 
 def test_id_corrected_of_a_watched_place(operator: Operator) -> None:

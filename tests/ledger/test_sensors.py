@@ -186,8 +186,16 @@ def test_pending(ledger: Watched) -> None:
 
 
 def test_requests(ledger: Watched) -> None:
-    """A reading takes a read, a write and the note that it was told; one that is not told, a read."""
-    for second, made in ((1, ["BatchGetItem", "UpdateItem", "UpdateItem"]), (0, ["BatchGetItem"])):
+    """A reading takes a read, a write and the note that it was told; one that is not told, a read.
+
+    The first of a sensor at its place takes a second read.
+    """
+    writes = ["UpdateItem", "UpdateItem"]
+    for second, made in (
+        (1, ["BatchGetItem", "BatchGetItem", *writes]),
+        (2, ["BatchGetItem", *writes]),
+        (0, ["BatchGetItem"]),
+    ):
         ledger.requests.clear()
         ledger.read(reading(f"e{second}", second))
         assert ledger.requests == made

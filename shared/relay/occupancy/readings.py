@@ -134,17 +134,19 @@ def after_reading(
     place: str,
     received_at: float,
     configured: Collection[str] | None = None,
+    elsewhere: SensorState | None = None,
 ) -> tuple[WatchedPlace, str]:
     """What is known of a place after a reading, or why the reading changes nothing.
 
     Of two readings of one sensor and instant the one that was received last counts: some vendors recompute
-    what they said. `configured` are the sensors of the place; None for all that are known.
+    what they said. `configured` are the sensors of the place; None for all that are known. `elsewhere` is the
+    sensor's newest reading of another place, where it is not known of this one.
     """
     name = sensor_name(source, reading.sensor)
     received = round(received_at * 1000)
     # A wrong clock that is ahead must not freeze the place until then.
     at = min(milliseconds(reading.at), received)
-    before = known.sensors.get(name, SensorState())
+    before = known.sensors.get(name) or elsewhere or SensorState()
     own_id = digest(reading.event_id)
     if own_id in before.ids or reading.event_id in before.ids:
         return known, "duplicate"

@@ -184,6 +184,11 @@ def reading_key(place: str, *, shadow: bool = False) -> Key:
     return f"readings#{shard(place)}", f"{reading_prefix(shadow=shadow)}{place}"
 
 
+def left_key(sensor: str, *, shadow: bool = False) -> Key:
+    """Where the newest reading is of a sensor (`<source>|<sensor>`) that has left a place."""
+    return f"readings#{shard(sensor)}", f"left#{'shadow#' if shadow else ''}{sensor}"
+
+
 def reading_prefix(*, shadow: bool) -> str:
     """How the sort keys of readings begin."""
     return "shadow#" if shadow else "place#"

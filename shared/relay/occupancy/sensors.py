@@ -1,8 +1,9 @@
 """The ledger of sensor readings: passed on as they are, each once, none after a newer one of its place.
 
 `readings#<shard>` / `place#<place>` is what the sensors of a place (by `locationId`) last said, and what
-Calven was told; `shadow#<place>` is the same of shadowed sources. Both expire 16 days after.
-`relay.occupancy.readings` decides.
+Calven was told; `shadow#<place>` is the same of shadowed sources. `left#<source>|<sensor>` says when a sensor
+that has left a place was last read there, and which readings those were: whatever place it watches now, what
+it said before is no news. All expire 16 days after. `relay.occupancy.readings` decides.
 """
 
 import time
@@ -21,10 +22,11 @@ from relay.occupancy.readings import (
     WatchedPlace,
     after_changeover,
     after_reading,
+    sensor_name,
     unqueued_facts,
     with_name,
 )
-from relay.occupancy.reported import SHARDS, reading_key, reading_prefix
+from relay.occupancy.reported import MAX_ITEMS, SHARDS, left_key, reading_key, reading_prefix
 from relay.occupancy.rules import Fact, PendingFact
 
 if TYPE_CHECKING:
@@ -50,11 +52,13 @@ class Readings:
     ) -> tuple[list[Fact], str]:
         """Record a reading: what is pending of its place then, else why nothing is. One read and one write.
 
+        The first one of a sensor at a place takes another read, as the sensor may have been elsewhere.
         `place` is a `locationId`. `watches` says whether a source's sensor is configured for it. Readings of
         shadowed sources are kept apart from those of live ones.
         """
         shadow = source in config.shadowed
         key = reading_key(place, shadow=shadow)
+        name = sensor_name(source, reading.sensor)
         vendor_at = milliseconds(reading.at)
         own = f"{vendor_at}|{reading.event_id}"
         marker = marker_key(source, f"sensor#{reading.sensor}", own, shadow=shadow)
@@ -65,11 +69,13 @@ class Readings:
             if marker in found:
                 return known.pending_facts(place), "duplicate"
             configured = _configured(known.sensors, watches)
-            newest, reason = after_reading(known, reading, source, place, received_at, configured)
+            elsewhere = None if name in known.sensors else self._left([name], shadow=shadow).get(name)
+            newest, reason = after_reading(known, reading, source, place, received_at, configured, elsewhere)
             updates: list[Update] = []
             if newest != known:
                 newest = with_name(newest, place, config)
                 updates.append(_update(key, newest))
+                self._note_leaving(known, newest.sensors, shadow=shadow)
             # Without the marker an early reading would count when it comes again, also one that did not now.
             if vendor_at > received_at * 1000:
                 updates.append(marked(marker, iso(received_at), self._clock()))
@@ -117,10 +123,35 @@ class Readings:
             known, there = _watched_place(found.get(key)), _watched_place(found.get(key_now))
             changes = after_changeover(known, there, kept, place, place_now, at)
             updates = [_update(reading_key(location), newest) for location, newest in changes.places.items()]
+            self._note_leaving(known, kept)
             self._table.write(updates)
             return [(known.source, fact) for fact in changes.facts]
 
         return until_written(attempt, deadline)
+
+    def _left(self, sensors: Sequence[str], *, shadow: bool) -> dict[str, SensorState]:
+        """When those of these sensors were last read that have left a place, and which readings it were."""
+        keys = {name: left_key(name, shadow=shadow) for name in sensors}
+        found = self._table.get(list(keys.values()))
+        items = {name: found[key] for name, key in keys.items() if key in found}
+        return {name: SensorState(at=item["at"], ids=tuple(item["ids"])) for name, item in items.items()}
+
+    def _note_leaving(self, place: WatchedPlace, kept: Collection[str], *, shadow: bool = False) -> None:
+        """Keep the newest readings of the sensors that a place keeps no more, before it forgets them."""
+        leaving = {name: sensor for name, sensor in place.sensors.items() if name not in kept}
+        known = self._left(list(leaving), shadow=shadow)
+        updates: list[Update] = []
+        for name, sensor in leaving.items():
+            before = known.get(name)
+            # By a function that has the old configuration still, it may have been read there once more.
+            if before is None or before.at <= sensor.at:
+                expires_at = int(self._clock()) + KEPT_SECONDS
+                values = {"at": sensor.at, "ids": list(sensor.ids), "expires_at": expires_at}
+                expect = {"at": before.at if before else None}
+                updates.append(Update(key=left_key(name, shadow=shadow), set=values, expect=expect))
+        # Not with the place in one transaction, which takes no more: noted too early is as good.
+        for start in range(0, len(updates), MAX_ITEMS):
+            self._table.write(updates[start : start + MAX_ITEMS])
 
 
 def _configured(sensors: Iterable[str], watches: Callable[[str, str], bool]) -> list[str]:
