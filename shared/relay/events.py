@@ -226,7 +226,9 @@ class ThinEvent(_Event):
 
 def _loggable(value: object) -> str:
     """An id that may be logged: a short text or number; whatever else stands there is data."""
-    return str(value)[:MOST_ID_CHARACTERS] if isinstance(value, str | int) else ""
+    # Half a surrogate pair, which JSON allows, is no text that a log could take.
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return text[:MOST_ID_CHARACTERS] if isinstance(value, str | int) else ""
 
 
 LoggedId = Annotated[str, BeforeValidator(_loggable)]

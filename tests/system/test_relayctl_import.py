@@ -157,6 +157,22 @@ def test_faulty_lines(stack: Rig) -> None:
     assert list(stack.away("lou@example.com")) == [in_days(5)]
 
 
+@pytest.mark.parametrize(
+    ("last", "problem"),
+    [
+        ('"max@example.com,', "line 4: no CSV from here on: is a quotation mark not closed?"),
+        ("x" * 200_000 + ",,", "line 4: no CSV from here on: a field is too long"),
+    ],
+)
+def test_file_that_breaks_off(stack: Rig, last: str, problem: str) -> None:
+    """What stands before the line that is no CSV is read, and its faults are named, too."""
+    file = write(row("kim", 10), "kim@example.com,never,never", last)
+    assert [line for line in command(file).stderr.splitlines() if line.startswith("line ")][-1] == problem
+    report = imported(stack, file, "--skip-faulty")
+    assert (report["queued"], len(report["faulty"])) == (1, 3)
+    assert list(stack.away("kim@example.com")) == [in_days(10)]
+
+
 def test_faulty_snapshot(stack: Rig) -> None:
     """A faulty line may be any leave: a snapshot with one ends nothing."""
     rows = [row("kim", number) for number in range(10, 14)]
@@ -228,7 +244,6 @@ def test_wrong_source(stack: Rig, arguments: tuple[str, ...], said: str) -> None
         (b"email,start,end,stat\n", "line 1: unknown column 'stat': did you mean 'state'?"),
         (b"email,start,end,end\n", "line 1: the column end is there twice"),
         (b"email,state\n", "line 1: no column start, end"),
-        (b'email,start,end\na,b,c\n"d,e\nf,g\n', "line 3: no CSV from here on"),
     ],
 )
 def test_bad_file(stack: Rig, content: bytes, said: str) -> None:

@@ -120,6 +120,7 @@ def test_at_where_there_is_no_time(own: Rig) -> None:
         ("hibob", "--count", "2"),
         ("kisi", "--at", "noon"),
         ("kisi", "--at", "25:00"),
+        ("kisi", "--at", "0001-01-01T00:00:00+14:00"),
         ("kisi", "--set", "nothing"),
         ("kisi", "--set", "object_id.x=1"),
         ("kisi", "--count", "0"),

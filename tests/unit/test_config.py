@@ -177,6 +177,7 @@ PLACES = [
 FEEDS = [
     ('"48212"', '"48211"', "12: duplicate key '48211', on line 11 already"),
     ('"48212"', "48211", "12: duplicate key '48211', on line 11 already"),
+    ('"48212"', "4" * 201, "12: an id has 200 characters at most"),
     ("doors:\n  kisi-sydney:", "doors:\n  kisi-perth:", "10: unknown source 'kisi-perth'"),
     ("doors:\n  kisi-sydney:", "doors:\n  hibob:", "10: 'hibob' is an HR system: it has no doors"),
     ("sensors:\n  sensors:", "sensors:\n  deel:", "14: unknown source 'deel'"),

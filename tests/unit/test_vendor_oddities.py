@@ -54,6 +54,13 @@ def test_refusal_that_says_little(vendor: str, name: str, changes: dict[str, Any
     assert event.reason == "denied"
 
 
+def test_half_a_surrogate_pair_of_what_is_ignored() -> None:
+    """Where it stands in an id that is only logged, the log can take it."""
+    [event] = parsed("butlr", "traffic", id="x\ud800")
+    assert isinstance(event, Ignored)
+    assert event.event_id == "x?"
+
+
 @pytest.mark.parametrize(
     ("vendor", "name", "changes"),
     [

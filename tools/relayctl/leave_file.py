@@ -161,8 +161,10 @@ def _csv_records(text: str, faults: list[Fault]) -> Iterator[_Record]:
                 continue
             given = zip(columns, map(str.strip, row), strict=False)
             yield _Record(began, {COLUMNS[column]: value for column, value in given if value}, names)
-    except csv.Error:
-        raise BadFile(f"line {line}: no CSV from here on: is a quotation mark not closed?") from None
+    except csv.Error as error:
+        is_long = "field limit" in str(error)
+        why = "a field is too long" if is_long else "is a quotation mark not closed?"
+        faults.append(Fault(line, "", f"no CSV from here on: {why}"))
 
 
 def _header(text: str) -> tuple[str, Sequence[str]]:
@@ -212,7 +214,9 @@ def _fault(record: _Record, place: Sequence[int | str], kind: str) -> Fault:
     name = str(place[0])
     if name == "type":
         return Fault(record.line, name, "is not leave, which alone can be imported")
-    problem = "is missing" if kind == "missing" else WRONG.get(name, "cannot be read")
+    # What no encoding takes is half of a character.
+    problems = {"missing": "is missing", "string_unicode": "holds what is no text"}
+    problem = problems.get(kind) or WRONG.get(name, "cannot be read")
     return Fault(record.line, record.names.get(name, name), problem)
 
 

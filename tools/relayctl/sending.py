@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, time
+from datetime import UTC, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,11 @@ class _Moment(click.ParamType[datetime | time]):
         try:
             if _OF_A_DAY.fullmatch(text):
                 return time.fromisoformat(text.zfill(5) if text.count(":") == 1 else text.zfill(8))
-            return datetime.fromisoformat(text)
-        except ValueError:
+            at = datetime.fromisoformat(text)
+            at.astimezone(UTC)
+            return at
+        # The other one is at the edge of the calendar, beyond which UTC is.
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time such as 2026-11-26T09:15:00+11:00 or 09:15", parameter, context)
 
 

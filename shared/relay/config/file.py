@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pydantic import Field
 
 from relay.config.model import Config, Door, Place, Sensor, Source, SourceName, Tree
+from relay.events import MOST_ID_CHARACTERS
 from relay.vendors.support.base import Vendor
 
 
@@ -90,6 +91,9 @@ def problems(relay: RelayYaml, vendors: Mapping[str, Vendor]) -> Iterator[Proble
             elif known.vendor in vendors and vendors[known.vendor].families == ("hris",):
                 yield Problem((section, source_name), f"{source_name!r} is an HR system: it has no {section}")
             for entry, where in of_source.items():
+                if len(entry) > MOST_ID_CHARACTERS:
+                    limit = f"an id has {MOST_ID_CHARACTERS} characters at most"
+                    yield Problem((section, source_name, entry), limit)
                 if where.place not in relay.places:
                     yield Problem((section, source_name, entry, "place"), _unknown_place(where.place, places))
     yield from _feed_problems(relay)
