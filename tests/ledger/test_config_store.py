@@ -344,3 +344,12 @@ def test_another_layout(tables: Tables) -> None:
     for act in (ConfigStore(table).current, partial(pull, table), partial(tables.push, relay_yaml())):
         with pytest.raises(TableUnavailable, match="has the layout 99"):
             act()
+
+
+def test_lineage_of_a_later_version(tables: Tables) -> None:
+    """What a later relayctl keeps beside what this version knows stops no function that is there still."""
+    tables.push(relay_yaml())
+    assert tables.table.get([POINTER])[POINTER]["lineage"] == "{}"
+    later = json.dumps({"renamed": {"kisi": "former"}, "later": {"lobby": 1}})
+    tables.table.write([Update(key=POINTER, set={"lineage": later})])
+    assert Configuration(tables.store).config.key("kisi") == "former"

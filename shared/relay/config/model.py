@@ -121,6 +121,9 @@ class Lineage(_Model):
     their `locationId`, had it until when (ms), where one took it that was configured beside them.
     """
 
+    # A later version's push may keep more: what these functions know of it holds all the same.
+    model_config = ConfigDict(extra="ignore")
+
     clocks: dict[str, tuple[FormerClock, ...]] = {}
     renamed: dict[str, str] = {}
     shadowed: tuple[str, ...] = ()

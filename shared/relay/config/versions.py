@@ -118,7 +118,8 @@ def _swapped(table: Table, pointer: Item, tree: Tree, version: int, now: float) 
         "pushed_at": int(now),
         "swapped_at": at,
         "layout": LAYOUT,
-        "lineage": lineage(old, tree, version, at).model_dump_json(),
+        # Without what says nothing: functions of the version before know no more than they have to.
+        "lineage": lineage(old, tree, version, at).model_dump_json(exclude_defaults=True),
         "behind": [number for number in dict.fromkeys(behind) if number != version],
     }
     # By its version alone, a pointer that went away and came back would look untouched.
