@@ -301,6 +301,18 @@ def test_incomplete_run_is_no_answer(rig: Rig, printed: Printed) -> None:
     assert [line["status"] for line in lines(printed(), "reconciled")] == ["incomplete"] * 2
 
 
+def test_news_in_a_list_with_an_odd_entry(rig: Rig, printed: Printed) -> None:
+    """A run that read the list to its end has seen what there is, also where it cannot read all of it."""
+    odd = {"data": {"results": [{"id": "a-1", "status": "ODD"}], "next": None}}
+    with Served(Scripted([odd]).app()) as url:
+        put_secret(rig, "hris", "kombo", {**rig.secrets["kombo"]["api"], "baseUrl": url})
+        for _ in range(2):
+            ask_for(rig, "kombo")
+        rig.clock.advance(MINUTE)
+        rig.reconcile_asked(age=MINUTE)
+    assert [line["status"] for line in lines(printed(), "reconciled")] == ["incomplete"]
+
+
 def test_lost_badge(rig: Rig) -> None:
     """A badge that no webhook told of is counted with the next run."""
     rig.reconcile_by_hand("kisi-sydney")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -17,7 +17,6 @@ from relay.reconciliation.leave import LeaveReconciliation
 from relay.reconciliation.report import Report
 from relay.reconciliation.runs import Runs
 from relay.reconciliation.wishes import Wishes
-from relay.time_off.items import complete_key
 from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
 from tests.rig import NOON, Rig
@@ -283,28 +282,40 @@ def test_unreadable_entry(rig: Rig) -> None:
     assert len(days(rig, "kim")) == 6
 
 
-def test_unreadable_entry_of_a_list_that_ends_nothing(rig: Rig) -> None:
-    """Nor has the ledger seen all leave then; what somebody has looked through goes on by the schedule."""
-    truth = Truth(per_page=10)
+@pytest.mark.parametrize("lacks", ["ended", "nothing"])
+def test_unreadable_entry_is_told(rig: Rig, lacks: Literal["ended", "nothing"]) -> None:
+    """A run whose list has odd entries is not complete, whatever the list ends, and names the first."""
+    truth = Truth(per_page=1)
     truth.put("kim-0", "2026-11-10", "2026-11-10")
+    truth.extra = [
+        MalformedEvent(event_id="kim-7", body="{}", detail="status: unknown"),
+        MalformedEvent(body="{}", detail="id: missing"),
+    ]
+    report = reconcile(rig, truth.lists(lacks=lacks))
+    said = "entries of the list that cannot be read: 2; the first: kim-7: status: unknown"
+    assert (report.status, report.detail, report.queued) == ("incomplete", said, 1)
+    state = Runs(rig.relay.table, rig.clock).state("deel")
+    assert (state.status, state.detail, state.complete) == ("incomplete", said, 0)
+
+
+def test_end_of_leave_that_a_list_could_not_tell(rig: Rig) -> None:
+    """An odd entry may be the leave that a webhook ends: the ledger has not seen all leave of the source."""
+    truth = Truth()
     truth.extra = [MalformedEvent(body="{}", detail="status: unknown")]
-    lists = truth.lists(lacks="nothing")
-    assert reconcile(rig, lists).status == "incomplete"
-    assert Runs(rig.relay.table, rig.clock).state("deel").by_hand > 0
-    assert rig.relay.table.get([complete_key("deel")]) == {}
-    truth.put("kim-1", "2026-11-11", "2026-11-11")
+    reconcile(rig, truth.lists(lacks="nothing"))
     rig.clock.advance(60)
-    assert reconcile(rig, lists, SCHEDULED).queued == 1
+    assert rig.post("deel", "canceled") == (200, {"status": "forwarded", "events": 1})
 
 
-def test_unreadable_entry_read_by_hand(rig: Rig) -> None:
-    """Where an odd entry holds the ends back, what somebody has looked through goes on by the schedule."""
+@pytest.mark.parametrize("lacks", ["ended", "nothing"])
+def test_unreadable_entry_read_by_hand(rig: Rig, lacks: Literal["ended", "nothing"]) -> None:
+    """What somebody has looked through goes on by the schedule, although an odd entry is in it."""
     truth = Truth(per_page=10)
     truth.extra = [MalformedEvent(body="{}", detail="status: unknown")]
-    assert reconcile(rig, truth.lists()).status == "incomplete"
+    assert reconcile(rig, truth.lists(lacks=lacks)).status == "incomplete"
     truth.put("kim-1", "2026-11-11", "2026-11-11")
     rig.clock.advance(60)
-    assert reconcile(rig, truth.lists(), SCHEDULED).queued == 1
+    assert reconcile(rig, truth.lists(lacks=lacks), SCHEDULED).queued == 1
 
 
 def test_entry_without_a_time(rig: Rig) -> None:

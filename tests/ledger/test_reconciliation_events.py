@@ -8,7 +8,7 @@ import pytest
 
 from relay import vendors
 from relay.deadline import BATCH, Deadline
-from relay.events import BadgeEvent, Event
+from relay.events import BadgeEvent, Event, MalformedEvent
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.reconciliation.events import EventReconciliation
@@ -28,6 +28,7 @@ class Log:
 
     def __init__(self) -> None:
         self.events: list[BadgeEvent] = []
+        self.odd: list[float] = []
         self.spans: list[Span] = []
 
     def badge(self, person: str, at: float, door: str = INSIDE) -> BadgeEvent:
@@ -45,6 +46,9 @@ class Log:
         found: Sequence[Event] = [
             event for event in self.events if span.since < event.at.timestamp() <= span.until
         ]
+        # Events that cannot be read, by the times when they happened.
+        odd = [at for at in self.odd if span.since < at <= span.until]
+        found = [*found, *(MalformedEvent(event_id="odd", body="{}", detail="type: unknown") for _ in odd)]
         number = int(following or 0)
         return Page(found[number : number + 1], str(number + 1) if number + 1 < len(found) else None)
 
@@ -86,6 +90,20 @@ def test_span(rig: Rig) -> None:
     rig.clock.advance(900)
     reconcile(rig, log)
     assert log.spans[1] == Span(since=NOON - 900, until=NOON + 900)
+
+
+def test_unreadable_event(rig: Rig) -> None:
+    """A list with an event that cannot be read is incomplete; the event is not listed again."""
+    log = Log()
+    log.odd = [NOON - 3600]
+    report = reconcile(rig, log)
+    said = "entries of the list that cannot be read: 1; the first: odd: type: unknown"
+    assert (report.status, report.detail) == ("incomplete", said)
+    log.badge("kim@example.com", NOON + 60)
+    rig.clock.advance(3600)
+    report = reconcile(rig, log, Wishes())
+    assert (report.status, report.queued, log.spans[1].since) == ("complete", 1, NOON - 900)
+    assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
 
 
 def test_yesterday(rig: Rig) -> None:

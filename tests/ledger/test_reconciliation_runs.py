@@ -236,13 +236,32 @@ def test_state(rig: Rig) -> None:
     assert began == datetime.fromtimestamp(NOON, UTC)
 
 
+def test_state_of_a_version_beside(rig: Rig) -> None:
+    """A run of a version that does not know of lists read to their end counts as one."""
+    truth = Truth()
+    reconcile(rig, truth.lists())
+    runs = Runs(rig.relay.table, rig.clock)
+    key = {"pk": {"S": "reconcile#deel"}, "sk": {"S": "state"}}
+    later = {":later": {"N": str(round(NOON * 1000) + 5000)}}
+    rig.aws.dynamodb.update_item(
+        TableName=rig.resources.table,
+        Key=key,
+        UpdateExpression="SET complete = :later",
+        ExpressionAttributeValues=later,
+    )
+    assert runs.state("deel").read == round(NOON * 1000) + 5000
+
+
 def test_state_of_before(rig: Rig) -> None:
     """A state of a version that kept less of it is read, and the source is due."""
     runs = Runs(rig.relay.table, rig.clock)
     runs.begin("deel", lambda run, _: run)
     key = {"pk": {"S": "reconcile#deel"}, "sk": {"S": "state"}}
-    gone = "REMOVE began, run.ends, run.by_hand"
-    rig.aws.dynamodb.update_item(TableName=rig.resources.table, Key=key, UpdateExpression=gone)
+    gone = "REMOVE began, #read, run.ends, run.by_hand, run.fault"
+    names = {"#read": "read"}
+    rig.aws.dynamodb.update_item(
+        TableName=rig.resources.table, Key=key, UpdateExpression=gone, ExpressionAttributeNames=names
+    )
     state = runs.state("deel")
     assert (state.began, state.run and (state.run.ends, state.run.by_hand)) == (0, (0, False))
     assert is_due(replace(state, run=None, until=0), 86400.0, rig.clock())

@@ -90,12 +90,12 @@ def _run(asked: _Asked, invocation: Invocation) -> None:
 
 
 def _is_done(asked: _Asked, invocation: Invocation) -> bool:
-    """Whether a complete run has begun since a source was asked for: that has seen what this one would.
+    """Whether a run has begun since a source was asked for that read the list to its end.
 
-    Webhooks may ask often, and the schedule asks again for what still waits.
+    It has seen what this one would. Webhooks may ask often, and the schedule asks again for what still waits.
     """
     state = Runs(invocation.table, invocation.now).state(invocation.config.key(asked.name))
-    return state.complete > asked.at + CLOCKS_APART_MS
+    return state.read > asked.at + CLOCKS_APART_MS
 
 
 def _resume(invocation: Invocation) -> None:

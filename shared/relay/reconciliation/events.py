@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from relay.config.model import Config
 from relay.config.store import TAKEN_UP_SECONDS
-from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, milliseconds
+from relay.events import BadgeEvent, Event, SensorReading, milliseconds
 from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.items import position_key, position_of
@@ -46,7 +46,7 @@ class EventReconciliation(SourceRun):
         self._lists = lists
 
     def begun(self, run: Run, state: State) -> Run:
-        """A run of what happened since the last complete one, of today's operating days."""
+        """A run of what happened since the last that read its list to the end, and today."""
         now = round(self.invocation.now() * 1000)
         config = self.invocation.config
         # The counts of a day that is over are closed: its badges change nothing any more.
@@ -54,9 +54,9 @@ class EventReconciliation(SourceRun):
         since = min(starts, default=now)
         # Until every function has taken a push up, badges may still have counted in shadow.
         live_since = config.lineage.live_since.get(self.key, 0) + TAKEN_UP_SECONDS * 1000
-        if state.by_hand and state.complete >= live_since:
-            # Before that nothing of what was listed was counted.
-            since = max(since, state.complete - OVERLAP_MS)
+        if state.by_hand and state.read >= live_since:
+            # Before that nothing of what was listed was counted. What that run could not read this one cannot.
+            since = max(since, state.read - OVERLAP_MS)
         return replace(run, first=str(since), last=str(run.began))
 
     def reconcile(self) -> None:
@@ -68,10 +68,12 @@ class EventReconciliation(SourceRun):
                 self.queue(news)
             self.report.listed += len(page.events)
             self.wishes.progress(self.report.listed)
-            unreadable = sum(isinstance(event, MalformedEvent) for event in page.events)
-            self.note_page((), page.following, unreadable=unreadable, found=len(news))
+            self.note_page((), page.following, events=page.events, found=len(news))
         if not self.current.is_read:
             self.pause()
+            return
+        if self.is_unreadable:
+            self.finish_unreadable()
             return
         self.finish("complete")
 

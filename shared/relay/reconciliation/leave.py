@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from relay.events import Event, LeaveChange, MalformedEvent, ThinEvent, iso, not_ahead
+from relay.events import Event, LeaveChange, ThinEvent, iso, not_ahead
 from relay.invocation import Invocation
 from relay.reconciliation.queued import Queued
 from relay.reconciliation.rules import (
@@ -52,7 +52,7 @@ class LeaveRun(SourceRun):
     `lists_ends` says that a leave which a complete list lacks may have ended, `changes_while_read` that
     reading the list once is not enough to be sure that it lacks one, `asks_by_id` that the vendor is asked
     about each one that it lacked, `has_only_ranges` that the list has only the first and the last day of a
-    leave, `must_be_read_whole` that a list with an entry that cannot be read is an incomplete one.
+    leave.
 
     Raises `TableUnavailable` and `QueueUnavailable`.
     """
@@ -60,7 +60,6 @@ class LeaveRun(SourceRun):
     family = "hris"
     kind = "time_off"
     lists_ends: bool
-    must_be_read_whole: bool
     changes_while_read: bool
     asks_by_id: bool = False
     has_only_ranges: bool = False
@@ -116,9 +115,8 @@ class LeaveRun(SourceRun):
             if is_first_time:
                 self.report.listed += len(listed)
                 self.wishes.progress(self.report.listed)
-            unreadable = sum(isinstance(event, MalformedEvent) for event in page.events)
             ids = [one.change.leave_id for one in listed]
-            self.note_page(ids, page.following, unreadable=unreadable, found=len(differences))
+            self.note_page(ids, page.following, events=page.events, found=len(differences))
 
     def _differences(
         self, listed: Sequence[Listed], known: Mapping[str, Leave], ranges: Collection[str]
@@ -157,12 +155,11 @@ class LeaveRun(SourceRun):
 
     def _end_what_is_missing(self, known: Mapping[str, Leave]) -> None:
         """End what a complete list lacks, where that means something, and the list is to be trusted."""
-        run = self.current
-        if run.unreadable and self.must_be_read_whole:
-            # Any of them may be the leave that seems to be missing, or the one that a webhook ends next.
-            detail = f"{run.unreadable} entries of the list cannot be read"
-            self.finish("incomplete", detail, is_whole=self.is_whole)
+        if self.is_unreadable:
+            # Any of them may be the leave that seems to be missing, or one that the ledger has never seen.
+            self.finish_unreadable(is_whole=self.is_whole)
             return
+        run = self.current
         seen = self.seen(run)
         lacking = self._lacking(known, seen)
         current = current_and_coming(known, self.invocation.utc_now().date())
@@ -227,9 +224,6 @@ class LeaveRun(SourceRun):
 
 class LeaveReconciliation(LeaveRun):
     """A run over what the vendor's API lists."""
-
-    # Else the ledger would count as having seen all leave, and an end of what it has not seen as no news.
-    must_be_read_whole = True
 
     def __init__(
         self, invocation: Invocation, name: str, vendor: Vendor, lists: LeaveList, wishes: Wishes

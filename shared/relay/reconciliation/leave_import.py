@@ -43,7 +43,6 @@ class LeaveImport(LeaveRun):
         super().__init__(invocation, name, vendor, wishes)
         self._file = file
         self.lists_ends = file.is_snapshot
-        self.must_be_read_whole = file.is_snapshot
 
     def begun(self, run: Run, state: State) -> Run:
         """A run of the leave that is not over."""

@@ -8,7 +8,7 @@ from relay.aws.queues import QueueUnavailable
 from relay.aws.table import Conflict
 from relay.envelope import Envelope, Kind
 from relay.errors import NotNow, Stop, Unparseable
-from relay.events import Event
+from relay.events import Event, MalformedEvent
 from relay.invocation import Invocation
 from relay.reconciliation.pages import Pages
 from relay.reconciliation.report import Report, Status
@@ -101,10 +101,17 @@ class SourceRun(ABC):
         return self._runs.seen(self.key, run)
 
     def note_page(
-        self, ids: Sequence[str], following: str | None, *, unreadable: int = 0, found: int = 0, ends: int = 0
+        self,
+        ids: Sequence[str],
+        following: str | None,
+        *,
+        events: Sequence[Event] = (),
+        found: int = 0,
+        ends: int = 0,
     ) -> None:
         """Note what a page held; raises `Conflict` where another process has the run now."""
         run = self.current
+        faults = [_fault(event) for event in events if isinstance(event, MalformedEvent)]
         if run.page == MOST_PAGES:
             # It would never end, and each page takes room in the table.
             raise Unparseable(f"the vendor's list has more than {MOST_PAGES} pages")
@@ -112,7 +119,8 @@ class SourceRun(ABC):
             run,
             page=run.page + 1,
             following=following or "",
-            unreadable=run.unreadable + unreadable,
+            unreadable=run.unreadable + len(faults),
+            fault=run.fault or next(iter(faults), ""),
             found=run.found + found,
             ends=run.ends + ends,
         )
@@ -142,6 +150,17 @@ class SourceRun(ABC):
             self.invocation.queues.retry_later([(envelope, 0) for envelope in envelopes])
         self.report.queued += len(envelopes)
 
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether something in the list cannot be read: nobody knows what that says."""
+        return self.current.unreadable > 0
+
+    def finish_unreadable(self, *, is_whole: bool = True) -> None:
+        """Write the results of a run whose list has entries that cannot be read: it is not complete."""
+        run = self.current
+        detail = f"entries of the list that cannot be read: {run.unreadable}; the first: {run.fault}"
+        self.finish("incomplete", detail, is_whole=is_whole)
+
     def pause(self) -> None:
         """Let the next process go on."""
         self.report.detail = OUT_OF_TIME
@@ -161,6 +180,7 @@ class SourceRun(ABC):
             detail=detail[:500],
             by_hand=began if self._is_looked_through(status, is_whole=is_whole) else self._state.by_hand,
             complete=began if is_complete else self._state.complete,
+            read=began if is_whole and self.current.is_read else self._state.read,
             began=began if counts else self._state.began,
             listed=self.report.listed,
             differences=self.current.found,
@@ -185,3 +205,8 @@ class SourceRun(ABC):
         self.report.status, self.report.detail = status, detail
         self.report.found = self.current.found + self.current.ends
         self.report.unreadable = self.current.unreadable
+
+
+def _fault(event: MalformedEvent) -> str:
+    """Which entry cannot be read, as far as it has an id, and why."""
+    return f"{event.event_id}: {event.detail}" if event.event_id else event.detail

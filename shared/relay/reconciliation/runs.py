@@ -35,8 +35,9 @@ class Run:
     milliseconds).
     `passes` is 1 while the list is read, 2 while it is read again to make sure of what it lacks.
     `following` names the next page, "" for the first one and after the last. `unreadable` and `found` count
-    entries that cannot be read, and those of which the ledger says something else; `ends` counts leaves that
-    the list lacked. `by_hand` is somebody's own run, which nobody else goes on with.
+    entries that cannot be read, and those of which the ledger says something else; `fault` says what is wrong
+    with the first that cannot be read. `ends` counts leaves that the list lacked. `by_hand` is somebody's own
+    run, which nobody else goes on with.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Run:
     page: int = 0
     following: str = ""
     unreadable: int = 0
+    fault: str = ""
     found: int = 0
     ends: int = 0
     by_hand: bool = False
@@ -72,8 +74,9 @@ class State:
     """What is known of a source's reconciliations. Times are Unix milliseconds, 0 for never.
 
     `by_hand` is when somebody first reconciled it by hand: until then the schedule changes nothing.
-    `since` is when the source was first run, `complete` when the last complete run began, `began` when the
-    last run began that the schedule counts from.
+    `since` is when the source was first run, `complete` when the last complete run began, `read` when the
+    last one began that read the list to its end, `began` when the last run began that the schedule counts
+    from.
     """
 
     status: Status = "never"
@@ -81,6 +84,7 @@ class State:
     by_hand: int = 0
     since: int = 0
     complete: int = 0
+    read: int = 0
     began: int = 0
     listed: int = 0
     differences: int = 0
@@ -228,6 +232,7 @@ def _values(state: State) -> dict[str, Any]:
         "by_hand": state.by_hand,
         "since": state.since,
         "complete": state.complete,
+        "read": state.read,
         "began": state.began,
         "listed": state.listed,
         "differences": state.differences,
@@ -241,6 +246,7 @@ def _values(state: State) -> dict[str, Any]:
             "page": run.page,
             "following": run.following,
             "unreadable": run.unreadable,
+            "fault": run.fault,
             "found": run.found,
             "ends": run.ends,
             "by_hand": run.by_hand,
@@ -253,7 +259,7 @@ def _values(state: State) -> dict[str, Any]:
 
 
 def _state(item: Item | None) -> State:
-    """A state as it is stored, also by a version that kept no `began`, `ends` and `by_hand` of it."""
+    """A state as it is stored, also by a version that kept less of it."""
     if item is None:
         return State()
     run = item["run"]
@@ -263,6 +269,8 @@ def _state(item: Item | None) -> State:
         by_hand=item["by_hand"],
         since=item["since"],
         complete=item["complete"],
+        # A version that does not know `read` may have finished a run since.
+        read=max(item.get("read", 0), item["complete"]),
         began=item.get("began", 0),
         listed=item["listed"],
         differences=item["differences"],
@@ -276,6 +284,7 @@ def _state(item: Item | None) -> State:
             page=run["page"],
             following=run["following"],
             unreadable=run["unreadable"],
+            fault=run.get("fault", ""),
             found=run["found"],
             ends=run.get("ends", 0),
             by_hand=run.get("by_hand", False),

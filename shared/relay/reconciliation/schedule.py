@@ -33,12 +33,12 @@ def is_due(state: State, interval: float, now: float, news: float = 0.0) -> bool
     """Whether a source is to be run now.
 
     That is when it is time, when a run of the schedule is not over, and when the vendor has had `news` since
-    the last complete run began. Times are Unix seconds.
+    the last run began that read its list to the end. Times are Unix seconds.
     """
     if state.until > now * 1000:
         return False
     if state.run is not None and not state.run.by_hand:
         return True
-    if news and news + CLOCKS_APART_SECONDS > state.complete / 1000:
+    if news and news + CLOCKS_APART_SECONDS > state.read / 1000:
         return True
     return now - state.began / 1000 >= interval - EARLY_SECONDS

@@ -269,8 +269,8 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa
         leave = _leave(_in_full(request, window, api), request.employee_id or "", api)
         return listed_leave(request.request_id, leave, window, request.employee_id, request.email)
 
-    events = in_window(window, each_listed([*changes.values(), *unchanged], read))
-    return Page(events, ranges=out.keys() - changes.keys())
+    events = each_listed([*changes.values(), *unchanged], read, key="requestId")
+    return Page(in_window(window, events), ranges=out.keys() - changes.keys())
 
 
 def _in_full(request: _Listed, window: Window, api: VendorApi) -> _Request:

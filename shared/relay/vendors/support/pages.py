@@ -59,16 +59,26 @@ def number_at(answer: Any, key: str) -> int:
 
 
 def each_listed(
-    entries: Sequence[Any], read: Callable[[Any], Event], body: Callable[[Any], Any] = lambda entry: entry
+    entries: Sequence[Any],
+    read: Callable[[Any], Event],
+    body: Callable[[Any], Any] = lambda entry: entry,
+    *,
+    key: str = "id",
 ) -> list[Event]:
-    """The event of each entry; one that cannot be read is a malformed event with what `body` makes of it."""
+    """The event of each entry; one that cannot be read is a malformed event with what `body` makes of it.
+
+    It has the id that the entry has under `key`.
+    """
     events: list[Event] = []
     for entry in entries:
         try:
             with unparseable_if_invalid():
                 events.append(read(entry))
         except Unparseable as refusal:
-            events.append(MalformedEvent(body=json.dumps(body(entry)), detail=str(refusal)))
+            content = json.dumps(body(entry))
+            events.append(
+                MalformedEvent(event_id=text_at(entry, key) or "", body=content, detail=str(refusal))
+            )
     return events
 
 
