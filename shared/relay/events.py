@@ -164,6 +164,7 @@ class LeaveChange(_Event):
     `listed_at` is when the list began, or the file was read, that says so; a webhook has none. `inferred`
     says that nobody has said it: the leave is in the ledger, of this version, and not in that list. With
     `resumed` nothing is new: the leave's source is live again, and what Calven lacks of the leave is sent.
+    With `type_unnamed` nobody knows what the type is called: `type_name` is its id, or nothing.
 
     How much of each day is taken is said in the vendor's way: `days` name each day; else `each_day` is taken
     of every one, `total` of all together, and `first_day_part` and `last_day_part` say that only a part of
@@ -191,7 +192,8 @@ class LeaveChange(_Event):
     listed_at: AwareDatetime | None = None
     inferred: bool = False
     resumed: Literal[True] | None = None
-    """Absent where it is not so: then an older version of the relay reads the envelope."""
+    type_unnamed: Literal[True] | None = None
+    """These two are absent where it is not so: then an older version of the relay reads the envelope."""
 
     @property
     def has_no_end(self) -> bool:
@@ -202,7 +204,7 @@ class LeaveChange(_Event):
     def content(self) -> str:
         """A digest of what it says, in the vendor's words: the same however it is read."""
         # These differ where a webhook is repeated, or a list says the same as it.
-        how = {"event_id", "version", "early", "email", "listed_at", "inferred", "resumed"}
+        how = {"event_id", "version", "early", "email", "listed_at", "inferred", "resumed", "type_unnamed"}
         said = self.model_dump_json(exclude=how)
         return sha256(said.encode()).hexdigest()[:16]
 

@@ -69,9 +69,11 @@ def test_deel_types(api: Vendors) -> None:
     api.app = listing.pages("deel", [first_sample("deel") | {"id": f"leave-{n}"} for n in range(3)])
     assert {change.type_name for change in changes(api.listed("deel"))} == {"Vacation"}
     assert sum("policies" in path for path, _ in api.asked) == 1
+    assert not any(change.type_unnamed for change in changes(api.listed("deel")))
     unknown = first_sample("deel") | {"time_off_type_id": "7"}
     api.app = listing.pages("deel", [unknown])
-    assert [change.type_name for change in changes(api.listed("deel"))] == ["7"]
+    [change] = changes(api.listed("deel"))
+    assert (change.type_name, change.type_unnamed) == ("7", True)
     unknown["recipient_profile"] = {"hris_profile_id": "nobody"}
     api.app = listing.pages("deel", [unknown])
     assert [change.type_name for change in changes(api.listed("deel"))] == ["7"]

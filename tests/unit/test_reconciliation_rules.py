@@ -71,6 +71,14 @@ def test_differences(
     assert listed(versions, known, **changes) is expected
 
 
+def test_type_without_a_name() -> None:
+    """A type that a list has by its id only is none that differs from the ledger's."""
+    known = replace(KNOWN, type="holiday")
+    assert listed("asked", known, type_name="7")
+    assert not listed("asked", known, type_name="7", type_unnamed=True)
+    assert listed("asked", known, type_name="7", type_unnamed=True, end="2026-11-11")
+
+
 def test_versions() -> None:
     """A vendor's own time decides where there is one: an older entry is none, an ending wins at one time."""
     later = replace(KNOWN, version=iso(NOON + 60))

@@ -156,6 +156,19 @@ def test_replaced_by_what_cannot_be_told() -> None:
     assert list(again.leave.days()) == [day(4), day(5)]
 
 
+def test_type_without_a_name() -> None:
+    """Where nobody knows what the id of a type means, the ledger's type stays; a configured id says it."""
+    known = known_after(type_name="Vacation")
+    unnamed: dict[str, Any] = {"version": "2", "type_name": "7", "type_unnamed": True}
+    assert decided(known, **unnamed, end="2027-02-03").leave.type == "holiday"
+    assert decided(known, **{**unnamed, "type_name": None}).leave.type == "holiday"
+    assert decided(**unnamed).leave.type == "leave"
+    by_id = SKIP.model_copy(update={"time_off_types": {"7": "sick"}})
+    arrival = arrival_of(change(**unnamed), "deel", by_id, TODAY)
+    assert decision_on(arrival, known, None, None).leave.type == "sick"
+    assert change(**unnamed).content == change(type_name="7").content
+
+
 def test_replaced() -> None:
     """A replaced leave ends for good: the one that is known, or one of which nobody has heard yet."""
     second: dict[str, Any] = {"leave_id": "2", "replaces": "1", "version": "2"}

@@ -135,7 +135,8 @@ class LeaveRun(SourceRun):
                 employee = one.employee or (before.email if before else "")
                 event = one.thin or one.change
                 reason = arrival.refused.reason if arrival.refused else ""
-                found.append(Difference(event, one.change, employee, before, arrival.leave, reason))
+                listed_as = arrival.leave_beside(before)
+                found.append(Difference(event, one.change, employee, before, listed_as, reason))
         self._show(found)
         return found
 

@@ -56,7 +56,7 @@ def differs(arrival: Arrival, known: Leave | None, versions: Versions, *, only_r
 
     `only_ranges` says that the list has only the first and the last day of a leave.
     """
-    listed = arrival.leave
+    listed = arrival.leave_beside(known)
     if known is None:
         # What is not approved, and was never seen, is at no time at Calven.
         return listed.state == "approved" and (listed.start is not None or arrival.refused is not None)

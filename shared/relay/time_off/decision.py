@@ -23,7 +23,7 @@ class Arrival:
     """A change as it arrives from a source, and the leave as the source's configuration reads it.
 
     `refused` is why Calven cannot be told of the change; the leave has no days then. Nothing is sent for one
-    that is `silent`, as its source is shadowed.
+    that is `silent`, as its source is shadowed. With `keeps_type` nobody knows the type.
     """
 
     source: str
@@ -31,6 +31,13 @@ class Arrival:
     leave: Leave
     refused: InvalidLeave | None = None
     silent: bool = False
+    keeps_type: bool = False
+
+    def leave_beside(self, known: Leave | None) -> Leave:
+        """The leave, of the type that the ledger knows where the change says none."""
+        if known is None or not self.keeps_type:
+            return self.leave
+        return replace(self.leave, type=known.type)
 
     @property
     def cause(self) -> Cause:
@@ -58,7 +65,9 @@ def arrival_of(
         leave = leave_of(change, source, today, config)
     except InvalidLeave as error:
         leave, refused = without_days(change, source, today, config), error
-    return Arrival(source_name, change, leave, refused, silent=source.shadow)
+    # Whoever configures the id of a type says what it is.
+    keeps_type = change.type_unnamed is True and not source.maps(change.type_name or "")
+    return Arrival(source_name, change, leave, refused, silent=source.shadow, keeps_type=keeps_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +180,7 @@ def _leave_after(
     arrival: Arrival, known: Leave | None, known_replaced: Leave | None, counted_as: str | None
 ) -> Leave:
     """The leave as the change says it, with what only the ledger knows of it."""
-    leave, change = arrival.leave, arrival.change
+    leave, change = arrival.leave_beside(known), arrival.change
     if arrival.refused:
         # What takes the place of another leave takes over its days, too.
         covered = {*still_covered(known, change), *still_covered(known_replaced, change)}

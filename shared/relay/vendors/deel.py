@@ -204,14 +204,15 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:
 
 
 def _listed(leave: _Listed, window: Window, api: VendorApi) -> Event:
-    status = leave.status or ""
+    status, name = leave.status or "", _type_name(leave, api)
     change = LeaveChange(
         event_id="list",
         leave_id=leave.id,
         state=known(STATES, status, "status"),
         declined=_is_declined(status),
         version=iso(window.began),
-        **{**leave.details(), "type_name": _type_name(leave, api)},
+        type_unnamed=None if name else True,
+        **{**leave.details(), "type_name": name or leave.time_off_type_id},
     )
     return listed(change, leave.profile())
 
@@ -228,14 +229,14 @@ def _next(answer: Any) -> str | None:
 
 
 def _type_name(leave: _Listed, api: VendorApi) -> str | None:
-    """The name of its type, its id where there is no name for it.
+    """The name of its type; None where there is no name for it.
 
     Names are kept by type: they are in the policies of people, and no two need to have the same ones.
     """
     kind = leave.time_off_type_id
     if leave.type or kind is None:
         return leave.type
-    return api.name(f"time-off-type-{kind}", kind, lambda: _type_names(leave.profile(), api)) or kind
+    return api.name(f"time-off-type-{kind}", kind, lambda: _type_names(leave.profile(), api))
 
 
 def _type_names(profile: str, api: VendorApi) -> dict[str, str]:
