@@ -249,7 +249,7 @@ def test_state_of_a_version_beside(rig: Rig) -> None:
         UpdateExpression="SET complete = :later",
         ExpressionAttributeValues=later,
     )
-    assert runs.state("deel").read == round(NOON * 1000) + 5000
+    assert runs.state("deel").last_read == round(NOON * 1000) + 5000
 
 
 def test_state_of_before(rig: Rig) -> None:

@@ -95,7 +95,7 @@ def _is_done(asked: _Asked, invocation: Invocation) -> bool:
     It has seen what this one would. Webhooks may ask often, and the schedule asks again for what still waits.
     """
     state = Runs(invocation.table, invocation.now).state(invocation.config.key(asked.name))
-    return state.read > asked.at + CLOCKS_APART_MS
+    return state.last_read > asked.at + CLOCKS_APART_MS
 
 
 def _resume(invocation: Invocation) -> None:

@@ -54,9 +54,9 @@ class EventReconciliation(SourceRun):
         since = min(starts, default=now)
         # Until every function has taken a push up, badges may still have counted in shadow.
         live_since = config.lineage.live_since.get(self.key, 0) + TAKEN_UP_SECONDS * 1000
-        if state.by_hand and state.read >= live_since:
-            # Before that nothing of what was listed was counted. What that run could not read this one cannot.
-            since = max(since, state.read - OVERLAP_MS)
+        if state.by_hand and state.last_read >= live_since:
+            # Before that nothing of what was listed was counted. What that run could not read no other can.
+            since = max(since, state.last_read - OVERLAP_MS)
         return replace(run, first=str(since), last=str(run.began))
 
     def reconcile(self) -> None:

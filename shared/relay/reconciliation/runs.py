@@ -94,6 +94,12 @@ class State:
     until: int = 0
     revision: int = 0
 
+    @property
+    def last_read(self) -> int:
+        """When the last run began that read the list to its end."""
+        # A version that does not know `read` may have finished a run since.
+        return max(self.read, self.complete)
+
 
 class Runs:
     """Keeps the states. Raises `TableUnavailable`."""
@@ -269,8 +275,7 @@ def _state(item: Item | None) -> State:
         by_hand=item["by_hand"],
         since=item["since"],
         complete=item["complete"],
-        # A version that does not know `read` may have finished a run since.
-        read=max(item.get("read", 0), item["complete"]),
+        read=item.get("read", 0),
         began=item.get("began", 0),
         listed=item["listed"],
         differences=item["differences"],

@@ -39,6 +39,6 @@ def is_due(state: State, interval: float, now: float, news: float = 0.0) -> bool
         return False
     if state.run is not None and not state.run.by_hand:
         return True
-    if news and news + CLOCKS_APART_SECONDS > state.read / 1000:
+    if news and news + CLOCKS_APART_SECONDS > state.last_read / 1000:
         return True
     return now - state.began / 1000 >= interval - EARLY_SECONDS
