@@ -1,7 +1,19 @@
 """Processes that tests start."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import Popen
+
+
+@contextmanager
+def killed_afterwards(process: Popen[str] | Popen[bytes]) -> Iterator[None]:
+    """Kill a process in the end that has not ended by itself: after a failure nobody would ever end it."""
+    try:
+        yield
+    finally:
+        process.kill()
 
 
 def gone(pid: int) -> bool:

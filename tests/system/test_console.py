@@ -21,6 +21,7 @@ from localrun.made_up import badge, leave, post
 from localrun.serve import bind
 from relayctl import dead_letters
 from relayctl import target as relayctl_target
+from tests.processes import killed_afterwards
 from tests.timed import wait_until
 
 if TYPE_CHECKING:
@@ -267,13 +268,16 @@ main()
 def test_command_ends_in_order(local: Local, number: int) -> None:
     """`relayctl console` beside that of `make run` ends with a signal, says nothing, and exits 0."""
     environment = {**os.environ, "PORT": local.url.rpartition(":")[2]}
-    with subprocess.Popen(
-        [sys.executable, "-c", CONSOLE, "console", "--port", "0"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", CONSOLE, "console", "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        killed_afterwards(process),
+    ):
         assert process.stdout is not None
         url = process.stdout.readline().split()[0]
         wait_until(lambda: answers(url))
@@ -286,7 +290,7 @@ def answers(url: str) -> bool:
     """Whether somebody answers at a URL."""
     try:
         return httpx.get(url).status_code == 200
-    except httpx.ConnectError:
+    except httpx.TransportError:
         return False
 
 

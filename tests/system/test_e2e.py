@@ -5,8 +5,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.processes import killed_afterwards
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +33,8 @@ def test_deployed_relay(command: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(command: list[str], tmp_path: Path, number: signal.Signals) -> None:
     """Interrupted while it deploys, it ends the emulator and removes its files."""
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, **pipes) as process, killed_afterwards(process):
         assert process.stdout is not None
         emulator = process.stdout.readline()
         assert emulator.startswith("ok   emulator"), emulator

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from localrun.settings import DEMO
 from relayctl.main import main
+from tests.processes import killed_afterwards
 from tests.rig import sample
 from tests.system.test_end_to_end import RELAYCTL, Run
 from tests.timed import wait_until
@@ -95,7 +96,10 @@ class Walk:
     def _listen(self, arguments: list[str]) -> None:
         command: list[str | Path] = [RELAYCTL, *arguments]
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, env=self.run.environment, **pipes) as process:
+        with (
+            subprocess.Popen(command, env=self.run.environment, **pipes) as process,
+            killed_afterwards(process),
+        ):
             assert process.stdout is not None
             for line in process.stdout:
                 self.seen += line

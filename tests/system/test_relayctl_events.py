@@ -19,6 +19,7 @@ from relayctl.event_log import EventLog
 from relayctl.send import Sent, send_event
 from relayctl.target import Target, local
 from relayctl.tracing import trace
+from tests.processes import killed_afterwards
 from tests.system.test_end_to_end import Run
 
 pytestmark = pytest.mark.slow
@@ -159,6 +160,7 @@ def test_listen(run: Run, target: Target, tmp_path: Path, number: int) -> None:
             stdout=out,
             stderr=subprocess.PIPE,
         ) as process,
+        killed_afterwards(process),
     ):
         try:
 
