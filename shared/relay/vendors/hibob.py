@@ -270,7 +270,7 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa
         return listed_leave(request.request_id, leave, window, request.employee_id, request.email)
 
     events = each_listed([*changes.values(), *unchanged], read, key="requestId")
-    return Page(in_window(window, events), ranges=out.keys() - changes.keys())
+    return Page(in_window(window, events), ranges=tuple(out.keys() - changes.keys()))
 
 
 def _in_full(request: _Listed, window: Window, api: VendorApi) -> _Request:
