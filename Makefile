@@ -18,9 +18,8 @@ RUNTIME ?= 3.13
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
 # Which tests run: those that look into the built package only once it is built, those of `make e2e` by name.
 TESTS := not package and not e2e
-# More than a machine's two cores: in a third of its time a test waits. With four, the stand-ins of AWS answer too
-# late on a slow machine.
-WORKERS ?= 3
+# Twice a machine's two cores: in half of its time a test waits.
+WORKERS ?= 4
 # Each worker begins with whole modules, so that what a module shares is started once.
 DIVIDED := --dist worksteal
 COVERAGE :=

@@ -23,8 +23,8 @@ import pytest
 from hypothesis import settings
 from moto import mock_aws
 
+from localrun import moto_speed, moto_transactions
 from relay.observability import logger
-from tests import moto_speed
 from tests.rig import Rig
 from tests.sandboxes import Sandboxes
 
@@ -35,8 +35,19 @@ settings.load_profile("unhurried")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that take a minute: else one of them would run alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("minute") is None)
+    """Begin with the long tests, on all workers: else one of them would run alone at the end."""
+    seconds = {item: marker.args[0] for item in items if (marker := item.get_closest_marker("long"))}
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for item in sorted(seconds, key=seconds.__getitem__, reverse=True):
+        shortest = min(shares, key=lambda share: sum(seconds[each] for each in share))
+        shortest.append(item)
+    # Each worker is given an equal part of the list, and begins at its start.
+    part = -(-len(items) // workers)
+    items[:] = [item for item in items if item not in seconds]
+    for worker, share in enumerate(shares):
+        start = part * worker
+        items[start:start] = share
 
 
 @pytest.fixture
@@ -63,7 +74,8 @@ def read_once() -> Iterator[None]:
         # Moto forgets the default session at each start, and the next one would read it all again.
         patch.setattr("boto3._get_default_session", boto3.session.Session)
         patch.setattr(ssl, "create_default_context", cache(ssl.create_default_context))
-        moto_speed.install(patch)
+        moto_transactions.install()
+        moto_speed.install()
         yield
 
 

@@ -41,7 +41,7 @@ from tests.building import PLACES, config
 from tests.rig import sample
 from tests.witnessed import again, answered, cloud
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.slow]
+pytestmark = [pytest.mark.no_cover, pytest.mark.slow, pytest.mark.long(15)]
 """They visit the same lines thousands of times, which other tests measure."""
 
 WORKERS, RETRIES, PEOPLE = 8, 2, 120

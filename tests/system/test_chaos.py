@@ -10,7 +10,7 @@ import pytest
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
-@pytest.mark.minute
+@pytest.mark.long(100)
 def test_nothing_is_lost(tmp_path: Path) -> None:
     """Every acknowledged event is at Calven, ignored by rule or a dead letter, and the end is the truth."""
     log = tmp_path / "relay.log"

@@ -124,6 +124,7 @@ def approve(run: Run) -> None:
     httpx.post(url, json=said, trust_env=False).raise_for_status()
 
 
+@pytest.mark.long(20)
 def test_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command of the guide does what the guide says, from an empty relay to one that is live."""
     # It takes twenty seconds, as it waits as an operator would: for a start, for each push, for the queue.

@@ -42,7 +42,7 @@ def test_same_for_the_same_seed() -> None:
     assert first.settling, "badges of one site meet"
 
 
-@pytest.mark.minute
+@pytest.mark.long(60)
 def test_as_real_threads() -> None:
     """Real threads that sleep as long answer as fast, within the tolerance that the documentation names."""
     # Threads sleep eight times as long as in virtual time, so that what the machine takes is small beside it.

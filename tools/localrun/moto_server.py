@@ -8,7 +8,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from starlette.types import Receive, Scope, Send
 
-from localrun import moto_queues, moto_transactions
+from localrun import moto_queues, moto_speed, moto_transactions
 
 
 class _Dispatcher(DomainDispatcherApplication):
@@ -30,6 +30,7 @@ class Moto:
     def __init__(self) -> None:
         moto_queues.install()
         moto_transactions.install()
+        moto_speed.install()
         self._app = _Dispatcher(create_backend_app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
