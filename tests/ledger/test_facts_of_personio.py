@@ -151,7 +151,7 @@ def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:
 @FEW
 @given(
     length=st.integers(1, 12),
-    amounts=st.dictionaries(st.integers(0, 11), st.floats(0, 1), max_size=12),
+    amounts=st.dictionaries(st.integers(0, 11), st.integers(0, 100).map(lambda n: n / 100), max_size=12),
     halves=st.tuples(st.booleans(), st.booleans()),
 )
 def test_personio_days(
