@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from relay.at_once import each
 from relay.aws.table import Item, Key, Table
 from relay.config.model import Config, Door, Lineage, Sensor, Source, Tree
 from relay.errors import TableUnavailable
@@ -267,14 +268,14 @@ def lineage_of(pointer: Item) -> Lineage:
 
 def entries(table: Table, version: int, tree: Tree, model: type[M], prefix: str) -> dict[str, dict[str, M]]:
     """The doors or sensors of each source of a version; no source that has none."""
-    found = {
-        source: {
-            str(item["sk"]).removeprefix(prefix): read(model, item)
-            for item in table.query(partition(version, source), prefix)
-        }
-        for source in tree.sources
-    }
-    return {source: of_source for source, of_source in found.items() if of_source}
+
+    def of_one(source: str) -> dict[str, M]:
+        items = table.query(partition(version, source), prefix)
+        return {str(item["sk"]).removeprefix(prefix): read(model, item) for item in items}
+
+    sources = list(tree.sources)
+    found = zip(sources, each(of_one, sources), strict=True)
+    return {source: of_source for source, of_source in found if of_source}
 
 
 def read_main(table: Table, version: int, main: Item | None) -> Config:
