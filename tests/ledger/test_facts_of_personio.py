@@ -5,10 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from localrun.serve import Served
+from relay.time_off.days import ROUNDING
 from tests.played import FEW, FIRST, Answers, Played, ask_there, away, fresh_rig
 from tests.rig import Rig
 from tests.sandboxes import Sandboxes
@@ -151,9 +152,11 @@ def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:
 @FEW
 @given(
     length=st.integers(1, 12),
-    amounts=st.dictionaries(st.integers(0, 11), st.integers(0, 100).map(lambda n: n / 100), max_size=12),
+    amounts=st.dictionaries(st.integers(0, 11), st.floats(0, 1), max_size=12),
     halves=st.tuples(st.booleans(), st.booleans()),
 )
+@example(length=1, amounts={0: 1 - 2**-53}, halves=(False, False))
+@example(length=1, amounts={0: 0.99}, halves=(False, False))
 def test_personio_days(
     sandboxes: Sandboxes,
     played: tuple[Played, str],
@@ -167,7 +170,7 @@ def test_personio_days(
     found = period(f"{days[0]}T00:00:00", f"{FIRST + timedelta(days=length)}T00:00:00", *kinds)
     named = {days[n]: ("DAY", value) for n, value in amounts.items() if n < length}
     by_halves = set(days) - ({days[0]} if halves[0] else set()) - ({days[-1]} if halves[1] else set())
-    whole = {day for day, (_, value) in named.items() if value >= 1} if named else by_halves
+    whole = {day for day, (_, value) in named.items() if value >= 1 - ROUNDING} if named else by_halves
     with fresh_rig(sandboxes) as rig:
         ask_there(rig, "personio", played, personio(found, named or None))
         rig.post("personio", "approved")
