@@ -1,7 +1,7 @@
 """A ledger of occupancy on moto, and what it counts."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from relay.aws.table import Table
@@ -75,6 +75,12 @@ class Counts(Ledger):
     def closing(self, table: Table | None = None) -> Closing:
         """What a new container closes days with."""
         return Closing(table or self.table, self.headcount(table), self.clock)
+
+    def made_by(self, act: Callable[[], object]) -> list[str]:
+        """The requests that something makes."""
+        before = len(self.requests)
+        act()
+        return self.requests[before:]
 
     @property
     def reports(self) -> Reports:

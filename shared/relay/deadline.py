@@ -89,14 +89,14 @@ class Pace:
 
 PAUSES = (0.02, 0.05, *[0.1] * 16, 0.4, 0.8, 0.8, 0.8)
 """The longest waits (seconds) after conflicts, where nobody waits for an answer."""
-SHORT_PAUSES = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, *[0.1] * 7)
+SHORT_PAUSES = (0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, *[0.1] * 3)
 """The same where somebody does. A transaction takes some 10 ms: what was in the way is done soon after."""
 PROBES = 4
 WAITED_FOR = Pace(
     call_seconds=float("inf"),
     apart=0,
     most=100,
-    # Fifteen tries, a second at most: at twenty badges a second and site one in thousands needs more.
+    # Eleven tries, a second at most: at twenty badges a second and site one in thousands needs more.
     # Who fights longer is in the way of others, and of the queue, which settles them all together.
     pauses=SHORT_PAUSES,
     rest_seconds=2,

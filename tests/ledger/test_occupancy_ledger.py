@@ -1,8 +1,7 @@
 """The ledger of people and counts, on DynamoDB as moto has it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,18 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build import usage
-from relay.deadline import PROBES, QUEUE_RESERVE_SECONDS, Deadline
-from relay.errors import Contended
+from relay.deadline import Deadline
 from relay.occupancy.days import KEPT_SECONDS
 from relay.occupancy.items import position_key
-from relay.occupancy.ledger import Headcount
 from relay.occupancy.rules import Badge
 from relay.occupancy.settlement import Settlement
-from relay.occupancy.turns import Turns
 from tests.building import NOON_MS, badge, badges, disordered, positions, truth
 from tests.counts import IN, RESET, TODAY, Counts, settle
 from tests.moto_table import FEW, Crash
-from tests.rig import NOON
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +50,6 @@ def test_day_of_badges(ledger: Counts) -> None:
     assert ledger.where(("ann", "ben", "cat")) == {"ann": "l2", "ben": None, "cat": "hq"}
 
 
-def requests(ledger: Counts, act: Callable[[], object]) -> list[str]:
-    """The requests that something makes."""
-    before = len(ledger.requests)
-    act()
-    return ledger.requests[before:]
-
-
 @pytest.mark.parametrize(
     ("passage", "made"),
     [
@@ -77,7 +65,7 @@ def requests(ledger: Counts, act: Callable[[], object]) -> list[str]:
 def test_requests(ledger: Counts, passage: Badge, made: list[str]) -> None:
     """A badge takes at most three requests and one more to note the report; a duplicate takes one or two."""
     ledger.badge(IN)
-    counted = requests(ledger, partial(ledger.badge, passage))
+    counted = ledger.made_by(partial(ledger.badge, passage))
     reports = counted[len(made) :]
     assert counted[: len(made)] == made
     assert len(reports) == (1 if "TransactWriteItems" in made else 0)
@@ -107,7 +95,7 @@ def test_requests_of_a_late_badge(ledger: Counts) -> None:
     ledger.badge(badge("e0", "ben", "in", "l2"))
     ledger.clock.now = RESET + 100
     ledger.close()
-    made = requests(ledger, partial(ledger.badge, badge("e1", "ben", "in", "l1", NOON_MS + 1)))
+    made = ledger.made_by(partial(ledger.badge, badge("e1", "ben", "in", "l1", NOON_MS + 1)))
     assert made == ["BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
 
 
@@ -195,21 +183,13 @@ def test_crash(some: list[Badge], requests_until: int) -> None:
         assert Counter({p: n for p, n in ledger.shown().items() if n}) == ledger.people()
 
 
-def test_conflict(ledger: Counts) -> None:
-    """A badge that another one overtakes between reading and writing is settled again."""
-    ledger.before("TransactWriteItems", partial(ledger.badge, badge("e2", "ben", "in", "l1-a"), ledger.other))
-    settled = ledger.badge(badge("e3", "cat", "in", "l1"))
-    assert {fact.place: fact.people for fact in settled.facts} == {"l1": 2, "hq": 2}
-    assert ledger.people() == {"l1-a": 1, "l1": 2, "hq": 2}
-
-
 def test_together(ledger: Counts) -> None:
     """Badges of several people are one transaction, and as many reads as one badge."""
     ledger.badge(badge("e0", "ann", "in", "l2-a"))
     some = [
         badge(f"e{n}", person, "in", "l1", NOON_MS + n) for n, person in enumerate(("ann", "ben", "cat"), 1)
     ]
-    made = requests(ledger, lambda: ledger.badges(some))
+    made = ledger.made_by(lambda: ledger.badges(some))
     assert made == ["BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
     assert ledger.people() == {"l1": 3, "hq": 3}
     assert ledger.shown() == {"l1": 3, "hq": 3, "l2": 0, "l2-a": 0}
@@ -258,47 +238,6 @@ def test_early_badge_again_the_next_day(ledger: Counts) -> None:
     assert settled == Settlement((), "duplicate")
 
 
-@pytest.mark.parametrize(("rested", "tries"), [(False, 15), (True, PROBES + 1)])
-def test_tries(ledger: Counts, rested: bool, tries: int) -> None:
-    """A badge that a vendor waits for is tried fifteen times, and five soon after its site has rested."""
-    turns = Turns(ledger.clock)
-    if rested:
-        with suppress(Contended), turns.at("hq", Deadline(ledger.clock() + 20, ledger.clock), 2):
-            raise Contended
-        ledger.clock.advance(3.1)
-    refused = {"Error": {"Code": "TransactionInProgressException", "Message": "held"}}
-    for _ in range(20):
-        ledger.fail("TransactWriteItems", refused)
-    headcount = Headcount(ledger.table, ledger.clock, turns)
-    with pytest.raises(Contended):
-        settle(headcount, [IN], Deadline(ledger.clock() + 20, ledger.clock))
-    assert ledger.requests == ["BatchGetItem"] * tries
-
-
-def test_contended(ledger: Counts) -> None:
-    """When others keep writing until no time is left, the badge is for later; nothing of it is written."""
-    others = (badge(f"f{n}", f"other {n}", "in", "hq") for n in range(9))
-    ledger.before("TransactWriteItems", lambda: ledger.badge(next(others), ledger.other), times=9)
-    with pytest.raises(Contended):
-        ledger.badge(badge("e1", "ann", "in", "hq"), seconds=QUEUE_RESERVE_SECONDS + 0.1)
-    assert ledger.people() == {"hq": 1}
-
-
-def test_turns(ledger: Counts) -> None:
-    """Within a process badges of one site take turns: who gets none in time is for later."""
-    headcount = ledger.headcount()
-    soon, late = Deadline(NOON + 0.55, ledger.clock), Deadline(NOON + 20, ledger.clock)
-
-    def second() -> None:
-        with pytest.raises(Contended):
-            settle(headcount, [badge("e2", "ben", "in", "hq")], soon)
-        settle(headcount, [badge("e3", "cat", "in", "annex")], soon)
-
-    ledger.before("TransactWriteItems", second)
-    settle(headcount, [IN], late)
-    assert ledger.people() == {"l1": 1, "hq": 1}
-
-
 def test_unreported_is_told_again(ledger: Counts) -> None:
     """A badge that was recorded and never told is told by its duplicate, under the same ids."""
     ledger.calven_answers = False
@@ -329,7 +268,7 @@ def test_one_old_report_among_new_ones(ledger: Counts) -> None:
 
 def test_nothing_to_report(ledger: Counts) -> None:
     """Where nothing was told, nothing is noted."""
-    assert requests(ledger, partial(ledger.reports.mark_reported, [])) == []
+    assert ledger.made_by(partial(ledger.reports.mark_reported, [])) == []
 
 
 def test_report_of_a_count_that_has_expired(ledger: Counts) -> None:

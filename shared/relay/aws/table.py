@@ -41,8 +41,8 @@ class Conflict(Exception):
     """A condition did not hold, or another write held one of the items: read again and retry.
 
     Of the updates that were refused, by number: `found` are the items of those whose condition did not hold,
-    where they ask what must be `below`, and `held` those whose item another write held. Both are empty where
-    DynamoDB does not say which they were.
+    empty where there is none, and `held` those whose item another write held. Both are empty where DynamoDB
+    does not say which they were.
     """
 
     def __init__(self, found: Mapping[int, Item] | None = None, held: Collection[int] = ()) -> None:
@@ -214,8 +214,7 @@ def _parameters(update: Update) -> Any:
         parameters["UpdateExpression"] = actions
     if conditions:
         parameters["ConditionExpression"] = conditions
-    if update.below:
-        # What is there instead says what is still to be raised.
+        # Where it does not hold, what is there instead spares reading it.
         parameters["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     return parameters
 

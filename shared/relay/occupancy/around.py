@@ -9,7 +9,7 @@ from relay.occupancy.closed import closed_key, closed_of
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.items import count_in, position_key, position_of
 from relay.occupancy.reported import count_key, note_key
-from relay.occupancy.rules import Badge, Count, reported_places
+from relay.occupancy.rules import Badge, Count, Position, reported_places
 from relay.occupancy.settlement import Ledger, other_places, places_around
 
 NEAR_END_MS = 5_000
@@ -19,15 +19,19 @@ NEAR_END_MS = 5_000
 class Around:
     """The items around badges of one operating day at an instant (ms): read `keys`, then `more_keys`.
 
-    `near_end` says that the day may be closed by then, and the next one reported.
+    `near_end` says that the day may be closed by then, and the next one reported. `places` are those whose
+    counts are read: those around the doors, and `known` ones, where people were when it was tried before.
     """
 
-    def __init__(self, day: Day, badges: Sequence[Badge], config: Config, now: float) -> None:
+    def __init__(
+        self, day: Day, badges: Sequence[Badge], config: Config, now: float, known: Iterable[str] = ()
+    ) -> None:
         self.day = day
         self.badges = badges
         # Checked by every badge, the note of the day would be one item for which all of a site contend.
         self.near_end = now >= day.end - NEAR_END_MS
-        self._places = places_around(badges, config)
+        self._at_doors = places_around(badges, config)
+        self.places = list(dict.fromkeys((*self._at_doors, *known)))
         self._next_days = [operating_day(config, day.site, day.end)] if self.near_end else []
         self._positions = {badge.person: position_key(day, badge.person) for badge in badges}
         self._markers = {badge.id: badge_marker(badge, day) for badge in badges}
@@ -38,24 +42,29 @@ class Around:
         notes = [note_key(day.key) for day in self._days()]
         closed = [closed_key(self.day.key)] if self.near_end else []
         markers = self._markers.values()
-        return [*self._positions.values(), *self._count_keys(self._places), *notes, *markers, *closed]
+        return [*self._positions.values(), *self._count_keys(self.places), *notes, *markers, *closed]
 
     def more_keys(self, found: Mapping[Key, Item]) -> list[Key]:
-        """What is to be read as well, where somebody comes from other places; it is among `keys` then."""
-        positions = [position_of(found.get(key)) for key in self._positions.values()]
-        others = other_places(positions, self._places)
-        self._places += others
-        return self._count_keys(others)
+        """What is to be read as well, where somebody comes from other places; it is among `keys` then.
+
+        That is every count: those that were read first may be others by now, and would be in the way.
+        """
+        others = other_places(self._where(found).values(), self.places)
+        self.places += others
+        return self._count_keys(self.places) if others else []
 
     def ledger(self, found: Mapping[Key, Item]) -> Ledger:
         """What all of these items say."""
         closed = closed_of(found.get(closed_key(self.day.key)))
+        positions = self._where(found)
+        # Somebody may have left the places that were known: they have nothing to do with the badges any more.
+        places = [*self._at_doors, *other_places(positions.values(), self._at_doors)]
         return Ledger(
             day=self.day,
-            positions={person: position_of(found.get(key)) for person, key in self._positions.items()},
-            counts=self._counts(self.day, found),
+            positions=positions,
+            counts=_counts(self.day, places, found),
             closed_at=closed.at if closed else None,
-            reported_next_day=self._reported_next_day(found),
+            reported_next_day=self._reported_next_day(places, found),
             early=frozenset(badge_id for badge_id, key in self._markers.items() if key in found),
         )
 
@@ -65,15 +74,19 @@ class Around:
     def _count_keys(self, places: Iterable[str]) -> list[Key]:
         return [count_key(day.key, place) for day in self._days() for place in places]
 
-    def _counts(self, day: Day, found: Mapping[Key, Item]) -> dict[str, Count]:
-        return {place: count_in(day, place, found) for place in self._places}
+    def _where(self, found: Mapping[Key, Item]) -> dict[str, Position]:
+        return {person: position_of(found.get(key)) for person, key in self._positions.items()}
 
-    def _reported_next_day(self, found: Mapping[Key, Item]) -> frozenset[str]:
+    def _reported_next_day(self, places: Sequence[str], found: Mapping[Key, Item]) -> frozenset[str]:
         """Those of the places of which something was reported in the next day."""
         reported: set[str] = set()
         for day in self._next_days:
-            reported |= reported_places(self._counts(day, found))
+            reported |= reported_places(_counts(day, places, found))
         return frozenset(reported)
+
+
+def _counts(day: Day, places: Iterable[str], found: Mapping[Key, Item]) -> dict[str, Count]:
+    return {place: count_in(day, place, found) for place in places}
 
 
 def badge_marker(badge: Badge, day: Day) -> Key:

@@ -10,14 +10,14 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from relay.at_once import each
 from relay.aws.conflicts import until_written
 from relay.aws.early import marked
-from relay.aws.table import Conflict, Key, Table, Update
+from relay.aws.table import Conflict, Item, Key, Table, Update
 from relay.config.model import Config
-from relay.deadline import WAITED_FOR, Deadline, Pace
+from relay.deadline import LEAST_ATTEMPT_SECONDS, WAITED_FOR, Deadline, Pace
 from relay.errors import Contended, TableUnavailable, TooLarge
 from relay.events import iso_ms
 from relay.occupancy.around import Around, badge_marker
@@ -51,14 +51,22 @@ class TooManyItems(Exception):
     """What is to be written changes more items than a transaction takes."""
 
 
+Found: TypeAlias = dict[Key, Item]
+"""The items that were read, by their keys."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What becomes of some badges of one day, what is to be written for it, and all that was read."""
+    """What becomes of some badges of one day, what is to be written for it, and what is around them."""
 
-    day: Day
+    around: Around
     settlements: Sequence[Settlement]
     updates: Sequence[Update]
-    keys: frozenset[Key]
+
+    @property
+    def day(self) -> Day:
+        """The day of the badges."""
+        return self.around.day
 
 
 class Headcount:
@@ -87,13 +95,22 @@ class Headcount:
     def _settle(
         self, badges: Sequence[Badge], day: Day, config: Config, deadline: Deadline, pace: Pace
     ) -> list[Settlement]:
+        places: list[str] = []
+
         def attempt() -> Sequence[Settlement]:
-            [part] = self._decide([(day, badges)], config, pace)
-            # One badge alone always fits: it changes two paths of twenty places at most.
-            if len(part.updates) > MAX_ITEMS and len(badges) > 1:
-                raise TooManyItems
-            self._table.write(part.updates)
-            return part.settlements
+            around = Around(day, badges, config, self._now(), places)
+            found = self._read([around])
+            # Another attempt reads everything with its first request.
+            places[:] = around.places
+            part = self._decide(around, found, config, pace)
+            try:
+                return self._write_alone(part)
+            except Conflict as conflict:
+                if not _says_all(conflict) or deadline.left_for_work() < LEAST_ATTEMPT_SECONDS:
+                    raise
+                # Nobody holds an item any more, and what has changed is known: there is nothing to wait for.
+                found = self._read([around], _as_refused(found, part, conflict))
+                return self._write_alone(self._decide(around, found, config, pace))
 
         try:
             return list(until_written(attempt, deadline, pace.pauses))
@@ -102,6 +119,13 @@ class Headcount:
             earlier = self._settle(badges[:half], day, config, deadline, pace)
             later = self._settle(badges[half:], day, config, deadline, pace)
             return earlier + later
+
+    def _write_alone(self, part: _Decided) -> Sequence[Settlement]:
+        # One badge alone always fits: it changes two paths of twenty places at most.
+        if len(part.updates) > MAX_ITEMS and len(part.around.badges) > 1:
+            raise TooManyItems
+        self._table.write(part.updates)
+        return part.settlements
 
     def settle_together(
         self, parts: Sequence[Part], config: Config, deadline: Deadline, pace: Pace
@@ -114,7 +138,9 @@ class Headcount:
         settled: dict[Day, Sequence[Settlement]] = {}
         with ExitStack() as turns:
             sites = self._take_turns({day.site for day, _ in parts}, turns, deadline, pace)
-            decided = self._decide([part for part in parts if part[0].site in sites], config, pace)
+            arounds = [Around(*part, config, self._now()) for part in parts if part[0].site in sites]
+            found = self._read(arounds)
+            decided = [self._decide(around, found, config, pace) for around in arounds]
             for written in each(self._write_together, [*_transactions(decided)]):
                 settled |= {part.day: part.settlements for part in written}
         return [settled.get(day) for day, _ in parts]
@@ -147,21 +173,23 @@ class Headcount:
                 return parts
         return []
 
-    def _decide(self, parts: Sequence[Part], config: Config, pace: Pace) -> list[_Decided]:
-        """Read what is around some badges, one read or two for all, and decide what becomes of them."""
-        now = self._clock() * 1000
-        arounds = [Around(day, badges, config, now) for day, badges in parts]
-        found = self._table.get([key for around in arounds for key in around.keys])
+    def _now(self) -> float:
+        return self._clock() * 1000
+
+    def _read(self, arounds: Sequence[Around], known: Found | None = None) -> Found:
+        """What is around some badges, in one read or two for all; in none where it is `known`."""
+        found = known
+        if found is None:
+            found = self._table.get([key for around in arounds for key in around.keys])
         more = [key for around in arounds for key in around.more_keys(found)]
-        if more:
-            found |= self._table.get(more)
-        decided: list[_Decided] = []
-        for around in arounds:
-            ledger = around.ledger(found)
-            changes = settle(around.badges, ledger, config, pace.apart)
-            updates = self._updates(changes, ledger, near_end=around.near_end)
-            decided.append(_Decided(around.day, changes.settlements, updates, frozenset(around.keys)))
-        return decided
+        return found | self._table.get(more) if more else found
+
+    def _decide(self, around: Around, found: Found, config: Config, pace: Pace) -> _Decided:
+        """What becomes of some badges, by what was read."""
+        ledger = around.ledger(found)
+        changes = settle(around.badges, ledger, config, pace.apart)
+        updates = self._updates(changes, ledger, near_end=around.near_end)
+        return _Decided(around, changes.settlements, updates)
 
     def _updates(self, changes: Changes, ledger: Ledger, *, near_end: bool) -> list[Update]:
         day = ledger.day
@@ -208,9 +236,10 @@ def _transactions(decided: Sequence[_Decided]) -> Iterator[list[_Decided]]:
     some: list[_Decided] = []
     size = 0
     for part in decided:
-        if len(part.updates) > MAX_ITEMS or not read.isdisjoint(part.keys):
+        keys = part.around.keys
+        if len(part.updates) > MAX_ITEMS or not read.isdisjoint(keys):
             continue
-        read |= part.keys
+        read.update(keys)
         if size + len(part.updates) > MAX_ITEMS:
             yield some
             some, size = [], 0
@@ -230,3 +259,19 @@ def _without_refused(parts: Sequence[_Decided], conflict: Conflict) -> list[_Dec
         if refused and refused.isdisjoint(numbers):
             left.append(part)
     return left
+
+
+def _says_all(conflict: Conflict) -> bool:
+    """Whether a refusal says what is there instead of each item that has changed."""
+    return bool(conflict.found) and not conflict.held
+
+
+def _as_refused(found: Found, part: _Decided, conflict: Conflict) -> Found:
+    """What was read, with the items that a refused write has found changed as they are now."""
+    now = dict(found)
+    for number, item in conflict.found.items():
+        key = part.updates[number].key
+        now.pop(key, None)
+        if item:
+            now[key] = item
+    return now
