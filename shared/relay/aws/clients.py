@@ -53,7 +53,28 @@ class Clients:
 
     def client(self, service: Any) -> Any:
         """A service's client."""
-        return self._session.client(service, config=CLIENT)
+        client = self._session.client(service, config=CLIENT)
+        _look_up_endpoints_once(client)
+        return client
+
+
+def _look_up_endpoints_once(client: Any) -> None:
+    """Have a client look up the endpoint of each operation once.
+
+    For each call botocore asks its rules anew (for FIPS, dual stack, AWS's partitions), which is a tenth of
+    the call's processor time. They are about the region and the account, which are a client's own.
+    """
+    resolver = client._ruleset_resolver  # noqa: SLF001 - there is no setting for it
+    look_up = resolver.construct_endpoint
+    endpoints: dict[str, Any] = {}
+
+    def endpoint(operation_model: Any, **asked: Any) -> Any:
+        name = operation_model.name
+        if name not in endpoints:
+            endpoints[name] = look_up(operation_model=operation_model, **asked)
+        return endpoints[name]
+
+    resolver.construct_endpoint = endpoint
 
 
 def until(client: C, deadline: Deadline, reserve: float = QUEUE_RESERVE_SECONDS) -> C:
