@@ -1,14 +1,18 @@
 """The only Logger and Metrics. One log line an event; nothing of a payload, a person or a secret in it."""
 
+import json
 import logging
 import os
+import sys
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
 # Lambda takes no other form for a line's time, and a line without one for INFO, whatever it says.
 logger = Logger(service="calven-relay", location=None, use_rfc3339=True, utc=True)
@@ -31,6 +35,8 @@ def whereabouts(error: Exception) -> str:
 
 Of = Mapping[str, str]
 """Names and values of the dimensions under which a figure goes out."""
+Dimensions: TypeAlias = tuple[tuple[str, str], ...]
+"""The same, as a key."""
 TOTAL: Of = {}
 """No dimension: over all sources, which is what alarms look at."""
 UNKNOWN = "unknown"
@@ -50,7 +56,7 @@ class Telemetry:
         self.request_id = request_id
         self.by_source = True
         self._passed: dict[str, float] = {}
-        self._figures: dict[tuple[tuple[str, str], ...], dict[str, tuple[MetricUnit, list[float]]]] = {}
+        self._figures: dict[Dimensions, dict[str, tuple[MetricUnit, list[float]]]] = {}
 
     def event(self, outcome: str, *, source: str, vendor: str, known: bool = True, **fields: Any) -> None:
         """Log one event's outcome and count it as `Events<Outcome>` of its source, `known` if configured."""
@@ -163,18 +169,15 @@ class Telemetry:
     def flush(self) -> None:
         """Write the figures in CloudWatch's embedded metric format, one line for each set of dimensions."""
         for dimensions, figures in self._figures.items():
-            # `Metrics` shares its dimensions in the whole process; each line here has its own.
-            metrics = EphemeralMetrics()
-            of = dict(dimensions)
-            # The empty set of dimensions is always there beside these.
-            if "Reason" in of:
-                metrics.add_dimension("Reason", of["Reason"])
-            elif of and self.by_source:
-                metrics.add_dimensions(**of)
-            for metric, (unit, values) in figures.items():
-                for figure in values[:MOST_VALUES]:
-                    metrics.add_metric(metric, unit, figure)
-            metrics.flush_metrics()
+            if is_metrics_disabled():
+                break
+            shown = {
+                # What is known to be right goes in at once: `add_metric` looks at each value and unit.
+                metric: {"Unit": unit.value, "Value": values[:MOST_VALUES]}
+                for metric, (unit, values) in figures.items()
+            }
+            line = _line_of(dimensions if self.by_source or "Reason" in dict(dimensions) else ())
+            sys.stdout.write(json.dumps(line.serialize_metric_set(shown), separators=(",", ":")) + "\n")
         self._figures.clear()
 
     def _add(self, of: Of, metric: str, unit: MetricUnit, value: float) -> None:
@@ -186,3 +189,17 @@ class Telemetry:
             values[0] = max(values[0], value)  # alarms ask for the longest, and a line holds so many values
         else:
             values.append(value)
+
+
+@cache
+def _line_of(dimensions: Dimensions) -> EphemeralMetrics:
+    """What writes the figures of these dimensions. `Metrics` has the same ones for the whole process.
+
+    The empty set of dimensions is always there beside those of a source.
+    """
+    line = EphemeralMetrics()
+    if "Reason" in dict(dimensions):
+        line.add_dimension("Reason", dict(dimensions)["Reason"])
+    elif dimensions:
+        line.add_dimensions(**dict(dimensions))
+    return line

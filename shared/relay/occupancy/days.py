@@ -36,7 +36,7 @@ class Day:
 
     def for_source(self, *, shadowed: bool) -> "Day":
         """The day in which badges of a source count, be it shadowed or not."""
-        return replace(self, shadow=shadowed)
+        return self if shadowed == self.shadow else replace(self, shadow=shadowed)
 
 
 def operating_day(config: Config, site: str, at: int) -> Day:

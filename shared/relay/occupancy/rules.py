@@ -279,7 +279,7 @@ def count_after(count: Count, place: str, by: int, cause: Cause, at: int, day: D
 def with_name(count: Count, place: str, config: Config) -> Count:
     """A count that knows its place's name and type, so that it can be reported when the place is gone."""
     name = config.name_of(place)
-    if name is None:
+    if name is None or (name, config.places[name].location_type) == (count.name, count.type):
         return count
     return replace(count, name=name, type=config.places[name].location_type)
 
