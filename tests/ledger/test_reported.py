@@ -14,7 +14,6 @@ from relay.occupancy.rules import Fact
 from relay.occupancy.settlement import Settlement
 from tests.building import NOON_MS, badge
 from tests.counts import IN, TODAY, Counts, settle
-from tests.ledger.test_occupancy_ledger import requests
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def test_newer_note_meanwhile(ledger: Counts) -> None:
     other.mark_reported([fact for fact in second if fact.place == "hq"])
     meanwhile = iter([(), third])
     ledger.before("UpdateItem", lambda: other.mark_reported(next(meanwhile)), times=2)
-    made = requests(ledger, lambda: ledger.reports.mark_reported(first))
+    made = ledger.made_by(lambda: ledger.reports.mark_reported(first))
     assert made == ["UpdateItem", "UpdateItem"]
     assert ledger.noted() == {"hq": 3, "l1": 2}
 
@@ -50,13 +49,13 @@ def test_notes_of_many_days(ledger: Counts) -> None:
         [settled] = settle(ledger.headcount(), [one], Deadline(ledger.clock() + 20, ledger.clock), many)
         facts += settled.facts
     ledger.reports.mark_reported(facts[:2])
-    made = requests(ledger, lambda: ledger.reports.mark_reported(facts))
+    made = ledger.made_by(lambda: ledger.reports.mark_reported(facts))
     assert made == ["TransactWriteItems", "TransactWriteItems"]
     for fact in facts:
         note = ledger.item(note_key(fact.day or ""))
         assert note
         assert note[f"place#{fact.location_id}"] == [1, 1]
-    assert requests(ledger, lambda: ledger.reports.mark_reported(facts)) == ["TransactWriteItems"]
+    assert ledger.made_by(lambda: ledger.reports.mark_reported(facts)) == ["TransactWriteItems"]
 
 
 def test_notes_of_many_places(ledger: Counts) -> None:
