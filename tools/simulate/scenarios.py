@@ -11,7 +11,7 @@ FILLED_A_SECOND = 150.0
 SETTLED_SECONDS = 120.0
 """After so long those who were first are in, and some of them leave."""
 PEAK_RATE = 30.0
-FULL_QUEUE = 3_000
+FULL_QUEUE = 9_000
 SWEEP_APART_SECONDS = 15 * 60.0
 SWEEPS_BEFORE = 3
 """After so many runs a new site's earlier days are done with."""

@@ -262,16 +262,10 @@ def _without_refused(parts: Sequence[_Decided], conflict: Conflict) -> list[_Dec
 
 
 def _says_all(conflict: Conflict) -> bool:
-    """Whether a refusal says what is there instead of each item that has changed."""
-    return bool(conflict.found) and not conflict.held
+    """Whether a refusal says of each item that was in the way what it is now."""
+    return bool(conflict.found) and all(conflict.found.values()) and not conflict.held
 
 
 def _as_refused(found: Found, part: _Decided, conflict: Conflict) -> Found:
     """What was read, with the items that a refused write has found changed as they are now."""
-    now = dict(found)
-    for number, item in conflict.found.items():
-        key = part.updates[number].key
-        now.pop(key, None)
-        if item:
-            now[key] = item
-    return now
+    return found | {part.updates[number].key: item for number, item in conflict.found.items()}
