@@ -23,6 +23,7 @@ from relay.container import Container
 from relay.deadline import BATCH, Deadline
 from relay.entrypoints import queue, reconcile, schedule, webhook
 from relay.envelope import KINDS, Envelope, StoredRequest
+from relay.http import Http
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.reconciliation.report import Report
@@ -87,6 +88,15 @@ class Rig:
 
         It shares its AWS clients with all others. One whose calls are watched or fail has clients of its own.
         """
+        return self._built(clients, None, settings)
+
+    def beside(self, calven: httpx.BaseTransport) -> Container:
+        """Another relay on the same AWS, with another Calven."""
+        return self._built(None, Http(calven), {})
+
+    def _built(
+        self, clients: ClientMaker | None, http: Http | None, settings: Mapping[str, str]
+    ) -> Container:
         environment = {
             "STACK_NAME": STACK,
             "TABLE_NAME": self.resources.table,
@@ -99,7 +109,7 @@ class Rig:
             **settings,
         }
         of_environment = Settings.model_validate(environment)
-        self._relays.append(Container(of_environment, self.clock, aws=clients or self.clients))
+        self._relays.append(Container(of_environment, self.clock, aws=clients or self.clients, http=http))
         return self._relays[-1]
 
     def ticking(self) -> Container:

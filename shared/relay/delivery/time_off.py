@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import partial
 
 from relay.calven import CalvenEvent, Result
@@ -12,6 +13,7 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import LeaveChange
 from relay.invocation import Invocation
+from relay.time_off.rules import TimeOff as SentTimeOff
 from relay.time_off.submission import Submission
 
 NO_TIME = Result(status="waiting", reason="no_time")
@@ -23,13 +25,16 @@ class _Recorded:
     """A leave change that is recorded: what is being sent for it, and what came of that so far.
 
     `busy` says that another submission is under way for the employee. `refused` is why the change itself
-    cannot be sent, although there are days of it to give back.
+    cannot be sent, although there are days of it to give back. `days` are those that it is about, `reason` is
+    why there is nothing to say of them if there is not.
     """
 
     step: Step
     submissions: list[Submission]
     busy: bool
     refused: Never | None
+    days: frozenset[date]
+    reason: str
     accepted: int = 0
     failed: list[Result] = field(default_factory=list)
     results: dict[str, Result] = field(default_factory=dict)
@@ -116,7 +121,10 @@ class TimeOff:
         )
         # Days may be given back although the change itself cannot be told: those first.
         if recorded.submissions or recorded.busy:
-            return _Recorded(step, list(recorded.submissions), recorded.busy, recorded.refused)
+            submissions = list(recorded.submissions)
+            return _Recorded(
+                step, submissions, recorded.busy, recorded.refused, recorded.days, recorded.reason
+            )
         if recorded.refused:
             raise recorded.refused
         if source.shadow:
@@ -168,7 +176,7 @@ class TimeOff:
             is_accepted = result.status == "accepted"
             if is_accepted:
                 recorded.accepted += 1
-            else:
+            elif not _is_anothers_refusal(result, submission.sending[event_id], recorded):
                 recorded.failed.append(result)
             # Of what waits nobody knows what became: its days stay unconfirmed.
             if result.status != "waiting":
@@ -200,10 +208,21 @@ class TimeOff:
             outcomes.append(step.dead(refused.reason, refused.detail, now))
         elif recorded.refused:
             outcomes.append(step.dead(recorded.refused.reason, str(recorded.refused), now))
+        # Nothing was to be sent but days that have a dead letter already.
+        if not outcomes and step not in self.busy:
+            outcomes.append(step.ignored(recorded.reason))
         return [
             replace(outcome, told=recorded.told(accepted=outcome.status == "forwarded"))
             for outcome in outcomes
         ]
+
+
+def _is_anothers_refusal(result: Result, sent: SentTimeOff, recorded: _Recorded) -> bool:
+    """Whether Calven has refused what another leave of the employee schedules, which waits in a dead letter.
+
+    What waits is sent again by whoever sent it last: nobody may forget that.
+    """
+    return result.status == "refused" and sent.is_apart_from(recorded.days)
 
 
 def _unnoted(result: Result) -> Result:

@@ -29,6 +29,7 @@ from relay.time_off.items import (
     leave_key,
     leave_update,
 )
+from relay.time_off.rules import days_of
 from relay.time_off.submission import (
     Employee,
     Results,
@@ -48,13 +49,15 @@ class Recorded:
 
     `busy` says that somebody else is submitting for an employee: the change is recorded, and what it means
     has yet to be sent. `refused` is why the change itself cannot be told: what is left to send then gives
-    back days that it does not cover.
+    back days that it does not cover. `days` are those that the change is about, before it and after it: what
+    is submitted may have other days of the employee in it.
     """
 
     submissions: tuple[Submission, ...]
     reason: str
     busy: bool = False
     refused: InvalidLeave | None = None
+    days: frozenset[date] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,8 @@ class Leaves:
             raise InvalidLeave(detail, reason="unknown_leave")
         # The write has raised the revision, by which `finish` sees what came in between.
         submissions = tuple(as_written(submission) for submission in plan.submissions)
-        return Recorded(submissions, decision.reason, plan.is_busy, decision.refused)
+        days = days_of(known, replaced, decision.leave)
+        return Recorded(submissions, decision.reason, plan.is_busy, decision.refused, days)
 
     def _employees(self, emails: Sequence[str], keys: _Keys, found: Mapping[Key, Item]) -> list[Employee]:
         """The employees of these addresses, read unless they have been."""

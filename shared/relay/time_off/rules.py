@@ -128,6 +128,10 @@ class TimeOff:
         said = (self.start, self.end, self.type or "cancelled", same_person(self.email or email))
         return str(uuid5(NAMESPACE, "|".join((source, vendor_event_id, *map(str, said)))))
 
+    def is_apart_from(self, days: Collection[date]) -> bool:
+        """Whether it schedules none of these days."""
+        return self.type is not None and not any(day in days for day in span(self.start, self.end))
+
     def payload(self, event_id: str, email: str) -> dict[str, object]:
         """The event as `POST /v1/timeoff` takes it."""
         event: dict[str, object] = {
@@ -138,6 +142,15 @@ class TimeOff:
             "endDate": self.end.isoformat(),
         }
         return {**event, "timeOffType": self.type} if self.type else event
+
+
+def days_of(*leaves: Leave | None) -> frozenset[date]:
+    """The days of some leaves, whatever became of them."""
+    found: set[date] = set()
+    for leave in leaves:
+        if leave is not None:
+            found.update(replace(leave, state="approved").days())
+    return frozenset(found)
 
 
 def leave_of(change: LeaveChange, source: Source, today: date, config: int = 0) -> Leave:
