@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 
 from relay.deadline import PROBES, QUEUE_RESERVE_SECONDS, Deadline
 from relay.errors import Contended
+from relay.occupancy.days import operating_day
 from relay.occupancy.ledger import Headcount
 from relay.occupancy.rules import Badge
 from relay.occupancy.settlement import Settlement
 from relay.occupancy.turns import Turns
-from tests.building import NOON_MS, badge, truth
-from tests.counts import IN, TODAY, Counts, settle
+from tests.building import CONFIG, NOON_MS, badge, truth
+from tests.counts import IN, RESET, TODAY, Counts, settle
 from tests.rig import NOON
 
 pytestmark = pytest.mark.slow
@@ -48,15 +50,15 @@ def test_conflict(ledger: Counts) -> None:
     ("meanwhile", "made"),
     [
         (badge("e2", "ben", "in", "l1"), WRITTEN),
-        (badge("e2", "ann", "in", "l1"), WRITTEN),
-        (badge("e2", "ann", "in", "l2"), ["BatchGetItem", *WRITTEN]),
-        (badge("e2", "ann", "in", "l1", NOON_MS + 2), ["UpdateItem"]),
-        (MINE, ["UpdateItem"]),
+        (badge("e2", "ann", "in", "l1"), ["BatchGetItem", *WRITTEN]),
+        (badge("e2", "ann", "in", "l2"), ["BatchGetItem", "BatchGetItem", *WRITTEN]),
+        (badge("e2", "ann", "in", "l1", NOON_MS + 2), ["BatchGetItem", "UpdateItem"]),
+        (MINE, ["BatchGetItem", "UpdateItem"]),
     ],
-    ids=["a count", "the person too", "the person elsewhere", "the person later", "the same badge"],
+    ids=["counts", "the person too", "the person elsewhere", "the person later", "the same badge"],
 )
 def test_what_a_conflict_says(ledger: Counts, meanwhile: Badge, made: list[str]) -> None:
-    """What has changed meanwhile is in the refusal: it is not read again, and nothing is waited for."""
+    """Counts that have changed are in the refusal: they are not read again, and nothing is waited for."""
     ledger.before("TransactWriteItems", partial(by_another, ledger, meanwhile))
     assert ledger.made_by(partial(ledger.badge, MINE)) == ["BatchGetItem", "TransactWriteItems", *made]
     assert ledger.people() == truth([meanwhile, MINE])
@@ -64,6 +66,52 @@ def test_what_a_conflict_says(ledger: Counts, meanwhile: Badge, made: list[str])
     assert {fact.place: fact.people for fact in ledger.told} == {
         p: ledger.people()[p] for p in ledger.noted()
     }
+
+
+def test_reported_meanwhile(ledger: Counts) -> None:
+    """A badge that another container settles and reports meanwhile is its duplicate: nothing is sent."""
+
+    def settle_and_report() -> None:
+        ledger.reports.mark_reported([fact for one in by_another(ledger, MINE) for fact in one.facts])
+
+    ledger.before("TransactWriteItems", settle_and_report)
+    assert ledger.badge(MINE) == Settlement((), "duplicate")
+
+
+def test_early_meanwhile(ledger: Counts) -> None:
+    """A second delivery is known although its first one, which came early, is settled only meanwhile."""
+    first = replace(badge("x", "ann", "in", "l1-a"), vendor_at=NOON_MS + 100)
+    onward = badge("y", "ann", "in", "l2-a", NOON_MS + 50)
+
+    def settle_both() -> None:
+        by_another(ledger, first)
+        by_another(ledger, onward)
+
+    ledger.before("TransactWriteItems", settle_both)
+    ledger.badge(badge("x", "ann", "in", "l1-a", NOON_MS + 100))
+    assert ledger.where(["ann"]) == {"ann": "l2-a"}
+    assert ledger.people() == {"l2-a": 1, "l2": 1, "hq": 1}
+
+
+def test_next_day_reported_meanwhile(ledger: Counts) -> None:
+    """The zero behind a late badge is no news where the next day is reported meanwhile."""
+    ledger.badge(badge("e1", "ben", "in", "hq"))
+    ledger.clock.now = RESET + 100
+    ledger.close()
+    next_day = operating_day(CONFIG, "hq", TODAY.end)
+
+    def settle_both() -> None:
+        fresh = badge("e2", "cat", "in", "hq", TODAY.end + 1000)
+        ledger.headcount(ledger.other).settle([fresh], next_day, CONFIG, Deadline(RESET + 120, ledger.clock))
+        settle(
+            ledger.headcount(ledger.other),
+            [badge("e3", "dan", "in", "hq")],
+            Deadline(RESET + 120, ledger.clock),
+        )
+
+    ledger.before("TransactWriteItems", settle_both)
+    settled = ledger.badge(badge("e4", "ann", "in", "hq", NOON_MS + 1))
+    assert [(fact.place, fact.people) for fact in settled.facts] == [("hq", 3)]
 
 
 def test_gone(ledger: Counts) -> None:

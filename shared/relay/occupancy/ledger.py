@@ -106,7 +106,7 @@ class Headcount:
             try:
                 return self._write_alone(part)
             except Conflict as conflict:
-                if not _says_all(conflict) or deadline.left_for_work() < LEAST_ATTEMPT_SECONDS:
+                if not _only_counts(conflict, part) or deadline.left_for_work() < LEAST_ATTEMPT_SECONDS:
                     raise
                 # Nobody holds an item any more, and what has changed is known: there is nothing to wait for.
                 found = self._read([around], _as_refused(found, part, conflict))
@@ -261,9 +261,16 @@ def _without_refused(parts: Sequence[_Decided], conflict: Conflict) -> list[_Dec
     return left
 
 
-def _says_all(conflict: Conflict) -> bool:
-    """Whether a refusal says of each item that was in the way what it is now."""
-    return bool(conflict.found) and all(conflict.found.values()) and not conflict.held
+def _only_counts(conflict: Conflict, part: _Decided) -> bool:
+    """Whether nothing but counts was in the way of a write, and all of them are as the refusal says.
+
+    Where a person has moved too, or the day may be closed, more has changed than the refusal can say: what
+    has been told, which badges came early, and what the next day has told.
+    """
+    if conflict.held or not conflict.found or not all(conflict.found.values()) or part.around.near_end:
+        return False
+    counts = {count_key(part.day.key, place) for place in part.around.places}
+    return counts.issuperset(part.updates[number].key for number in conflict.found)
 
 
 def _as_refused(found: Found, part: _Decided, conflict: Conflict) -> Found:
