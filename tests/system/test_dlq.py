@@ -82,10 +82,42 @@ def test_purge(rig: Rig, command: Command) -> None:
     assert rig.waiting() == []
 
 
+def test_purge_what_was_asked_about(rig: Rig, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A letter that comes while the question waits for its answer stays."""
+    three(rig)
+
+    def confirm(question: str, **_: object) -> None:
+        assert question == "Delete 3 dead letters for good?"
+        letter(rig, 4)
+
+    monkeypatch.setattr("click.confirm", confirm)
+    assert command("purge").stdout == "3 dead letters deleted\n"
+    assert ids(rig.dead_letters()) == {4}
+
+
+@pytest.mark.parametrize("act", [("redrive",), ("purge", "--yes")])
+def test_ids(rig: Rig, command: Command, act: Sequence[str]) -> None:
+    """An id names one letter, whole or by how it begins; of none, or several, nothing happens."""
+    three(rig)
+    letter(rig, 31)
+    for wrong, code, said in (
+        ("", 2, "--id is empty"),
+        ("nosuch", 1, "there is no dead letter 'nosuch'"),
+        ("letter-", 1, "4 dead letters begin with 'letter-'"),
+    ):
+        refused = command(*act, "--id", "letter-1", "--id", wrong)
+        assert (refused.exit_code, said in refused.stderr) == (code, True)
+    assert ids(rig.dead_letters()) == {1, 2, 3, 31}
+    command(*act, "--id", "letter-3", "--id", "letter-2")
+    assert ids(rig.dead_letters()) == {1, 31}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ("list", "--all", "--reason", "rejected"),
+        ("list", "--id", " "),
+        ("show", ""),
         ("redrive", "--older-than", "soon"),
         ("redrive", "--rate", "0"),
         ("show",),

@@ -65,10 +65,12 @@ class Letter:
 class Selection:
     """Which letters are meant: those that fit everything that is set. Ages are seconds since the receipt.
 
-    `ids` are whole ids, or how they begin.
+    `ids` are whole ids, or how they begin. `known` are the whole ids of those that have been read, where no
+    others are meant.
     """
 
     ids: frozenset[str] = frozenset()
+    known: frozenset[str] | None = None
     reasons: frozenset[str] = frozenset()
     sources: frozenset[str] = frozenset()
     older_than: float | None = None
@@ -76,7 +78,10 @@ class Selection:
 
     def takes(self, envelope: dict[str, Any], now: datetime) -> bool:
         """Whether a letter is meant. One whose age is unknown is neither older nor newer than anything."""
-        if self.ids and not any(str(envelope.get("id")).startswith(start) for start in self.ids):
+        letter_id = str(envelope.get("id"))
+        if self.known is not None and letter_id not in self.known:
+            return False
+        if self.ids and not letter_id.startswith(tuple(self.ids)):
             return False
         for wanted, name in ((self.reasons, "reason"), (self.sources, "source")):
             if wanted and envelope.get(name) not in wanted:

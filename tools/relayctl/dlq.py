@@ -5,6 +5,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar
@@ -50,6 +51,9 @@ def selecting(command: Callable[..., None]) -> Callable[..., None]:
         everything = given.pop("everything")
         for reason in given["reasons"]:
             _check_reason(reason)
+        if not all(map(str.strip, given["ids"])):
+            # Every id begins like that: a variable of a script that is not set would mean all letters.
+            raise click.UsageError("--id is empty")
         selection = Selection(
             ids=frozenset(given.pop("ids")),
             reasons=frozenset(given.pop("reasons")),
@@ -118,6 +122,30 @@ def _read(common: Common, selection: Selection, fields: Collection[str] | None =
     )
 
 
+def _by_whole_ids(common: Common, selection: Selection) -> Selection:
+    """The same letters by their whole ids; an error for an id of none, or one that several begin with."""
+    if not selection.ids:
+        return selection
+    reading = _read(common, Selection(ids=selection.ids), ("id",))
+    ids = [str(letter.get("id")) for letter in reading.letters]
+    found = {_the_one(wanted, ids, reading) for wanted in sorted(selection.ids)}
+    return replace(selection, ids=frozenset(), known=frozenset(found))
+
+
+def _the_one(wanted: str, ids: Sequence[str], reading: Reading) -> str:
+    """The one of some ids that is this one, or begins with it; an error where there is none, or several."""
+    begin = list(dict.fromkeys(each for each in ids if each.startswith(wanted)))
+    if wanted in begin:
+        return wanted
+    if not begin:
+        _complete(reading)
+        raise click.ClickException(f"there is no dead letter {wanted!r}")
+    if len(begin) > 1:
+        some = ", ".join(begin[:5])
+        raise click.ClickException(f"{len(begin)} dead letters begin with {wanted!r}: {some}")
+    return begin[0]
+
+
 def _complete(reading: Reading) -> None:
     """Exit code 1 where some letters could not be seen."""
     if reading.hidden:
@@ -153,15 +181,11 @@ def _letters(number: int) -> str:
 @pass_common
 def show(common: Common, letter_id: str) -> None:
     """Show one dead letter: its whole envelope, and the body of the request if it holds one."""
+    if not letter_id.strip():
+        raise click.UsageError("ID is empty")
     reading = _read(common, Selection(ids=frozenset({letter_id})))
-    found = reading.letters
-    if not found:
-        _complete(reading)
-        raise click.ClickException(f"there is no dead letter {letter_id!r}")
-    if len(found) > 1 and letter_id not in {one.get("id") for one in found}:
-        ids = ", ".join(str(one.get("id")) for one in found[:5])
-        raise click.ClickException(f"{len(found)} dead letters begin with {letter_id!r}: {ids}")
-    found = [one for one in found if one.get("id") == letter_id] or found
+    whole = _the_one(letter_id, [str(one.get("id")) for one in reading.letters], reading)
+    found = [one for one in reading.letters if one.get("id") == whole]
     print_json(found[0])
     body = (found[0].get("request") or {}).get("body")
     if body and not common.as_json:
@@ -201,6 +225,7 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
     Exit code 1 where some came back, or could not be sent.
     """
     target = common.target()
+    selection = _by_whole_ids(common, selection)
     if dry_run:
         reading = _read(common, selection, ())
         number = len(reading.letters)
@@ -242,9 +267,12 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
 def purge(common: Common, yes: bool, selection: Selection) -> None:
     """Delete dead letters for good, after a confirmation. Exit code 1 where some could not be seen."""
     target = common.target()
+    selection = _by_whole_ids(common, selection)
     if not yes:
-        number = len(_read(common, selection, ()).letters)
-        click.confirm(f"Delete {_letters(number)} for good?", abort=True, err=True)
+        letters = _read(common, selection, ("id",)).letters
+        click.confirm(f"Delete {_letters(len(letters))} for good?", abort=True, err=True)
+        # What has come since was not asked about.
+        selection = replace(selection, known=frozenset(str(letter.get("id")) for letter in letters))
     purged = _with_progress(
         common, target, "deleting", lambda done: dead_letters.purge(target, selection, done)
     )
