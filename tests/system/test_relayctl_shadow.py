@@ -167,6 +167,17 @@ def test_end_of_leave_of_a_removed_source(operator: Operator) -> None:
     assert operator.away() == {}
 
 
+def test_end_of_leave_of_a_live_source(operator: Operator) -> None:
+    """A source that is live keeps its leave: its name may be a mistake."""
+    operator.push(trial=False)
+    operator.resume()
+    operator.rig.retry()
+    result = operator.run("leave", "end", "trial", "--yes")
+    assert (result.exit_code, "'trial' is live" in result.stderr) == (1, True)
+    operator.rig.retry()
+    assert len(operator.away()) == 5
+
+
 def test_audit_leaves_shadow_alone(operator: Operator) -> None:
     """What is not sent is not missed, and days that were told before are not told again."""
     operator.push(trial=False)

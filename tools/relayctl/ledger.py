@@ -168,9 +168,12 @@ def end_leave(common: Common, source: str, yes: bool) -> None:
     Each goes through the Unprocessed queue; Calven is told to give its days back.
     """
     target = common.target()
+    configured = ConfigStore(target.ledger()).current().sources.get(source)
+    if configured is not None and not configured.shadow:
+        raise click.ClickException(f"{source!r} is live: take it out of relay.yaml, and push that first")
     found = [each for each in approved(target) if each.source == source]
     if found and not yes:
-        click.confirm(f"End {_leaves(len(found))}?", abort=True, err=True)
+        click.confirm(f"End {_leaves(len(found))} of {source}?", abort=True, err=True)
     envelopes = [(_ending(each), 0.0) for each in found]
     Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url).retry_later(
         envelopes
