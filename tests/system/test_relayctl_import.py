@@ -313,6 +313,13 @@ def test_same_row_twice() -> None:
     assert lines.entries[1].change.leave_id.startswith("row-")
 
 
+def test_same_row_with_another_spelling_of_the_address() -> None:
+    """Addresses are equal without regard to case, so that such rows say the same."""
+    rows = ["Kim@example.com,2026-12-01,2026-12-02", "kim@example.com,2026-12-01,2026-12-02"]
+    lines = leave_file.read("\n".join(["email,start,end", *rows]).encode(), READ_AT)
+    assert ([entry.line for entry in lines.entries], lines.faults) == ([2], [])
+
+
 def test_id_of_a_row() -> None:
     """A row without an id is the same leave in each file, also when it ends."""
     ids = set()
