@@ -324,6 +324,17 @@ def test_generated(rig: Rig, command: Command) -> None:
     assert made != secret_store.generated(generic.scheme)
 
 
+def test_generated_by_a_script(rig: Rig, command: Command) -> None:
+    """Without a terminal, what is optional need not be answered: the API's credentials stay as they are."""
+    before = stored(rig, "access-control/kisi-sydney")
+    for name in ("brivo", "kisi-sydney"):
+        result = command("put", name, "--generate", "--json")
+        assert result.exit_code == 0, result.output
+    after = stored(rig, "access-control/kisi-sydney")
+    assert after["api"] == before["api"]
+    assert after["signingSecrets"] != before["signingSecrets"]
+
+
 def test_calven(rig: Rig, command: Command) -> None:
     """Calven's key, its secret, region and kind of authentication are asked for; two have defaults."""
     result = command("put", "calven", answers=["key", VALUE, "", "client_credentials"])

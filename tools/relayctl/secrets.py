@@ -107,7 +107,13 @@ def _put_source(target: Target, source: str, way: _Way) -> tuple[list[str], str 
         new = _from_file(way.file)
     else:
         kept = None if way.add else secret_store.api(target, families[0], source)
-        new = _asked(vendor, scheme, made, kept)
+        try:
+            new = _asked(vendor, scheme, made, kept)
+        except click.Abort:
+            if not made or vendor.needs_api or sys.stdin.isatty():
+                raise
+            # A script that has a value made need not answer what is optional: what is there stays.
+            new = {scheme.credentials: [made]} | ({"api": kept} if kept else {})
     kept_beside = None if way.file or way.add else scheme.credentials
     return _put(target, vendor, source, new, old, families, kept_beside), made
 
