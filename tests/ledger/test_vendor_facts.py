@@ -58,6 +58,9 @@ REQUEST = {
             ["2027-03-08", "2027-03-09"],
         ),
         ({"type": "hoursOnRange", "startDate": "2027-03-08", "endDate": "2027-03-09", "dailyHours": 2}, []),
+        ({"type": "hoursOnRange", "date": "2027-03-08", "hoursOnDate": 0, "dailyHours": 8}, ["2027-03-08"]),
+        ({"type": "portionOnRange", "date": "2027-03-08", "dayPortion": "morning", "dailyHours": 8}, []),
+        ({"type": "percentageOnRange", "date": "2027-03-08", "percentageOfDay": 50, "dailyHours": 8}, []),
         (
             {
                 "type": "differentDayDurations",

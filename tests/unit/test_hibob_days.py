@@ -54,10 +54,17 @@ def test_portions_of_the_list_of_changes() -> None:
         ({"type": "hours", "localStartTime": "22:00:00", "localEndTime": "02:30:00"}, (4.5, "hours")),
         ({"type": "hours", "localStartTime": "09:00:00", "localEndTime": "09:00:00"}, (0.5, "days")),
         ({"type": "DifferentDayDurations"}, (0.5, "days")),
+        ({"type": "hours", "hoursOnDate": 2, "dailyHours": 8}, (2, "hours")),
+        ({"type": "hoursOnRange", "hoursOnDate": 0, "dailyHours": 8, "minutes": 15}, (8.25, "hours")),
+        ({"type": "hoursOnRange", "hoursOnDate": 3, "dailyHours": None}, (3, "hours")),
+        ({"type": "portionOnRange", "dayPortion": "all_day", "hoursOnDate": 0}, (1, "days")),
+        ({"type": "portionOnRange", "dailyHours": 8}, (8, "hours")),
+        ({"type": "percentageOnRange", "percentageOfDay": 50, "dailyHours": 8}, (0.5, "days")),
+        ({"type": "percentageOnRange", "dayPortion": "afternoon"}, (0.5, "days")),
     ],
 )
 def test_part_of_every_day(fields: dict[str, Any], each_day: tuple[float, str]) -> None:
-    """What a request takes of each of its days is what its type says; a part where it says nothing."""
+    """What is taken of each day the type's own field says, else another; a part where none does."""
     found = fetched(request(**fields)).each_day
     assert found
     assert (found.value, found.unit) == each_day

@@ -19,7 +19,7 @@ from pydantic import AliasChoices, Field, model_validator
 from relay.errors import Unparseable
 from relay.events import Amount, DayOff, Event, Ignored, LeaveState, ThinEvent, Webhook, read_json, utc
 from relay.vendors.support.base import Api, Vendor, VendorApi, basic
-from relay.vendors.support.fields import PART_OF_A_DAY, PathId, Payload, day, day_off, known
+from relay.vendors.support.fields import PART_OF_A_DAY, PathId, Payload, day, day_off, hours, known
 from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import each_listed, entries_at, query, text_at
@@ -72,13 +72,18 @@ class _V2(Payload):
 
 
 class _Duration(Payload):
-    """What is taken of one day: so many hours, from one time to another, or a portion."""
+    """What is taken of one day: so many hours, from one time to another, or a portion.
+
+    The fields of leave by the hour of every day are those of one day, too, where these are not there.
+    """
 
     date: str | None = None
     hours: float | None = Field(
         default=None, validation_alias=AliasChoices("hours", "hoursOnDate", "dailyHours", "duration")
     )
     minutes: float = Field(default=0, validation_alias=AliasChoices("minutes", "dailyMinutes"))
+    daily_hours: float | None = Field(default=None, alias="dailyHours")
+    daily_minutes: float = Field(default=0, validation_alias=AliasChoices("dailyMinutes", "minutes"))
     begins: time | None = Field(default=None, alias="localStartTime")
     ends: time | None = Field(default=None, alias="localEndTime")
     portion: str | None = Field(default=None, validation_alias=AliasChoices("portion", "dayPortion"))
@@ -96,20 +101,44 @@ class _Duration(Payload):
                 flat |= {name: value for name, value in node.items() if value is not None}
         return flat
 
-    def amount(self) -> Amount:
-        """How much that is of a day; a part where nothing says so. Raises `Unparseable`."""
-        if self.hours is not None:
-            return Amount(value=self.hours + self.minutes / 60, unit="hours")
-        if self.begins is not None and self.ends is not None:
-            minutes = (self.ends.hour - self.begins.hour) * 60 + self.ends.minute - self.begins.minute
-            # A night's end is earlier than its beginning.
-            if minutes:
-                return Amount(value=minutes % MINUTES_A_DAY / 60, unit="hours")
-        if self.percentage is not None:
-            return Amount(value=self.percentage / 100, unit="days")
-        if self.portion is not None:
-            return Amount(value=known(PORTIONS, self.portion, "dayPortion"), unit="days")
+    def amount(self, kind: str = "hours") -> Amount:
+        """How much that is of a day: what the field of its kind says, else the first one that says anything.
+
+        A part where none does. Raises `Unparseable`.
+        """
+        ways = {
+            "hours": self._in_hours,
+            "daily_hours": self._in_daily_hours,
+            "clock": self._by_the_clock,
+            "percentage": self._as_percentage,
+            "portion": self._as_portion,
+        }
+        for way in (ways.get(kind, self._in_hours), *ways.values()):
+            amount = way()
+            if amount is not None:
+                return amount
         return PART_OF_A_DAY
+
+    def _in_hours(self) -> Amount | None:
+        return None if self.hours is None else hours(self.hours + self.minutes / 60)
+
+    def _in_daily_hours(self) -> Amount | None:
+        return None if self.daily_hours is None else hours(self.daily_hours + self.daily_minutes / 60)
+
+    def _by_the_clock(self) -> Amount | None:
+        if self.begins is None or self.ends is None:
+            return None
+        minutes = (self.ends.hour - self.begins.hour) * 60 + self.ends.minute - self.begins.minute
+        # A night's end is earlier than its beginning.
+        return hours(minutes % MINUTES_A_DAY / 60) if minutes else None
+
+    def _as_percentage(self) -> Amount | None:
+        return None if self.percentage is None else Amount(value=self.percentage / 100, unit="days")
+
+    def _as_portion(self) -> Amount | None:
+        if self.portion is None:
+            return None
+        return Amount(value=known(PORTIONS, self.portion, "dayPortion"), unit="days")
 
 
 class _Request(_Duration):
@@ -148,7 +177,7 @@ class _Request(_Duration):
         elif kind == "by_day" and self.durations:
             found["days"] = [_day(one) for one in self.durations]
         else:
-            found["each_day"] = self.amount()
+            found["each_day"] = self.amount(kind)
         return found
 
 
@@ -168,19 +197,20 @@ class _Listed(_Request):
 
     def says_too_little(self) -> bool:
         """Whether it is of parts of days and does not say how much of them. Raises `Unparseable`."""
-        if known(KINDS, self.kind, "type") not in ("each_day", "by_day"):
+        kind = known(KINDS, self.kind, "type")
+        if kind in ("range", "open_ended"):
             return False
-        return not self.durations and self.amount() is PART_OF_A_DAY
+        return not self.durations and self.amount(kind) is PART_OF_A_DAY
 
 
 KINDS = {
     "": "range",
     "days": "range",
     "openended": "open_ended",
-    "hours": "each_day",
-    "hoursonrange": "each_day",
-    "portiononrange": "each_day",
-    "percentageonrange": "each_day",
+    "hours": "hours",
+    "hoursonrange": "daily_hours",
+    "portiononrange": "portion",
+    "percentageonrange": "percentage",
     "specifichoursdaydurations": "by_day",
     "differentdaydurations": "by_day",
     "differentspecifichoursdaydurations": "by_day",
