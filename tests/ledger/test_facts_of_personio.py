@@ -143,6 +143,38 @@ def test_personio_page_nowhere(rig: Rig, played: tuple[Played, str], href: str) 
     assert rig.post("personio", "approved") == (202, {"status": "queued", "reason": "unparseable"})
 
 
+@pytest.mark.parametrize("nothing", [None, {"unit": "HOUR", "value": None}, {}])
+@pytest.mark.parametrize(
+    ("first", "days"),
+    [
+        ({"unit": "DAY", "value": 0.5}, ["2027-06-12", "2027-06-14"]),
+        ({"unit": "DAY", "value": 1}, ["2027-06-11", "2027-06-12", "2027-06-14"]),
+    ],
+)
+def test_personio_day_without_a_value(
+    rig: Rig, played: tuple[Played, str], nothing: Any, first: dict[str, Any], days: list[str]
+) -> None:
+    """A day of a breakdown that says nothing is whole, and the others are as they say."""
+    shares = [
+        {"date": "2027-06-11", "effective_duration": first},
+        {"date": "2027-06-12", "effective_duration": nothing},
+        {"date": "2027-06-14", "effective_duration": {"unit": "DAY", "value": 1}},
+    ]
+    answers = personio(period("2027-06-11T00:00:00", "2027-06-15T00:00:00"))
+    ask_there(rig, "personio", played, answers | {f"{PERIODS}/breakdowns": {"_data": shares, "_meta": {}}})
+    rig.post("personio", "approved")
+    assert away(rig, "alex@example.com") == days
+
+
+def test_personio_breakdown_without_values(rig: Rig, played: tuple[Played, str]) -> None:
+    """A breakdown that says nothing of any day is none: the halves decide."""
+    answers = personio(period("2027-06-07T00:00:00", "2027-06-09T00:00:00", "SECOND_HALF"))
+    shares = [{"date": f"2027-06-0{day}", "effective_duration": None} for day in (7, 8)]
+    ask_there(rig, "personio", played, answers | {f"{PERIODS}/breakdowns": {"_data": shares, "_meta": {}}})
+    rig.post("personio", "approved")
+    assert away(rig, "alex@example.com") == ["2027-06-08"]
+
+
 def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:
     """A period without an end is a dead letter: no end is invented."""
     ask_there(rig, "personio", played, personio(period("2027-06-07T00:00:00", None)))

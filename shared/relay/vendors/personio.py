@@ -144,6 +144,17 @@ class _Share(Payload):
     date: str
     effective_duration: _Effective | None = None
 
+    def says_how_much(self) -> bool:
+        """Whether it says how much of its day is taken."""
+        return self.effective_duration is not None and self.effective_duration.value is not None
+
+    def day_off(self) -> DayOff:
+        """How much of its day is taken: all where it does not say. Raises `Unparseable`."""
+        taken = self.effective_duration
+        if taken is None or taken.value is None:
+            return day_off(self.date, 1, "days", "effective_duration.unit")
+        return day_off(self.date, taken.value, taken.unit, "effective_duration.unit")
+
 
 class _Shares(Payload):
     shares: list[_Share] = Field(validation_alias=AliasChoices("_data", "data"))
@@ -227,15 +238,12 @@ def knows(api: VendorApi, leave_id: str) -> bool:
 
 
 def _breakdown(path: str, api: VendorApi) -> list[DayOff]:
-    """How much of each day is taken, as Personio counts it; nothing where it does not say."""
-    days = []
-    for page in _pages(f"{path}/breakdowns", api):
-        for share in _Shares.model_validate(page).shares:
-            taken = share.effective_duration or _Effective()
-            if taken.value is None:
-                return []
-            days.append(day_off(share.date, taken.value, taken.unit, "effective_duration.unit"))
-    return days
+    """How much of each day is taken, as Personio counts it; nothing where it says so of none."""
+    pages = _pages(f"{path}/breakdowns", api)
+    shares = [share for page in pages for share in _Shares.model_validate(page).shares]
+    if not any(share.says_how_much() for share in shares):
+        return []
+    return [share.day_off() for share in shares]
 
 
 def _type_name(kind: _Type | None, api: VendorApi) -> str | None:
