@@ -114,6 +114,15 @@ def test_remote_days(amount: dict[str, Any], said: list[float]) -> None:
     assert [day.value for day in change_of(event).days] == said
 
 
+def test_remote_day_without_an_amount() -> None:
+    """A day that does not say how much is a whole one, and costs the others nothing of what they say."""
+    amounts: list[dict[str, Any]] = [{"hours": 4}, {"hours": None}, {"hours": None, "minutes": 30}]
+    days = [{"day": f"2027-06-1{place}", **amount} for place, amount in enumerate(amounts)]
+    [event], _ = run("remote", [answer("remote", {**entry("remote"), "timeoff_days": days})])
+    said = [(day.on[8:], day.value, day.unit) for day in change_of(event).days]
+    assert said == [("10", 4, "hours"), ("11", 1, "days"), ("12", 0.5, "hours")]
+
+
 @pytest.mark.parametrize(("ids", "email"), [(["e2", "e1"], "e1@example.com"), (["e2"], None)])
 def test_kombo_address_of_another(ids: list[str], email: str | None) -> None:
     """An employee whom Kombo lists unasked lends nobody an address."""

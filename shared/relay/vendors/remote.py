@@ -77,7 +77,9 @@ class _Day(Payload):
         return self.hours is not None or self.minutes is not None
 
     def day_off(self) -> DayOff:
-        """How much of it is taken."""
+        """How much of it is taken: all where it does not say."""
+        if not self.says_how_much():
+            return DayOff(on=day(self.day) or "", value=1, unit="days")
         beside = self.minutes or 0
         # Minutes beyond an hour are the whole day's once more.
         if self.hours and beside >= 60:
@@ -108,9 +110,9 @@ class _TimeOff(Payload):
         )
 
     def _days(self) -> tuple[DayOff, ...]:
-        """What is taken of each day; nothing where that is not said of all of them."""
+        """What is taken of each day; nothing where that is said of none of them."""
         days = self.timeoff_days or ()
-        return tuple(one.day_off() for one in days) if all(one.says_how_much() for one in days) else ()
+        return tuple(one.day_off() for one in days) if any(one.says_how_much() for one in days) else ()
 
 
 class _Listed(_TimeOff):
