@@ -50,7 +50,7 @@ class _ByDay(Payload):
 
 class _Leave(Payload):
     id: PathId
-    employee_id: PathId
+    employee_id: PathId | None = None
     start_on: str | None = None
     finish_on: str | None = None
     half_day: str | None = None
@@ -92,7 +92,12 @@ class _Leave(Payload):
         """Whether this is the end of a leave that was pending, or its rejection."""
         if self.state(topic) != "ended":
             return False
-        return topic == "reject" or self.approved is None or (not self.approved and topic not in DELETED)
+        if topic == "reject":
+            return True
+        # An end that names no more than the leave does not say that it was pending.
+        if self.approved is None:
+            return self.start_on is not None
+        return not self.approved and topic not in DELETED
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
@@ -112,16 +117,20 @@ def _event(entry: Any, webhook: Webhook) -> Event:
 
 
 def _change(leave: _Leave, topic: str | None, received_at: float) -> LeaveChange:
+    state = leave.state(topic)
+    # A leave is found by its id alone, and its end may name nothing else.
+    if leave.employee_id is None and state != "ended":
+        raise Unparseable("employee_id: missing")
     changed = version(leave.deleted_at) or version(leave.updated_at) or iso(received_at)
     return LeaveChange(
         event_id=f"{topic or 'leave'}:{leave.id}:{changed}",
         leave_id=leave.id,
-        state=leave.state(topic),
+        state=state,
         declined=leave.never_approved(topic),
         version=changed,
         start=day(leave.start_on),
         end=day(leave.finish_on),
-        open_ended=leave.finish_on is None,
+        open_ended=leave.start_on is not None and leave.finish_on is None,
         type_name=leave.leave_type_name,
         first_day_part=leave.first_day_part(),
         last_day_part=leave.last_day_part(),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field
 
+from relay.errors import Unparseable
 from relay.events import DayOff, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import PathId, Payload, day, day_off, known, version
@@ -38,8 +39,8 @@ class _Head(Payload):
 
 
 class _Attributes(Payload):
-    employee_id: PathId
-    starts_on: str
+    employee_id: PathId | None = None
+    starts_on: str | None = None
     ends_on: str | None = None
     unit: str | None = None
     state: str | None = None
@@ -50,6 +51,13 @@ class _Attributes(Payload):
         if decided is not None:
             return decided
         return known(STATES, self.state or "pending", "data.attributes.state")
+
+    def require_all(self) -> None:
+        """Raise `Unparseable` unless it says whose leave it is, and from when on."""
+        if self.employee_id is None:
+            raise Unparseable("data.attributes.employee_id: missing")
+        if self.starts_on is None:
+            raise Unparseable("data.attributes.starts_on: missing")
 
     def was_never_approved(self, action: str) -> bool:
         """Whether this is the end of a request that nobody had approved."""
@@ -74,7 +82,7 @@ class _Meta(Payload):
 
 class _Data(Payload):
     id: PathId
-    attributes: _Attributes
+    attributes: _Attributes = Field(default=_Attributes())
     entries: list[_DayOff] = Field(default=[])
     leave_type: _Type | None = None
     meta: _Meta | None = None
@@ -101,16 +109,20 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         return [Ignored(reason="other_event")]
     data = _Body.model_validate(payload).data
     leave = data.attributes
+    state = leave.state_after(action)
+    # A leave is found by its id alone, and its end may name nothing else.
+    if state != "ended":
+        leave.require_all()
     changed = data.changed_at() or iso(webhook.received_at)
     change = LeaveChange(
         event_id=f"{action}:{data.id}:{changed}",
         leave_id=data.id,
-        state=leave.state_after(action),
+        state=state,
         declined=leave.was_never_approved(action),
         version=changed,
         start=day(leave.starts_on),
         end=day(leave.ends_on),
-        open_ended=leave.ends_on is None,
+        open_ended=leave.starts_on is not None and leave.ends_on is None,
         type_name=data.leave_type and data.leave_type.name,
         days=data.days(),
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
+from relay.errors import Unparseable
 from relay.events import DayOff, Event, LeaveChange, LeaveState, Webhook, iso, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import PART_OF_A_DAY, Payload, Text, day, known
@@ -59,7 +60,7 @@ class _LeaveType(Payload):
 class _Leave(Payload):
     id: Text
     status: str
-    start: str = Field(alias="startDate")
+    start: str | None = Field(default=None, alias="startDate")
     end: str | None = Field(default=None, alias="endDate")
     part_day: bool | None = Field(default=False, alias="isPartDay")
     approved_before: bool | None = Field(default=None, alias="wasApprovedBeforeAction")
@@ -85,13 +86,17 @@ def parse(webhook: Webhook) -> Sequence[Event]:
 
 
 def _change(leave: _Leave, event_id: str, version: str) -> LeaveChange:
+    state = known(STATES, leave.status, "status")
+    # A leave is found by its id alone, and its end may name nothing else.
+    if leave.start is None and state != "ended":
+        raise Unparseable("startDate: missing")
     address = leave.email or (leave.user and leave.user.email)
     type_name = leave.leave_type.name if leave.leave_type else leave.type_name
     is_part_of_days = leave.part_day or leave.full_day is False
     return LeaveChange(
         event_id=event_id,
         leave_id=leave.id,
-        state=known(STATES, leave.status, "status"),
+        state=state,
         declined=leave.was_never_approved(),
         version=version,
         email=address or None,
