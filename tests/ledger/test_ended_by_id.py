@@ -79,3 +79,18 @@ def test_nothing_but_an_end(rig: Rig, vendor: str, field: str, topic: str | None
     payload = sample(vendor, START[vendor], **{field.replace(".", "__"): None})
     assert rig.post(vendor, payload, topic=topic) == (202, {"status": "queued", "reason": "unparseable"})
     assert rig.dead_letters()[0]["detail"] == f"{field}: missing"
+
+
+@pytest.mark.parametrize(
+    ("notification", "missing"),
+    [
+        ({"Action": "LeaveRequestDeleted", "Id": 3001}, "EmployeeId: missing; Status: missing"),
+        ({"Action": "leaverequestcancelled", "Id": 3001, "EmployeeId": 21}, "Status: missing"),
+        ({"Action": "LeaveRequestCancelled", "Id": 3001, "Status": "Cancelled"}, "EmployeeId: missing"),
+    ],
+)
+def test_keypay(rig: Rig, notification: dict[str, Any], missing: str) -> None:
+    """What speaks of a leave request and does not say whose, or what it is now, is no other event."""
+    payload = sample("keypay", "approved", Notifications=[notification])
+    assert rig.post("keypay", payload) == (202, {"status": "queued", "reason": "unparseable"})
+    assert rig.dead_letters()[0]["detail"] == missing

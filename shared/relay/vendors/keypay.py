@@ -40,6 +40,8 @@ STATES: dict[str, LeaveState] = {
 UNITS: dict[str, Literal["hours", "days", "weeks"]] = {"hours": "hours", "days": "days", "weeks": "weeks"}
 LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
 ENDING_KEYS = frozenset({"EmployeeId", "Status"})
+ACTION = "leaverequest"
+"""What the action of each notification about a leave request contains, in any case."""
 
 
 class _Body(Payload):
@@ -108,10 +110,14 @@ def _change(leave: _Leave, event_id: str, version: str) -> LeaveChange:
 
 
 def _is_leave(entry: Any) -> bool:
-    """Whether a notification is about a leave request: its end may name no more than employee and status."""
+    """Whether a notification is about a leave request: its end may name no more than employee and status.
+
+    One whose `Action` says so is a request's, too: without a status it is refused rather than lost.
+    """
     if not isinstance(entry, dict):
         return False
-    return bool(LEAVE_KEYS & set(entry)) or set(entry) >= ENDING_KEYS
+    speaks_of_leave = ACTION in str(entry.get("Action")).lower()
+    return speaks_of_leave or bool(LEAVE_KEYS & set(entry)) or set(entry) >= ENDING_KEYS
 
 
 def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa: ARG001 - there is one page
