@@ -200,6 +200,28 @@ def test_peopleforce(sandboxes: Sandboxes, amounts: dict[int, str]) -> None:
         assert away(rig, "lee@example.com") == whole
 
 
+@pytest.mark.parametrize("entries", [None, []])
+@pytest.mark.parametrize(
+    ("attributes", "days"),
+    [
+        ({"ends_on": "2027-08-02", "amount": "0.5", "unit": "days"}, []),
+        ({"ends_on": "2027-08-02", "amount": "0.5", "unit": None}, []),
+        ({"ends_on": "2027-08-02", "amount": "2.0", "unit": "hours"}, []),
+        ({"ends_on": "2027-08-02", "amount": "8.0", "unit": "hours"}, ["02"]),
+        ({"ends_on": "2027-08-02", "amount": "1.0", "unit": "days"}, ["02"]),
+        ({"ends_on": "2027-08-04", "amount": "2.5", "unit": "days"}, ["03"]),
+        ({"ends_on": "2027-08-03", "amount": None}, ["02", "03"]),
+        ({"ends_on": "2027-08-03", "amount": "-1"}, ["02", "03"]),
+    ],
+)
+def test_peopleforce_total(rig: Rig, entries: Any, attributes: dict[str, Any], days: list[str]) -> None:
+    """Where no entry names a day the amount is that of all together."""
+    payload = sample("peopleforce", "approve", data__entries=entries)
+    payload["data"]["attributes"] |= attributes
+    rig.post("peopleforce", payload)
+    assert away(rig, "lee@example.com") == [f"2027-08-{day}" for day in days]
+
+
 def test_vacation_tracker_days(rig: Rig) -> None:
     """A list of days says which are short, also where the leave is marked as part of a day."""
     rig.post("vacationtracker", "part-of-days")

@@ -2,8 +2,9 @@
 
 Follows https://developer.peopleforce.io/docs/starting-with-webhooks and
 https://developer.peopleforce.io/docs/leave-requests. A request can be approved from the start; its entries
-name each day off and how much of it. The employee's address is asked of PeopleForce's API. Not confirmed on
-live traffic: the path of that API, and states beyond those of the documented sample.
+name each day off and how much of it; without any `amount` is the whole request's. The employee's address is
+asked of PeopleForce's API. Not confirmed on live traffic: the path of that API, and states beyond those of
+the documented sample.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,20 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from relay.errors import Unparseable
-from relay.events import DayOff, Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
+from relay.events import (
+    Amount,
+    DayOff,
+    Event,
+    Ignored,
+    LeaveChange,
+    LeaveState,
+    ThinEvent,
+    Webhook,
+    iso,
+    read_json,
+)
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import PathId, Payload, day, day_off, known, version
+from relay.vendors.support.fields import UNITS, PathId, Payload, day, day_off, known, version
 from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import thin_without_address, with_address
 
@@ -42,6 +54,7 @@ class _Attributes(Payload):
     employee_id: PathId | None = None
     starts_on: str | None = None
     ends_on: str | None = None
+    amount: float | None = None
     unit: str | None = None
     state: str | None = None
 
@@ -96,6 +109,13 @@ class _Data(Payload):
         unit, name = self.attributes.unit, "data.attributes.unit"
         return tuple(day_off(entry.occurs_on, entry.amount, unit, name) for entry in self.entries)
 
+    def total(self) -> Amount | None:
+        """How much is taken in all, where its days are not named; raises `Unparseable`."""
+        amount = self.attributes.amount
+        if self.entries or not amount or amount < 0:
+            return None
+        return Amount(value=amount, unit=known(UNITS, self.attributes.unit, "data.attributes.unit"))
+
 
 class _Body(Payload):
     data: _Data
@@ -125,6 +145,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
         open_ended=leave.starts_on is not None and leave.ends_on is None,
         type_name=data.leave_type and data.leave_type.name,
         days=data.days(),
+        total=data.total(),
     )
     return [thin_without_address(change, leave.employee_id)]
 
