@@ -1,5 +1,7 @@
 """How Verkada lists what happened: by tokens, in a shape of its own."""
 
+from typing import Any
+
 import pytest
 
 from relay.errors import Unparseable, VendorUnavailable
@@ -54,6 +56,34 @@ def test_unknown_kind() -> None:
         [event] = listed("verkada", api)
     assert isinstance(event, MalformedEvent)
     assert "unknown kind" in event.detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("DOOR_LOCKDOWN", "other_event"),
+        ("DOOR_OPENED", "door_state"),
+        ("DOOR_REMOTE_UNLOCK_ACCEPTED", "remote"),
+    ],
+)
+@pytest.mark.parametrize("nothing", [{"event_info": None}, {"event_info": []}, {"timestamp": None}])
+def test_ignored_that_says_little(kind: str, reason: str, nothing: dict[str, Any]) -> None:
+    """What its webhook would ignore is ignored in the list too, whatever it lacks: the run stays complete."""
+    entry = {**entries("verkada")["badge-in"], "event_type": kind, **nothing}
+    with client("verkada", pages("verkada", [entry])) as api:
+        assert listed("verkada", api) == [Ignored(event_id=entry["event_id"], reason=reason)]
+
+
+@pytest.mark.parametrize("remote_unlocks", [False, True])
+def test_badge_that_says_little(remote_unlocks: bool) -> None:
+    """An accepted credential that does not say where cannot be read."""
+    kind = "DOOR_REMOTE_UNLOCK_ACCEPTED" if remote_unlocks else "DOOR_KEYCARD_ENTERED_ACCEPTED"
+    entry = {**entries("verkada")["badge-in"], "event_type": kind, "event_info": None}
+    span = Span(since=SINCE, until=UNTIL, counting=Counting(remote_unlocks=remote_unlocks))
+    with client("verkada", pages("verkada", [entry])) as api:
+        [event] = listed("verkada", api, span)
+    assert isinstance(event, MalformedEvent)
+    assert event.detail == "event_info: missing"
 
 
 def test_answer_without_a_token() -> None:

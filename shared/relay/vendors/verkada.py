@@ -125,11 +125,18 @@ class _ListedInfo(Payload):
     user_info: _ListedUser | None = Field(default=None, alias="userInfo")
 
 
-class _Listed(Payload):
+class _ListedHead(Payload):
+    event_type: str
+
+    def notification_type(self) -> str:
+        """The type as a webhook has it."""
+        return self.event_type.lower()
+
+
+class _Listed(_ListedHead):
     """An event as the list has it: the same things as a webhook's, elsewhere and under other names."""
 
     event_id: str
-    event_type: str
     timestamp: Instant
     event_info: _ListedInfo
 
@@ -137,7 +144,7 @@ class _Listed(Payload):
         """The same as a webhook's `data`."""
         return {
             "event_id": self.event_id,
-            "notification_type": self.event_type.lower(),
+            "notification_type": self.notification_type(),
             # Webhooks have whole seconds, and one event has one time both ways.
             "created": int(self.timestamp.timestamp()),
             **self.event_info.model_dump(),
@@ -194,6 +201,11 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     answer = api.get(f"/events/v1/access{parameters}")
 
     def read(entry: Any) -> Event:
+        kind = _ListedHead.model_validate(entry).notification_type()
+        reason = _ignored(kind, remote_counts=span.counting.remote_unlocks)
+        # What moves nobody need not say where and when it happened, no more than in a webhook.
+        if reason:
+            return Ignored(event_id=text_at(entry, "event_id") or "", reason=reason)
         return _event(_Listed.model_validate(entry).as_notification(), span.counting)
 
     events = each_listed(entries_at(answer, "events"), read)
