@@ -20,9 +20,22 @@ import pytest
 from localrun.moto_server import Moto
 from localrun.serve import Served
 from localrun.template import STACK
+from relay import vendors
 from relay.aws.clients import Clients
 from relay.container import Container
-from relay.vendors.support.tokens import REFUSED_SECONDS, chain_of, lease_key, lease_of
+from relay.deadline import BATCH, Deadline
+from relay.http import Answer
+from relay.invocation import Invocation
+from relay.observability import Telemetry
+from relay.reconciliation.pages import Pages
+from relay.vendors.support.tokens import (
+    LEASE_SECONDS,
+    REFUSED_SECONDS,
+    STORE_SECONDS,
+    chain_of,
+    lease_key,
+    lease_of,
+)
 from tests.rig import Rig
 from tests.servers import aws_error
 from tests.token_endpoint import FIRST, Endpoint
@@ -253,6 +266,25 @@ def test_too_little_time(rig: Rig, endpoint: Endpoint) -> None:
     answer = webhook.handle(rig.relay, "access-control", request)
     assert json.loads(answer["body"])["reason"] == "vendor_unavailable"
     assert endpoint.given == 0
+
+
+def test_refresh_ends_before_the_lease(rig: Rig, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reconciliation has minutes; its refresh ends in time to be stored under the lease."""
+    left: list[float] = []
+    http = rig.relay.vendor_apis.http
+    request = http.request
+
+    def noted(method: str, url: str, headers: Any, deadline: Deadline, **body: Any) -> Answer:
+        left.append(deadline.left())
+        return request(method, url, headers, deadline, **body)
+
+    monkeypatch.setattr(http, "request", noted)
+    invocation = Invocation(rig.relay, Deadline(rig.clock() + 800, rig.clock), Telemetry("run"), BATCH)
+    pages = Pages(invocation, "doorflow", "access-control", vendors.load("doorflow"))
+    pages.ask(lambda api: api.get("/api/3/events/1"))
+    refresh, question = left
+    assert refresh + STORE_SECONDS < LEASE_SECONDS < question
+    assert endpoint.given == 1
 
 
 PROCESS = """

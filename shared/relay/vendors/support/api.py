@@ -30,6 +30,8 @@ EARLY_SECONDS = 60.0
 MOST_SECONDS = 10**9
 REFRESH_SECONDS = 4.0
 """What a token endpoint gets at least, once it is asked with a refresh token."""
+MOST_REFRESH_SECONDS = 30.0
+"""What it gets at most, also where nobody waits: less than the lease of whoever refreshes."""
 UNSAID_SECONDS = 300.0
 """How long a token is used whose answer does not say when it ends."""
 
@@ -214,7 +216,7 @@ class VendorClient:
         form = oauth.form({**self._credentials, "refreshToken": refresh_token})
         # An answer that is not waited for is a refresh token lost: better that a webhook is answered late.
         limit = Deadline(max(self._deadline.at, self._clock() + REFRESH_SECONDS), self._clock)
-        answer = self._send_for_token(oauth, form, limit)
+        answer = self._send_for_token(oauth, form, limit.at_most(MOST_REFRESH_SECONDS))
         # Vendors differ in which of these they answer to a refresh token that is used up.
         if answer.status in (400, 401, 403):
             raise GrantRefused
