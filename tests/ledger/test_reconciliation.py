@@ -203,6 +203,19 @@ def test_list_that_would_end_many(rig: Rig, before: int, left: int) -> None:
     assert len(days(rig, "kim")) == min(left, 28)
 
 
+def test_leave_that_is_over(rig: Rig) -> None:
+    """Leave that is over ends where a list lacks it, and does not make the list suspect."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-01", "2026-11-02")
+    truth.put("kim-2", "2026-11-10", "2026-11-10")
+    reconcile(rig, truth.lists())
+    del truth.leaves["kim-1"]
+    rig.clock.advance(60)
+    report = reconcile(rig, truth.lists())
+    assert (report.status, report.ends) == ("complete", 1)
+    assert days(rig, "kim") == ["2026-11-10"]
+
+
 def test_webhook_meanwhile(rig: Rig) -> None:
     """Leave that was heard of since the list began is not ended by it."""
     truth = Truth()

@@ -133,21 +133,33 @@ def test_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ends", "current", "of_list", "refused"),
+    ("ends", "over", "current", "of_list", "refused"),
     [
-        (0, 0, 0, False),
-        (1, 100, 0, True),
-        (1, 1, 5, True),
-        (5, 10, 5, False),
-        (6, 10, 5, True),
-        (10, 20, 10, False),
-        (11, 1000, 989, False),
-        (101, 1000, 899, True),
+        (0, 0, 0, 0, False),
+        (1, 0, 100, 0, True),
+        (0, 1, 0, 0, True),
+        (1, 0, 1, 5, True),
+        (5, 0, 10, 5, False),
+        (6, 0, 10, 5, True),
+        (10, 0, 20, 10, False),
+        (11, 0, 1000, 989, False),
+        (101, 0, 1000, 899, True),
+        (0, 1, 1, 1, False),
+        (0, 30, 0, 1, False),
+        (5, 30, 10, 5, False),
+        (6, 30, 10, 4, True),
     ],
 )
-def test_trust(ends: int, current: int, of_list: int, refused: bool) -> None:
-    """A list is not trusted that is empty, or ends more than half, or more than ten and a tenth."""
-    assert ends_too_many(ends, current, of_list) is refused
+def test_trust(ends: int, over: int, current: int, of_list: int, refused: bool) -> None:
+    """A list is not trusted that is empty, or ends more than half, or more than ten and a tenth.
+
+    Only the current and coming leaves count, of those that it ends and of all.
+    """
+    past = replace(KNOWN, start=date(2026, 11, 1), end=date(2026, 11, 3))
+    before = {f"over {number}": past for number in range(over)}
+    known = before | {str(number): KNOWN for number in range(current)}
+    lacking = before | {str(number): KNOWN for number in range(ends)}
+    assert ends_too_many(lacking, known, TODAY, of_list) is refused
 
 
 def test_inferred_end() -> None:

@@ -163,10 +163,11 @@ class LeaveRun(SourceRun):
         run = self.current
         seen = self.seen(run)
         lacking = self._lacking(known, seen)
-        current = current_and_coming(known, self.invocation.utc_now().date())
+        today = self.invocation.utc_now().date()
         # A vendor that answers with half of its list must not end everybody's leave.
-        if ends_too_many(len(lacking), current, len(seen)) and not self.wishes.accept_ends:
-            self._refuse(lacking, f"the list lacks {len(lacking)} of {current} leaves, and holds {len(seen)}")
+        if ends_too_many(lacking, known, today, len(seen)) and not self.wishes.accept_ends:
+            ends, current = current_and_coming(lacking, today), current_and_coming(known, today)
+            self._refuse(lacking, f"the list lacks {ends} of {current} leaves, and holds {len(seen)}")
             return
         if lacking and self.changes_while_read and run.passes == 1:
             # A list that changes while it is read may pass over an entry: it is read once more.

@@ -16,7 +16,7 @@ from relay.time_off.rules import Leave
 PAST_DAYS, COMING_DAYS = 7, 400
 """So many days before and after today are listed."""
 FEW_ENDS = 10
-"""So many leaves may end by one list, unless they are more than half of all."""
+"""So many current and coming leaves may end by one list, unless they are more than half of all."""
 MOST_ENDED_SHARE = 1 / 10
 """Of more leaves than those few, no more than this share may end."""
 
@@ -140,14 +140,18 @@ def current_and_coming(known: Mapping[str, Leave], today: date) -> int:
     return sum(_overlaps(leave, today, date.max) for leave in known.values())
 
 
-def ends_too_many(ends: int, current: int, listed: int) -> bool:
-    """Whether a list of so many leaves is not to be trusted that so many of the current ones have ended."""
-    if ends == 0:
+def ends_too_many(lacking: Mapping[str, Leave], known: Mapping[str, Leave], today: date, listed: int) -> bool:
+    """Whether a list that holds so many leaves is not to be trusted that those which it lacks have ended.
+
+    Leave that is over is in neither count: it would make a few ends out to be most of what is left.
+    """
+    if not lacking:
         return False
     # An empty list may come of credentials that may see nothing.
-    if listed == 0 or ends > current / 2:
+    if listed == 0:
         return True
-    return ends > FEW_ENDS and ends > current * MOST_ENDED_SHARE
+    ends, current = current_and_coming(lacking, today), current_and_coming(known, today)
+    return ends > current / 2 or (ends > FEW_ENDS and ends > current * MOST_ENDED_SHARE)
 
 
 def inferred_ends(lacking: Mapping[str, Leave], began: int) -> Iterator[Difference]:
