@@ -57,7 +57,8 @@ class CalvenEvent:
 class Result:
     """What became of one event: `accepted`, `refused` for good, or `waiting` for another attempt.
 
-    `http` is the status of Calven's answer and `code` the event's result code in it, where there were any.
+    `whole` says that its request failed as a whole, or was not begun after one that had. `http` is the status
+    of Calven's answer and `code` the event's result code in it, where there were any.
     """
 
     status: Literal["accepted", "refused", "waiting"]
@@ -65,6 +66,7 @@ class Result:
     detail: str = ""
     retry_after: float | None = None
     uncertain: bool = False
+    whole: bool = field(default=False, compare=False)
     http: int | None = field(default=None, compare=False)
     code: int | None = field(default=None, compare=False)
 
@@ -158,7 +160,9 @@ class Calven:
         failure = self._send_all([*_batches(events)], call, results)
         if failure is not None:
             # What was never sent is not uncertain, and what was answered before keeps its result.
-            untried = Result(status="waiting", reason=failure.reason, retry_after=failure.retry_after)
+            untried = Result(
+                status="waiting", reason=failure.reason, retry_after=failure.retry_after, whole=True
+            )
             for event in events:
                 results.setdefault(event.event_id, untried)
         return results
@@ -389,5 +393,6 @@ def _waiting(error: Transient) -> Result:
         detail=str(error),
         retry_after=error.retry_after,
         uncertain=error.uncertain,
+        whole=True,
         http=error.status,
     )

@@ -9,6 +9,7 @@ import pytest
 
 from relay.aws.table import Update
 from relay.config.store import partition
+from relay.delivery.pipeline import CHUNK
 from relay.entrypoints import queue
 from relay.entrypoints.queue import PORTION
 from relay.envelope import SCHEDULE, Envelope
@@ -63,6 +64,33 @@ def test_still_down(rig: Rig) -> None:
     rig.clock.advance(30)
     assert rig.retry() == {"batchItemFailures": []}
     assert rig.counts() == {"sydney-l3": 1, "sydney": 1}
+
+
+def test_half_down(rig: Rig) -> None:
+    """One request that fails as a whole ends the batch's requests, although another one was accepted."""
+    storing = rig.built(FORWARD_MODE="queued")
+
+    def badge(person: str) -> None:
+        at = f"{datetime.fromtimestamp(rig.clock(), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        body = sample("kisi", "badge-in", uuid=person, actor_id=person, created_at=at)
+        assert rig.post("kisi", body, relay=storing)[0] == 202
+
+    badge("1")
+    leave = sample("deel", "approved")["data"]["resource"]
+    for number in range(CHUNK):
+        requester = {"id": str(number), "work_email": f"person-{number}@example.com"}
+        body = sample("deel", "approved", data__resource={**leave, "id": str(number), "requester": requester})
+        assert rig.post("deel", body, relay=storing)[0] == 202
+    rig.clock.advance(30)
+    badge("2")
+    rig.fail("503", endpoint="/v1/timeoff")
+    assert len(rig.retry()["batchItemFailures"]) == CHUNK + 1, "each waits, the last badge too"
+    paths = [request["path"] for request in rig.requests()]
+    assert paths == ["/v1/auth", "/v1/occupancy", "/v1/timeoff"]
+    rig.recover()
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.counts() == {"sydney-l3": 2, "sydney": 2}
 
 
 def test_history_of_an_outage(rig: Rig) -> None:

@@ -29,8 +29,6 @@ CHUNK = 100
 
 No lease runs out, and no function's time, however large a delivery is.
 """
-WHOLE = ("calven_unavailable", "calven_configuration")
-"""Why a request to Calven fails as a whole."""
 
 
 class Pipeline:
@@ -41,7 +39,7 @@ class Pipeline:
         self._parser = Parser(invocation)
         self._correlation_id = invocation.telemetry.request_id
         self._busy: list[Step] = []
-        # What Calven answered when it failed as a whole: then it is not asked any more.
+        # What became of a request to Calven that failed as a whole: after it none is begun.
         self._failure: Result | None = None
 
     @property
@@ -154,7 +152,12 @@ class Pipeline:
         return outcomes
 
     def _submit(self, events: Sequence[CalvenEvent]) -> Mapping[str, Result]:
-        """Send everything; a result for each event, raising nothing."""
+        """Send everything, but nothing once a request has failed as a whole; a result for each event.
+
+        Raises nothing.
+        """
+        if self._failure is not None:
+            return dict.fromkeys((event.event_id for event in events), self._failure)
         invocation = self._invocation
         try:
             results = invocation.calven.submit(
@@ -179,8 +182,9 @@ class Pipeline:
 
 
 def common_failure(results: Mapping[str, Result]) -> Result | None:
-    """Why a request to Calven failed as a whole; None where it did not."""
-    failures = [
-        result for result in results.values() if result.status == "waiting" and result.reason in WHOLE
-    ]
-    return failures[0] if failures and len(failures) == len(results) else None
+    """What became of a request that failed as a whole, for all that is not sent after it; None without one.
+
+    One is enough, whatever others were answered: a Calven that fails is left alone.
+    """
+    failed = next((result for result in results.values() if result.whole), None)
+    return replace(failed, uncertain=False, http=None) if failed else None
