@@ -265,3 +265,21 @@ def test_state_of_before(rig: Rig) -> None:
     state = runs.state("deel")
     assert (state.began, state.run and (state.run.ends, state.run.by_hand)) == (0, (0, False))
     assert is_due(replace(state, run=None, until=0), 86400.0, rig.clock())
+
+
+@pytest.mark.parametrize("ahead", [3600, 30 * 86400])
+def test_change_ahead_of_its_time(rig: Rig, ahead: float) -> None:
+    """A change by a clock that is ahead is no difference once it is known, before its time and after."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-11", "2026-11-12", version=NOON + ahead)
+    assert reconcile(rig, truth.lists()).queued == 1
+    for seconds in (60, 2 * 3600, 86400):
+        rig.clock.advance(seconds)
+        again = reconcile(rig, truth.lists())
+        assert (again.found, again.queued) == (0, 0)
+    assert len(days(rig, "kim")) == 2
+    truth.put("kim-1", "2026-11-11", "2026-11-13", version=NOON + ahead + 60)
+    assert reconcile(rig, truth.lists()).queued == 1
+    assert len(days(rig, "kim")) == 3
+    rig.clock.advance(60)
+    assert reconcile(rig, truth.lists()).found == 0

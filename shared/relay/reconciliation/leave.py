@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from relay.aws.early import counted_as
+from relay.aws.table import Item, Key
 from relay.events import Event, LeaveChange, ThinEvent, iso, not_ahead
 from relay.invocation import Invocation
 from relay.reconciliation.queued import Queued
@@ -28,7 +30,7 @@ from relay.reconciliation.run import SourceRun
 from relay.reconciliation.runs import Run, State
 from relay.reconciliation.wishes import Wishes
 from relay.time_off.decision import arrival_of
-from relay.time_off.items import leaves_of
+from relay.time_off.items import early_key, leaves_of
 from relay.time_off.rules import Leave
 from relay.vendors.support.base import Vendor, VendorApi
 from relay.vendors.support.listing import LeaveList, Page, Window
@@ -124,8 +126,9 @@ class LeaveRun(SourceRun):
         found: list[Difference] = []
         source = self.invocation.config.sources[self.name]
         order, today = self.invocation.configuration.order, self.invocation.utc_now().date()
+        markers = self._markers(listed, known)
         for one in listed:
-            arrival = arrival_of(one.change, self.key, source, today, order)
+            arrival = arrival_of(self._as_counted(one.change, markers), self.key, source, today, order)
             before = known.get(one.change.leave_id)
             if before is None and is_over(arrival.leave, self.current.first_day):
                 # The ledger forgets what is over: else an old leave would be news in each run.
@@ -139,6 +142,20 @@ class LeaveRun(SourceRun):
                 found.append(Difference(event, one.change, employee, before, listed_as, reason))
         self._show(found)
         return found
+
+    def _markers(self, listed: Sequence[Listed], known: Mapping[str, Leave]) -> Mapping[Key, Item]:
+        """What the ledger has noted of changes that were ahead of their time, of those that look newer."""
+        keys: list[Key] = []
+        for one in listed:
+            before = known.get(one.change.leave_id)
+            if before and one.change.version > before.version and self.versions(one.change) == "own":
+                keys.append(early_key(self.key, one.change))
+        return self.invocation.table.get(keys) if keys else {}
+
+    def _as_counted(self, change: LeaveChange, markers: Mapping[Key, Item]) -> LeaveChange:
+        """A change with the version that the ledger keeps of it: that of its receipt, if it came early."""
+        version = counted_as(markers.get(early_key(self.key, change)))
+        return change.model_copy(update={"version": version}) if version else change
 
     def _show(self, differences: Sequence[Difference]) -> None:
         """Keep differences for whoever looks; the function only counts them, as there may be many."""

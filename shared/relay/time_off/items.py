@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from relay.aws.early import marker_key
 from relay.aws.table import Item, Key, Table, Update
-from relay.events import same_person
+from relay.events import LeaveChange, same_person
 from relay.time_off.days import span
 from relay.time_off.rules import KEPT, Held, Leave, runs, sources_by_day
 from relay.time_off.submission import Employee, Lease, Submission
@@ -33,6 +34,11 @@ def leave_key(source: str, leave_id: str) -> Key:
 def employee_key(email: str) -> Key:
     """Where an employee is, however the address is written."""
     return f"employee#{same_person(email)}", "leave"
+
+
+def early_key(source: str, change: LeaveChange) -> Key:
+    """Where it says what a change counted as, if it came ahead of its own time."""
+    return marker_key(source, f"leave#{change.leave_id}", change.version)
 
 
 def complete_key(source: str) -> Key:
