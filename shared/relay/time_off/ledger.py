@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from relay.aws.conflicts import until_written
-from relay.aws.early import counted_as, marked, marker_key
+from relay.aws.early import counted_as, marked
 from relay.aws.table import Item, Key, Table, Update
 from relay.config.model import Source
 from relay.deadline import Deadline
@@ -22,6 +22,7 @@ from relay.time_off.decision import Arrival, Decision, arrival_of, decision_on, 
 from relay.time_off.items import (
     as_written,
     complete_key,
+    early_key,
     employee_from,
     employee_key,
     employee_update,
@@ -78,7 +79,7 @@ class _Keys:
             leave=leave_key(source, change.leave_id),
             replaced=None if arrival.replaces is None else leave_key(source, arrival.replaces),
             employee=employee_key(email) if email else None,
-            marker=marker_key(source, f"leave#{change.leave_id}", change.version),
+            marker=early_key(source, change),
             # Only what ends may never have been seen, or come too late.
             complete=complete_key(source) if change.state == "ended" else None,
         )
