@@ -90,13 +90,32 @@ def test_no_pings(body: bytes) -> None:
     assert not hibob.is_ping(body)
 
 
+@pytest.mark.parametrize(
+    ("before", "replaced"),
+    [
+        ({"originalRequestId": "1", "previousRequestId": "1"}, ["1"]),
+        ({"originalRequestId": "1", "previousRequestId": "2"}, ["2", "1"]),
+        ({"originalRequestId": "1", "previousRequestId": None}, ["1"]),
+        ({"originalRequestId": "32832857", "previousRequestId": None}, [None]),
+    ],
+    ids=["the first change", "a change was missed", "the first alone", "itself"],
+)
+def test_replaced(before: Mapping[str, Any], replaced: list[str | None]) -> None:
+    """A request takes the place of the one before it, and of the first of them all."""
+    payload = sample("hibob", "updated")
+    payload["data"] |= before
+    assert parse("hibob", payload) == [notice("updated", "32832857", replaces=each) for each in replaced]
+
+
 def test_events_are_no_pings() -> None:
     """No event is taken for a ping."""
     assert not any(hibob.is_ping(content("hibob", name)) for name in EVENTS)
 
 
 @pytest.mark.parametrize("bad", ["../../people", "1?x=2", "x" * 65, "1%2f2", "1\n2"])
-@pytest.mark.parametrize("field", ["timeoffRequestId", "employeeId", "previousRequestId"])
+@pytest.mark.parametrize(
+    "field", ["timeoffRequestId", "employeeId", "previousRequestId", "originalRequestId"]
+)
 def test_ids_that_would_be_paths(field: str, bad: str) -> None:
     """Ids become parts of a path of HiBob's API: nothing but an id is accepted."""
     payload = sample("hibob", "updated")

@@ -63,6 +63,15 @@ class _Data(Payload):
     timeoff_request_id: PathId = Field(alias="timeoffRequestId")
     employee_id: PathId = Field(alias="employeeId")
     previous_request_id: PathId | None = Field(default=None, alias="previousRequestId")
+    original_request_id: PathId | None = Field(default=None, alias="originalRequestId")
+
+    def replaced(self) -> list[str | None]:
+        """The requests that this one takes the place of: the one before it, and the first of them all.
+
+        None for a request that replaces none. Of several changes in between a webhook may be missing.
+        """
+        before = dict.fromkeys((self.previous_request_id, self.original_request_id))
+        return [each for each in before if each and each != self.timeoff_request_id] or [None]
 
 
 class _V2(Payload):
@@ -229,7 +238,10 @@ def _day(one: _Duration) -> DayOff:
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A thin event for each time-off event, of either version; every other event is ignored."""
+    """A thin event for each time-off event, of either version, and request that it replaces.
+
+    Every other event is ignored.
+    """
     payload = read_json(webhook.body)
     kind = _Head.model_validate(payload).type
     if not kind.startswith(CHANGES):
@@ -237,13 +249,12 @@ def parse(webhook: Webhook) -> Sequence[Event]:
     # Version 1 has the data by themselves.
     v2 = _V2.model_validate(payload if "data" in payload else {"data": payload})
     data = v2.data
+    event_id = ":".join((str(v2.company_id), kind, data.timeoff_request_id, v2.triggered_at))
     return [
         ThinEvent(
-            event_id=":".join((str(v2.company_id), kind, data.timeoff_request_id, v2.triggered_at)),
-            subject=data.timeoff_request_id,
-            employee=data.employee_id,
-            replaces=data.previous_request_id,
+            event_id=event_id, subject=data.timeoff_request_id, employee=data.employee_id, replaces=replaced
         )
+        for replaced in data.replaced()
     ]
 
 
