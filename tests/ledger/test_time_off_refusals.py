@@ -1,8 +1,10 @@
 """Days that Calven refuses: only the leave that they are of becomes a dead letter."""
 
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import httpx
 import pytest
@@ -18,10 +20,11 @@ REFUSED = "2026-12-01"
 
 
 class Calven(httpx.BaseTransport):
-    """Calven, which refuses whatever covers one day: the request, or the event by its code."""
+    """Calven, which refuses whatever covers one day as some type: the request, or the event by its code."""
 
     def __init__(self, *, whole: bool) -> None:
         self.accepted: list[tuple[str, str]] = []
+        self.refused_types: Collection[str] = ("holiday", "leave", "sick")
         self._whole = whole
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -29,7 +32,7 @@ class Calven(httpx.BaseTransport):
         if request.url.path.endswith("/v1/auth"):
             return httpx.Response(200, json={"token": "token", "expiration": NOON * 1000 + 3_600_000})
         events = json.loads(request.read())["timeOffEvents"]
-        refused = [event["eventId"] for event in events if event["startDate"] <= REFUSED <= event["endDate"]]
+        refused = [event["eventId"] for event in events if self._refuses(event)]
         if refused and self._whole:
             return httpx.Response(400, json={"message": "refused"})
         taken = [event for event in events if event["eventId"] not in refused]
@@ -37,17 +40,24 @@ class Calven(httpx.BaseTransport):
         results = [{"eventId": e["eventId"], "resultCode": 3 * (e["eventId"] in refused)} for e in events]
         return httpx.Response(200, json={"results": results})
 
+    def _refuses(self, event: dict[str, Any]) -> bool:
+        covers = event["startDate"] <= REFUSED <= event["endDate"]
+        return covers and event.get("timeOffType") in self.refused_types
 
-def leave(number: int, start: str, end: str) -> LeaveChange:
-    """An approved leave of one employee."""
-    return LeaveChange(
-        event_id=f"e{number}",
-        leave_id=f"L{number}",
-        state="approved",
-        version=iso(NOON - 600 + number),
-        email="sam@example.com",
-        start=start,
-        end=end,
+
+def leave(number: int, start: str | None, end: str | None, **fields: Any) -> LeaveChange:
+    """An approved leave of one employee, or what became of it."""
+    return LeaveChange.model_validate(
+        {
+            "event_id": f"e{number}",
+            "leave_id": f"L{number}",
+            "state": "approved",
+            "version": iso(NOON - 600 + number),
+            "email": "sam@example.com",
+            "start": start,
+            "end": end,
+            **fields,
+        }
     )
 
 
@@ -82,3 +92,18 @@ def test_own_days_again(rig: Rig) -> None:
     add(leave(1, REFUSED, "2026-12-02"))
     add(leave(1, REFUSED, "2026-12-02"))
     assert [letter["event"]["leave_id"] for letter in rig.dead_letters()] == ["L1", "L1"]
+
+
+def test_days_that_come_back(rig: Rig) -> None:
+    """A day that Calven will not have as another leave's again is a dead letter of the end, each time."""
+    calven = Calven(whole=True)
+    relay = rig.beside(calven)
+    add = partial(deliver, rig, relay)
+    calven.refused_types = ()
+    add(leave(1, REFUSED, REFUSED, type_name="Vacation"))
+    add(leave(2, REFUSED, REFUSED, type_name="Sick leave"))
+    calven.refused_types = ("holiday",)
+    end = leave(2, None, None, state="ended", version=iso(NOON - 60))
+    add(end)
+    add(end)
+    assert [letter["event"]["leave_id"] for letter in rig.dead_letters()] == ["L2", "L2"]

@@ -13,7 +13,6 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import LeaveChange
 from relay.invocation import Invocation
-from relay.time_off.rules import TimeOff as SentTimeOff
 from relay.time_off.submission import Submission
 
 NO_TIME = Result(status="waiting", reason="no_time")
@@ -176,7 +175,7 @@ class TimeOff:
             is_accepted = result.status == "accepted"
             if is_accepted:
                 recorded.accepted += 1
-            elif not _is_anothers_refusal(result, submission.sending[event_id], recorded):
+            elif not _is_anothers_refusal(result, event_id, submission, recorded):
                 recorded.failed.append(result)
             # Of what waits nobody knows what became: its days stay unconfirmed.
             if result.status != "waiting":
@@ -217,12 +216,14 @@ class TimeOff:
         ]
 
 
-def _is_anothers_refusal(result: Result, sent: SentTimeOff, recorded: _Recorded) -> bool:
-    """Whether Calven has refused what another leave of the employee schedules, which waits in a dead letter.
+def _is_anothers_refusal(result: Result, event_id: str, submission: Submission, recorded: _Recorded) -> bool:
+    """Whether Calven has refused what another leave of the employee schedules: that has its dead letter.
 
-    What waits is sent again by whoever sent it last: nobody may forget that.
+    Not so of days that Calven holds otherwise: they come back to another leave by this very change. What
+    waits is sent again by whoever sent it last: nobody may forget that.
     """
-    return result.status == "refused" and sent.is_apart_from(recorded.days)
+    concerned = {*recorded.days, *submission.held_before}
+    return result.status == "refused" and submission.sending[event_id].is_apart_from(concerned)
 
 
 def _unnoted(result: Result) -> Result:
