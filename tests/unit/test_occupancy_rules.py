@@ -254,6 +254,15 @@ def test_early_badge_again() -> None:
     assert memory.people() == {}
 
 
+def test_early_badge_whose_marker_was_not_seen() -> None:
+    """The badge that made the position is known again behind another one, without its marker too."""
+    memory = run([early("e1", "in", 60_000, 0)])
+    memory.early.clear()
+    again = memory.settle([early("e2", "out", 0, 1000), early("e1", "in", 58_000, 2000)]).settlements
+    assert again[1] == Settlement((), "duplicate")
+    assert memory.people() == {}
+
+
 def test_early_badge_that_came_too_late() -> None:
     """A badge of a fast clock that was superseded is known when it comes again, too."""
     memory = run([early("e2", "out", 0, 1000), early("e1", "in", 60_000, 0)])

@@ -121,7 +121,9 @@ class _State:
 
     def apply(self, number: int, badge: Badge) -> str:
         """Have a badge move its person; the reason, should there be nothing to report for it."""
-        repeated = badge.id in self.ledger.early or badge.id in self.early
+        # Its marker may have been read before, and its position after it was settled elsewhere.
+        settled = badge.id == self.ledger.positions[badge.person].event
+        repeated = settled or badge.id in self.ledger.early or badge.id in self.early
         reason = "duplicate" if repeated else self.positions[badge.person].reason_to_ignore(badge)
         # A badge that moves nobody too: when it comes again, it is received later, and would count then.
         if badge.early and badge.id not in self.ledger.early:
