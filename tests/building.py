@@ -15,8 +15,9 @@ NOON_MS = int(NOON * 1000)
 
 
 def config(timezone: str = "Australia/Sydney", reset_at: str = "04:00") -> Config:
-    """The building `hq`, and another one, `annex`."""
-    within = {"hq": None, "l1": "hq", "l2": "hq", "l1-a": "l1", "l1-b": "l1", "l2-a": "l2", "annex": None}
+    """The building `hq`, with more places than its own item has room for, and another one, `annex`."""
+    within = {"hq": None, "l1": "hq", "l2": "hq", "l3": "hq", "l4": "hq", "annex": None, "annex-1": "annex"}
+    within |= {"l1-a": "l1", "l1-b": "l1", "l2-a": "l2"}
     types = {"hq": "location", "annex": "location"}
     site = {"timezone": timezone, "resetAt": reset_at}
     return Config.model_validate(
@@ -34,7 +35,7 @@ def config(timezone: str = "Australia/Sydney", reset_at: str = "04:00") -> Confi
 
 
 CONFIG = config()
-PLACES = ("hq", "l1", "l2", "l1-a", "l1-b", "l2-a")
+PLACES = ("hq", "l1", "l2", "l3", "l4", "l1-a", "l1-b", "l2-a")
 
 
 def badge(

@@ -9,8 +9,8 @@ from relay.config.model import Config
 from relay.deadline import WAITED_FOR, Deadline
 from relay.occupancy.closing import Closing
 from relay.occupancy.days import operating_day
-from relay.occupancy.items import position_key
 from relay.occupancy.ledger import Headcount
+from relay.occupancy.positions import position_key
 from relay.occupancy.reported import Reports, note_key
 from relay.occupancy.rules import Badge, Fact, PendingFact
 from relay.occupancy.settlement import Settlement
@@ -60,6 +60,12 @@ class Counts(Ledger):
         self.tell([fact for one in settled for fact in one.facts])
         return settled
 
+    def fill(self) -> None:
+        """Have counts of `l1`, `l1-a`, `l1-b`, `l3` and `l4` in the item of `hq`: it has no room for more."""
+        for number, place in enumerate(("l1-a", "l1-b", "l3", "l4")):
+            self.badge(badge(f"visit {number}", "visitor", "in", place, NOON_MS - 60_000 + number))
+        self.badge(badge("visit ends", "visitor", "out", "hq", NOON_MS - 50_000))
+
     def close(self, site: str = "hq", table: Table | None = None, there: Config = CONFIG) -> list[Fact]:
         """Run the schedule for a site, and tell Calven."""
         facts = [fact for _, fact in self.pending(site, table, there)]
@@ -95,9 +101,8 @@ class Counts(Ledger):
 
     def people(self) -> Counter[str]:
         """The people in each place that has any, as the ledger has them today."""
-        items = self.other.query(f"day#{TODAY.key}", "count#")
-        counts = {str(item["sk"]).removeprefix("count#"): item["people"] for item in items}
-        return Counter({place: people for place, people in counts.items() if people})
+        counts = self.headcount(self.other).counts(TODAY)
+        return Counter({place: count.people for place, count in counts if count.people})
 
     def noted(self) -> dict[str, int]:
         """The newest version of each place's count that today's note says Calven has."""

@@ -12,8 +12,9 @@ from relay.calven import Calven
 from relay.container import Container
 from relay.http import Http
 from relay.occupancy.closed import closed_key
+from relay.occupancy.counts import FIELDS, WITHIN
 from relay.occupancy.days import operating_day
-from relay.occupancy.reported import told_of
+from relay.occupancy.reported import Told, told_of
 from tests.moto_table import SESSION
 from tests.rig import NOON, Rig
 from tests.sandboxes import Sandboxes
@@ -234,7 +235,7 @@ class Site(Rig):
                 case "person", _:
                     ledger["people"].append((item["at"], item["event"], item["path"]))
                 case "day", "count":
-                    ledger["places"][item["pk"], item["sk"]] = _shown_count(item, notes.get(item["pk"], {}))
+                    ledger["places"] |= _shown_counts(item, notes.get(item["pk"], {}))
                 case "leave", _:
                     ledger["leaves"][item["pk"]] = _shown_leave(item)
                 case "employee", _ if any(shown := self._shown_employee(item)):
@@ -248,10 +249,21 @@ class Site(Rig):
         return wanted, item["held"], bool(item["lease"] and item["lease"][1] > self.clock() * 1000)
 
 
-def _shown_count(item: Mapping[str, Any], note: Mapping[str, Any]) -> dict[str, Any]:
-    people, ended = item["people"], item["ended"]
-    told = told_of(note, item["sk"].removeprefix("count#"))
-    return {"people": people, "ended": ended, "told": told.reported == item["version"]}
+def _shown_counts(item: Mapping[str, Any], note: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    """The counts of an item, by their day and place."""
+    counts = {item["sk"].removeprefix("count#"): item}
+    for name, listed in item.items():
+        if name.startswith(WITHIN):
+            counts[name.removeprefix(WITHIN)] = dict(zip(FIELDS, listed, strict=True))
+    return {(item["pk"], place): _shown_count(count, told_of(note, place)) for place, count in counts.items()}
+
+
+def _shown_count(count: Mapping[str, Any], told: Told) -> dict[str, Any]:
+    return {
+        "people": count["people"],
+        "ended": count["ended"],
+        "told": told.reported == count["version"],
+    }
 
 
 def _shown_leave(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localrun.moto_server import Moto
 from localrun.serve import Served
+from relay.aws.attributes import deserialize
+from relay.occupancy.counts import FIELDS, WITHIN
 
 
 def again(body: bytes, receive: Receive) -> Receive:
@@ -49,7 +51,7 @@ class Witnessed:
 
     def __init__(self) -> None:
         self._moto = Moto()
-        self._counts: list[dict[str, str]] = []
+        self._counts: list[dict[str, Any]] = []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,17 +61,21 @@ class Witnessed:
         body = await Request(scope, receive).body()
         answer = await answered(self._moto, scope, body)
         if answer.status_code == 200:
-            self._counts += (item for item in written(body) if "people" in item)
+            self._counts += written(body)
         await answer(scope, receive, send)
 
 
-def written(body: bytes) -> Iterator[dict[str, str]]:
-    """What each update of a transaction sets, by attribute."""
+def written(body: bytes) -> Iterator[dict[str, Any]]:
+    """The counts that a transaction writes, each item's own and those within it."""
     for action in json.loads(body).get("TransactItems", ()):
         if update := action.get("Update"):
             names, values = update["ExpressionAttributeNames"], update["ExpressionAttributeValues"]
             pairs = re.findall(r"(#\w+) = (:\w+)", update["UpdateExpression"])
-            yield {names[name]: next(iter(values[value].values())) for name, value in pairs}
+            item = deserialize({names[name]: values[value] for name, value in pairs})
+            if "people" in item:
+                yield {name: item[name] for name in FIELDS}
+            lists = [value for name, value in item.items() if name.startswith(WITHIN)]
+            yield from (dict(zip(FIELDS, listed, strict=True)) for listed in lists)
 
 
 def serve() -> None:

@@ -36,6 +36,7 @@ from relay.deadline import Clock
 from relay.entrypoints import queue, schedule, webhook
 from relay.events import Direction, iso_ms
 from relay.occupancy.days import operating_day
+from relay.occupancy.ledger import Headcount
 from relay.settings import Settings
 from tests.building import PLACES, config
 from tests.rig import sample
@@ -185,8 +186,8 @@ class Building:
     def people(self) -> Counter[str]:
         """The people in each place that has any, as the ledger has them."""
         day = operating_day(self.config.config(), "hq", int(time.time() * 1000))
-        items = Table(self.aws.dynamodb, self.resources.table).query(f"day#{day.key}", "count#")
-        return +Counter({str(item["sk"]).removeprefix("count#"): item["people"] for item in items})
+        headcount = Headcount(Table(self.aws.dynamodb, self.resources.table))
+        return +Counter({place: count.people for place, count in headcount.counts(day)})
 
     def shown(self) -> Counter[str]:
         """The people in each place that has any, as Calven has them."""
@@ -201,7 +202,7 @@ class Building:
     def versions(self) -> dict[str, tuple[int, str, int]]:
         """Version, time and people of each count that was written, by the id of its event."""
         counts = read(f"{self._aws_url}/counts")
-        return {c["event_id"]: (int(c["version"]), iso_ms(int(c["at"])), int(c["people"])) for c in counts}
+        return {c["event_id"]: (c["version"], iso_ms(c["at"]), c["people"]) for c in counts}
 
 
 def post(relay: Container, passage: Passage) -> int:

@@ -51,14 +51,23 @@ def test_conflict(ledger: Counts) -> None:
     [
         (badge("e2", "ben", "in", "l1"), WRITTEN),
         (badge("e2", "ann", "in", "l1"), ["BatchGetItem", *WRITTEN]),
+        (badge("e2", "ann", "in", "l3"), ["BatchGetItem", *WRITTEN]),
         (badge("e2", "ann", "in", "l2"), ["BatchGetItem", "BatchGetItem", *WRITTEN]),
         (badge("e2", "ann", "in", "l1", NOON_MS + 2), ["BatchGetItem", "UpdateItem"]),
         (MINE, ["BatchGetItem", "UpdateItem"]),
     ],
-    ids=["counts", "the person too", "the person elsewhere", "the person later", "the same badge"],
+    ids=[
+        "counts",
+        "the person too",
+        "the person elsewhere",
+        "the person in an item of its own",
+        "the person later",
+        "the same badge",
+    ],
 )
 def test_what_a_conflict_says(ledger: Counts, meanwhile: Badge, made: list[str]) -> None:
     """Counts that have changed are in the refusal: they are not read again, and nothing is waited for."""
+    ledger.fill()
     ledger.before("TransactWriteItems", partial(by_another, ledger, meanwhile))
     assert ledger.made_by(partial(ledger.badge, MINE)) == ["BatchGetItem", "TransactWriteItems", *made]
     assert ledger.people() == truth([meanwhile, MINE])
@@ -132,6 +141,7 @@ SOME_HELD = {
 @pytest.mark.parametrize("refusal", [HELD, SOME_HELD], ids=["under way", "some held"])
 def test_held(ledger: Counts, refusal: dict[str, Any]) -> None:
     """What another write holds is read anew, with one request for all that the first attempt has found."""
+    ledger.fill()
     ledger.badge(badge("e1", "ann", "in", "l2-a"))
     ledger.fail("TransactWriteItems", refusal)
     made = ledger.made_by(partial(ledger.badge, badge("e2", "ann", "in", "l1", NOON_MS + 1)))
@@ -141,6 +151,7 @@ def test_held(ledger: Counts, refusal: dict[str, Any]) -> None:
 
 def test_changed_between_two_reads(ledger: Counts) -> None:
     """Where a second read is needed, it reads the counts of the first one too: they may have changed."""
+    ledger.fill()
     ledger.badge(badge("e1", "ann", "in", "l2-a"))
     overtake = partial(by_another, ledger, badge("e2", "ben", "in", "l1"))
     reads = 0

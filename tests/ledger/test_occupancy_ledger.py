@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from build import usage
 from relay.deadline import Deadline
 from relay.occupancy.days import KEPT_SECONDS
-from relay.occupancy.items import position_key
+from relay.occupancy.positions import position_key
 from relay.occupancy.rules import Badge
 from relay.occupancy.settlement import Settlement
 from tests.building import NOON_MS, badge, badges, disordered, positions, truth
@@ -54,25 +54,56 @@ def test_day_of_badges(ledger: Counts) -> None:
     ("passage", "made"),
     [
         (badge("e2", "ben", "in", "l1"), ["BatchGetItem", "TransactWriteItems"]),
+        (badge("e2", "ben", "in", "l2"), ["BatchGetItem", "TransactWriteItems"]),
         (badge("e2", "ann", "in", "l1-a", NOON_MS + 1), ["BatchGetItem", "TransactWriteItems"]),
-        (badge("e2", "ann", "in", "l2", NOON_MS + 1), ["BatchGetItem", "BatchGetItem", "TransactWriteItems"]),
+        (badge("e2", "ann", "in", "l2", NOON_MS + 1), ["BatchGetItem", "TransactWriteItems"]),
+        (badge("e2", "dan", "in", "l1", NOON_MS + 1), ["BatchGetItem", "BatchGetItem", "TransactWriteItems"]),
         (IN, ["BatchGetItem"]),
-        (badge("e0", "ann", "out", "l2"), ["BatchGetItem", "BatchGetItem"]),
+        (badge("e0", "ann", "out", "l2"), ["BatchGetItem"]),
+        (badge("e0", "dan", "out", "l1"), ["BatchGetItem", "BatchGetItem"]),
         (badge("e2", "ann", "in", "l1", NOON_MS + 1), ["BatchGetItem", "UpdateItem"]),
     ],
-    ids=["entry", "deeper", "move", "duplicate", "superseded", "unchanged"],
+    ids=[
+        "entry",
+        "entry of a place with an item of its own",
+        "deeper",
+        "move from a place within the site's item",
+        "move from a place with an item of its own",
+        "duplicate",
+        "superseded",
+        "superseded by one elsewhere",
+        "unchanged",
+    ],
 )
 def test_requests(ledger: Counts, passage: Badge, made: list[str]) -> None:
     """A badge takes at most three requests and one more to note the report; a duplicate takes one or two."""
+    ledger.fill()
     ledger.badge(IN)
+    ledger.badge(badge("e1", "dan", "in", "l2-a"))
     counted = ledger.made_by(partial(ledger.badge, passage))
     reports = counted[len(made) :]
     assert counted[: len(made)] == made
     assert len(reports) == (1 if "TransactWriteItems" in made else 0)
 
 
+@pytest.mark.parametrize(
+    "passage",
+    [badge("e2", "ben", "in", "annex-1"), badge("e2", "ann", "out", "annex-1", NOON_MS + 1)],
+    ids=["entry", "move"],
+)
+def test_requests_at_a_small_site(ledger: Counts, passage: Badge) -> None:
+    """Where the site's item has room for all its places, only the first badge to each is read for twice."""
+    first = ledger.made_by(partial(ledger.badge, badge("e1", "ann", "in", "annex-1")))
+    assert first == ["BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
+    assert ledger.made_by(partial(ledger.badge, passage)) == [
+        "BatchGetItem",
+        "TransactWriteItems",
+        "UpdateItem",
+    ]
+
+
 def test_units(ledger: Counts) -> None:
-    """The units that docs/explanations/cost.md is computed from: one badge, and three together."""
+    """The units that docs/explanations/cost.md is computed from: one badge at a small site, and three."""
     used: Counter[str] = Counter()
 
     def count(params: Mapping[str, Any], **_: object) -> None:
@@ -80,11 +111,11 @@ def test_units(ledger: Counts) -> None:
             used["reads"] += len(of_table["Keys"])
         used["writes"] += 2 * len(params.get("TransactItems", ())) + ("UpdateExpression" in params)
 
-    ledger.badge(IN)
+    ledger.badge(badge("e1", "ann", "in", "annex-1"))
     ledger.client.meta.events.register("provide-client-params.dynamodb", count)
     for number in (1, 3):
         people = [f"{number} {n}" for n in range(number)]
-        ledger.badges([badge(f"e {person}", person, "in", "l1", NOON_MS + number) for person in people])
+        ledger.badges([badge(f"e {person}", person, "in", "annex-1", NOON_MS + number) for person in people])
         counted = usage.badge_settlement(number)
         assert used == {"reads": counted.reads, "writes": counted.writes}
         used.clear()
@@ -92,6 +123,7 @@ def test_units(ledger: Counts) -> None:
 
 def test_requests_of_a_late_badge(ledger: Counts) -> None:
     """A badge into a closed day takes no request more than any other."""
+    ledger.fill()
     ledger.badge(badge("e0", "ben", "in", "l2"))
     ledger.clock.now = RESET + 100
     ledger.close()
@@ -101,10 +133,12 @@ def test_requests_of_a_late_badge(ledger: Counts) -> None:
 
 def test_items_expire(ledger: Counts) -> None:
     """Everything of a day expires 16 days after it, and a person is there as what the badge names only."""
+    ledger.fill()
     ledger.badge(IN)
+    ledger.badge(badge("e2", "ben", "in", "l2"))
     ledger.clock.now = RESET + 100
     ledger.close()
-    keys = [(f"day#{TODAY.key}", f"count#{place}") for place in ("l1", "hq")]
+    keys = [(f"day#{TODAY.key}", f"count#{place}") for place in ("l2", "hq")]
     for key in (*keys, (f"day#{TODAY.key}", "closed"), position_key(TODAY, "ann")):
         item = ledger.item(key)
         assert item
@@ -185,6 +219,7 @@ def test_crash(some: list[Badge], requests_until: int) -> None:
 
 def test_together(ledger: Counts) -> None:
     """Badges of several people are one transaction, and as many reads as one badge."""
+    ledger.fill()
     ledger.badge(badge("e0", "ann", "in", "l2-a"))
     some = [
         badge(f"e{n}", person, "in", "l1", NOON_MS + n) for n, person in enumerate(("ann", "ben", "cat"), 1)
@@ -192,7 +227,7 @@ def test_together(ledger: Counts) -> None:
     made = ledger.made_by(lambda: ledger.badges(some))
     assert made == ["BatchGetItem", "BatchGetItem", "TransactWriteItems", "UpdateItem"]
     assert ledger.people() == {"l1": 3, "hq": 3}
-    assert ledger.shown() == {"l1": 3, "hq": 3, "l2": 0, "l2-a": 0}
+    assert {place: people for place, people in ledger.shown().items() if people} == {"l1": 3, "hq": 3}
 
 
 @pytest.mark.no_cover

@@ -94,15 +94,20 @@ def test_note_that_is_always_held(ledger: Counts) -> None:
 
 def test_note_beside_a_count(ledger: Counts) -> None:
     """A note that was written beside a count, as it was before there was one of the day, holds."""
+    ledger.fill()
     ledger.calven_answers = False
-    facts = ledger.badge(IN).facts
+    facts = ledger.badge(badge("e1", "ann", "in", "l2")).facts
     for fact in facts:
         beside = {"reported": fact.version, "reported_as": fact.people, "swept": fact.version}
         ledger.table.write([Update(key=fact_key(fact), set=beside)])
-    assert ledger.badge(IN) == Settlement((), "duplicate")
+    assert ledger.badge(badge("e1", "ann", "in", "l2")) == Settlement((), "duplicate")
     counts = dict(ledger.headcount().counts(TODAY))
-    assert {(count.reported, count.reported_as, count.queued) for count in counts.values()} == {(1, 1, 1)}
-    later = ledger.badge(badge("e2", "ben", "in", "l1", NOON_MS + 1)).facts
+    for fact in facts:
+        count = counts[fact.place]
+        assert (count.reported, count.reported_as, count.queued) == (fact.version, 1, fact.version)
+    later = ledger.badge(badge("e2", "ben", "in", "l2", NOON_MS + 1)).facts
     ledger.reports.mark_reported(later)
     counts = dict(ledger.headcount().counts(TODAY))
-    assert {(count.reported, count.reported_as, count.queued) for count in counts.values()} == {(2, 2, 1)}
+    for fact in facts:
+        count = counts[fact.place]
+        assert (count.reported, count.reported_as, count.queued) == (fact.version + 1, 2, fact.version)

@@ -6,7 +6,7 @@ import pytest
 
 from build import cost, usage
 from localrun.template import Template
-from tests.template import deployed
+from tests.template import deployed, of_type
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,3 +69,27 @@ def test_page_on_floods_has_these_prices() -> None:
     said = f"{requests:,} requests an hour: ${requests * cost.API_REQUEST:.2f} for the API"
     assert f"{said}, ${requests * cost.RUN:.2f} for Lambda's requests" in page
     assert f"about ${requests * 0.005 * cost.GB_SECOND:.2f} for their 5 ms each" in page
+
+
+def test_access_line() -> None:
+    """A line of the access log is about as long as it is counted."""
+    values = {
+        "requestId": "L2xQeiYrIAMEPJg=",
+        "requestTime": "28/Nov/2026:02:28:15 +0000",
+        "identity.sourceIp": "203.0.113.7",
+        "routeKey": "POST /webhooks/access-control/{source}",
+        "path": "/webhooks/access-control/kisi-sydney",
+        "status": "200",
+        "responseLatency": "123",
+        "integrationLatency": "120",
+        "integration.status": "200",
+        "integration.integrationStatus": "200",
+        "error.message": "-",
+        "integrationErrorMessage": "-",
+    }
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
+    line = stage["AccessLogSettings"]["Format"]
+    for name in sorted(values, key=len, reverse=True):
+        line = line.replace(f"$context.{name}", values[name])
+    assert "$context" not in line
+    assert len(line) == pytest.approx(usage.ACCESS_LINE, rel=0.1)

@@ -31,7 +31,8 @@ SOURCE_FIGURES_LINE, CALVEN_FIGURES_LINE, REASON_FIGURES_LINE = 454, 326, 220
 SCHEDULE_LINE = 191
 RECONCILED_LINE, RECONCILED_FIGURES_LINE, AGE_LINE = 201, 332, 250
 START_AND_REPORT = 450
-ACCESS_LINE = 450
+ACCESS_LINE = 350
+"""The template's format, filled in."""
 OF_EACH_LINE = 26
 
 # Of the ledger.
@@ -132,12 +133,13 @@ def request(seconds: float, memory: float, *sizes: float) -> Use:
 
 
 def badge_settlement(number: float) -> Use:
-    """What the ledger does for badges of so many people who enter the same two places.
+    """What the ledger does for badges of so many people who enter a site and one of its first five places.
 
-    Read are each person, the marker of each badge, two counts, and what Calven was told. Written are each
-    person and two counts in one transaction, which costs double, and by itself what Calven accepted.
+    Read are each person, the marker of each badge, the item with both counts, and what Calven was told.
+    Written are each person and that item in one transaction, which costs double, and by itself what Calven
+    accepted.
     """
-    return Use(reads=2 * number + 3, writes=2 * (number + 2) + 1, out_bytes=1_500)
+    return Use(reads=2 * number + 2, writes=2 * (number + 1) + 1, out_bytes=1_500)
 
 
 def leave_settlement() -> Use:
@@ -151,7 +153,7 @@ def leave_settlement() -> Use:
 
 def conflict() -> Use:
     """What a conflict costs: a badge is read and written in vain."""
-    return Use(reads=5, writes=6)
+    return Use(reads=4, writes=4)
 
 
 def direct_badge(memory: float) -> Use:

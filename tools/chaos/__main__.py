@@ -30,7 +30,7 @@ from chaos.stream import EMPLOYEES, PILOTS, Happening, Stream, away, people
 from relay import vendors
 from relay.aws.table import Table as Ledger
 from relay.events import BadgeEvent, iso_ms, utc
-from relay.occupancy.items import position_key
+from relay.occupancy.positions import position_key
 from relay.occupancy.rules import anonymous
 from relayctl import dead_letters, stopping
 from relayctl.dead_letters import Selection

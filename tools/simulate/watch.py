@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
+from relay.aws.attributes import deserialize
+from relay.occupancy.counts import FIELDS, WITHIN
 from simulate.calven import Calven
 from simulate.people import Badge, counts
 from simulate.table import Written
@@ -50,11 +53,10 @@ class Watch:
 
     def written(self, items: Written) -> None:
         """Something was written to the table."""
-        reported_at = {
-            sk.removeprefix("count#"): int(item["at"]["N"])
-            for (pk, sk), item in items.items()
-            if pk.startswith("day#") and sk.startswith("count#") and "at" in item
-        }
+        reported_at: dict[str, int] = {}
+        for (pk, sk), item in items.items():
+            if pk.startswith("day#") and sk.startswith("count#"):
+                reported_at |= _times(sk.removeprefix("count#"), deserialize(item))
         for (pk, _), item in items.items():
             if pk.startswith("people#"):
                 self._settled(item["event"]["S"].rpartition("|")[2], reported_at)
@@ -101,3 +103,12 @@ class Watch:
             if told is None or told.people != people:
                 found.append(f"{place} has {people} people, and Calven was told {told}")
         return found
+
+
+def _times(place: str, item: Mapping[str, Any]) -> dict[str, int]:
+    """With which times the counts of an item are reported: a place's own, and those of others within."""
+    found = {place: item["at"]} if "at" in item else {}
+    for name, listed in item.items():
+        if name.startswith(WITHIN):
+            found[name.removeprefix(WITHIN)] = listed[FIELDS.index("at")]
+    return found

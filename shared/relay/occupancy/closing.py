@@ -11,10 +11,10 @@ from relay.aws.table import Conflict, Table, Update
 from relay.config.model import Config
 from relay.deadline import Deadline
 from relay.occupancy.closed import Closed, all_told, closed_key, closed_of, closing
+from relay.occupancy.counts import Found, count_in, count_updates, counts_in, site_key
 from relay.occupancy.days import Day, recent_days
-from relay.occupancy.items import count_update
 from relay.occupancy.ledger import Headcount
-from relay.occupancy.reported import MAX_ITEMS
+from relay.occupancy.reported import MAX_ITEMS, count_key, note_key
 from relay.occupancy.rules import (
     Count,
     PendingFact,
@@ -75,7 +75,8 @@ class Closing:
         over = _over(days, now)
         self._close([day for day in over if day.key not in notes], now)
         # A day's counts may be asked for twice: for the day itself, and for the day before.
-        counts_of = cache(lambda day: dict(self._headcount.counts(day)))
+        items_of = cache(self._headcount.items)
+        counts_of = cache(lambda day: dict(counts_in(day, items_of(day))))
         pending: list[PendingFact] = []
         told: list[Update] = []
         # The latest day comes first: what it has reported makes the zero of the day before no news.
@@ -84,7 +85,7 @@ class Closing:
             if note and note.done:
                 continue
             if day in over:
-                counts = self._at_end(day, counts_of(day), deadline)
+                counts = self._at_end(day, items_of(day), deadline)
             else:
                 counts = old_enough(counts_of(day), now)
             pending += _pending(day, counts, next_day, counts_of, config)
@@ -108,25 +109,27 @@ class Closing:
                 with suppress(Conflict):
                     self._table.write([closing(day, now)])
 
-    def _at_end(self, day: Day, counts: Counts, deadline: Deadline) -> dict[str, Count]:
+    def _at_end(self, day: Day, found: Found, deadline: Deadline) -> dict[str, Count]:
         """The counts as they stand once their day is over, written where that changes them."""
+        counts = dict(counts_in(day, found))
         after = {place: count_at_end(count) for place, count in counts.items()}
-        changed = [place for place, count in after.items() if count != counts[place]]
-        for start in range(0, len(changed), MAX_ITEMS):
-            some = changed[start : start + MAX_ITEMS]
-            try:
-                self._table.write([count_update(day, place, after[place]) for place in some])
-            except Conflict:
-                # A badge came in between. What it made of a count is read again.
-                after |= {place: self._end(day, place, deadline) for place in some}
+        changed = {place: count for place, count in after.items() if count != counts[place]}
+        updates = count_updates(day, changed, found)
+        try:
+            for start in range(0, len(updates), MAX_ITEMS):
+                self._table.write(updates[start : start + MAX_ITEMS])
+        except Conflict:
+            # A badge came in between. What it made of a count is read again.
+            after |= {place: self._end(day, place, deadline) for place in changed}
         return after
 
     def _end(self, day: Day, place: str, deadline: Deadline) -> Count:
         def attempt() -> Count:
-            count = self._headcount.count(day, place)
+            found = self._table.get([site_key(day.key), count_key(day.key, place), note_key(day.key)])
+            count = count_in(day, place, found)
             ended = count_at_end(count)
             if ended != count:
-                self._table.write([count_update(day, place, ended)])
+                self._table.write(count_updates(day, {place: ended}, found))
             return ended
 
         return until_written(attempt, deadline)

@@ -1,16 +1,17 @@
 """The ledger of people and counts: reads, has the rules decide, and writes what they decided.
 
-`day#<day>` / `count#<place>` is a place's count, `people#<day>#<shard>` / `person#<hash>` where a person is,
-`day#<day>` / `closed` says that a day is closed (`relay.occupancy.closed`), and `reported` what Calven has
-been told of its counts (`relay.occupancy.reported`). A day is `<site>#<its first instant>`, and for shadowed
-sources that with `#shadow`. Sites and places go by their `locationId`. All expire after 16 days.
+`day#<day>` / `count#<place>` has a place's count (`relay.occupancy.counts`), `people#<day>#<shard>` /
+`person#<hash>` where a person is, `day#<day>` / `closed` that a day is closed (`relay.occupancy.closed`), and
+`reported` what Calven has been told of its counts (`relay.occupancy.reported`). A day is `<site>#<its first
+instant>`, and for shadowed sources that with `#shadow`. Sites and places go by their `locationId`. All expire
+after 16 days.
 """
 
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from relay.at_once import each
 from relay.aws.conflicts import until_written
@@ -22,15 +23,10 @@ from relay.errors import Contended, TableUnavailable, TooLarge
 from relay.events import iso_ms
 from relay.occupancy.around import Around, badge_marker
 from relay.occupancy.closed import day_guard
+from relay.occupancy.counts import Found, count_updates, counts_in, partition
 from relay.occupancy.days import Day, operating_day
-from relay.occupancy.items import (
-    count_in,
-    count_of,
-    count_update,
-    partition,
-    position_update,
-)
-from relay.occupancy.reported import MAX_ITEMS, count_key, note_key, told_of
+from relay.occupancy.positions import position_update
+from relay.occupancy.reported import MAX_ITEMS, count_key
 from relay.occupancy.rules import (
     Badge,
     Count,
@@ -49,10 +45,6 @@ Part = tuple[Day, Sequence[Badge]]
 
 class TooManyItems(Exception):
     """What is to be written changes more items than a transaction takes."""
-
-
-Found: TypeAlias = dict[Key, Item]
-"""The items that were read, by their keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,19 +174,19 @@ class Headcount:
         if found is None:
             found = self._table.get([key for around in arounds for key in around.keys])
         more = [key for around in arounds for key in around.more_keys(found)]
-        return found | self._table.get(more) if more else found
+        return {**found, **self._table.get(more)} if more else found
 
     def _decide(self, around: Around, found: Found, config: Config, pace: Pace) -> _Decided:
         """What becomes of some badges, by what was read."""
         ledger = around.ledger(found)
         changes = settle(around.badges, ledger, config, pace.apart)
-        updates = self._updates(changes, ledger, near_end=around.near_end)
+        updates = self._updates(changes, ledger, found, near_end=around.near_end)
         return _Decided(around, changes.settlements, updates)
 
-    def _updates(self, changes: Changes, ledger: Ledger, *, near_end: bool) -> list[Update]:
+    def _updates(self, changes: Changes, ledger: Ledger, found: Found, *, near_end: bool) -> list[Update]:
         day = ledger.day
         updates = [position_update(day, person, position) for person, position in changes.positions.items()]
-        updates += [count_update(day, place, count) for place, count in changes.counts.items()]
+        updates += count_updates(day, changes.counts, found)
         for badge in changes.early.values():
             updates.append(marked(badge_marker(badge, day), iso_ms(badge.at), self._clock()))
         if changes.positions and near_end:
@@ -210,21 +202,15 @@ class Headcount:
 
     def counts(self, day: Day) -> Iterator[tuple[str, Count]]:
         """Each place's count in a day."""
-        items = {str(item["sk"]): item for item in self._table.partition(partition(day))}
-        note = items.get(note_key(day.key)[1])
-        for name, item in items.items():
-            place = name.removeprefix("count#")
-            # Two other notes are in the partition: that the day is closed, and what has been reported of it.
-            if place != name:
-                yield place, count_of(item, told_of(note, place))
+        return counts_in(day, self.items(day))
+
+    def items(self, day: Day) -> dict[Key, Item]:
+        """All that the ledger holds of a day's counts."""
+        return {(item["pk"], item["sk"]): item for item in self._table.partition(partition(day))}
 
     def pending(self, day: Day) -> list[PendingFact]:
         """What is pending of a day's counts, and in no queue yet."""
         return unqueued_facts(day, dict(self.counts(day)))
-
-    def count(self, day: Day, place: str) -> Count:
-        """A place's count in a day."""
-        return count_in(day, place, self._table.get([count_key(day.key, place), note_key(day.key)]))
 
 
 def _transactions(decided: Sequence[_Decided]) -> Iterator[list[_Decided]]:
@@ -269,10 +255,10 @@ def _only_counts(conflict: Conflict, part: _Decided) -> bool:
     """
     if conflict.held or not conflict.found or not all(conflict.found.values()) or part.around.near_end:
         return False
-    counts = {count_key(part.day.key, place) for place in part.around.places}
+    counts = {count_key(part.day.key, place) for place in (part.day.site, *part.around.places)}
     return counts.issuperset(part.updates[number].key for number in conflict.found)
 
 
 def _as_refused(found: Found, part: _Decided, conflict: Conflict) -> Found:
     """What was read, with the items that a refused write has found changed as they are now."""
-    return found | {part.updates[number].key: item for number, item in conflict.found.items()}
+    return {**found, **{part.updates[number].key: item for number, item in conflict.found.items()}}

@@ -18,15 +18,8 @@ from relay.deadline import Deadline
 from relay.occupancy.changeover import Changeover, PlaceDay, Watched, watched_places
 from relay.occupancy.closed import closed_key, day_guard
 from relay.occupancy.closing import Closing
+from relay.occupancy.counts import Found, count_in, count_updates, site_key
 from relay.occupancy.days import Day, operating_day
-from relay.occupancy.items import (
-    count_in,
-    count_of,
-    count_update,
-    position_key,
-    position_of,
-    position_update,
-)
 from relay.occupancy.ledger import Headcount, TooManyItems
 from relay.occupancy.moves import (
     Effect,
@@ -40,8 +33,9 @@ from relay.occupancy.moves import (
     has_to_move,
     positions_after,
 )
+from relay.occupancy.positions import position_key, position_of, position_update
 from relay.occupancy.reported import MAX_ITEMS, SHARDS, count_key, note_key
-from relay.occupancy.rules import Count, PendingFact, Position
+from relay.occupancy.rules import PendingFact, Position
 from relay.occupancy.sensors import Readings
 
 if TYPE_CHECKING:
@@ -158,12 +152,13 @@ class Relocation:
 
         That is nothing to report: its day may be done.
         """
-        key = _count_key(where)
+        day, place = where.day, where.place
 
         def attempt() -> None:
-            count = count_of(self._table.get([key]).get(key))
+            found = self._table.get([site_key(day.key), _count_key(where)])
+            count = count_in(day, place, found)
             if count.at < reported_at:
-                self._table.write([count_update(where.day, where.place, replace(count, at=reported_at))])
+                self._table.write(count_updates(day, {place: replace(count, at=reported_at)}, found))
 
         until_written(attempt, deadline)
 
@@ -191,10 +186,14 @@ class Relocation:
         changes = count_changes(change, before, after)
         places = counts_to_read(changes)
         days = list(dict.fromkeys([*(who.day for who in before), *(where.day for where in places)]))
-        counts, closed_at = self._counts(places, days)
+        found = self._counts(places, days)
+        counts = {where: count_in(where.day, where.place, found) for where in places}
+        closed_at = {day: found[closed_key(day.key)]["at"] for day in days if closed_key(day.key) in found}
         counts_now = counts_after(change, changes, counts, closed_at)
         updates = [position_update(who.day, who.person, position) for who, position in after.items()]
-        updates += [count_update(where.day, where.place, count) for where, count in counts_now.items()]
+        for day in days:
+            of_day = {where.place: count for where, count in counts_now.items() if where.day == day}
+            updates += count_updates(day, of_day, found)
         guards = [day_guard(day.key, closed_at.get(day)) for day in days]
         if len(updates) + len(guards) > MAX_ITEMS and len(people) > 1:
             raise TooManyItems
@@ -219,16 +218,10 @@ class Relocation:
         found = self._table.get(list(keys.values()))
         return {who: position_of(found.get(key)) for who, key in keys.items()}
 
-    def _counts(
-        self, places: Sequence[PlaceDay], days: Sequence[Day]
-    ) -> tuple[dict[PlaceDay, Count], dict[Day, int]]:
-        """Counts, and of the days those that are closed, with when (ms)."""
-        closed = {day: closed_key(day.key) for day in days}
-        notes = [note_key(day.key) for day in days]
-        found = self._table.get([*map(_count_key, places), *notes, *closed.values()])
-        counts = {where: count_in(where.day, where.place, found) for where in places}
-        closed_at = {day: found[key]["at"] for day, key in closed.items() if key in found}
-        return counts, closed_at
+    def _counts(self, places: Sequence[PlaceDay], days: Sequence[Day]) -> Found:
+        """The items in which counts may be, and of the days what Calven was told and which are closed."""
+        of_days = [key(day.key) for day in days for key in (site_key, note_key, closed_key)]
+        return self._table.get([*map(_count_key, places), *of_days])
 
     def preview(self, change: Changeover) -> list[Effect]:
         """What a changeover would do to the places in which somebody is; changes nothing."""

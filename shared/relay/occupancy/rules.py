@@ -128,7 +128,6 @@ class Count:
     name: str = ""
     type: LocationType = "place"
     moved: bool = False
-    revision: int = 0
 
     @property
     def is_pending(self) -> bool:

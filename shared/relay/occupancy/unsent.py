@@ -7,6 +7,7 @@ from relay.aws.conflicts import until_written
 from relay.aws.table import Key, Table, Update
 from relay.deadline import Deadline
 from relay.occupancy.closed import closed_key, closed_of, day_guard
+from relay.occupancy.counts import next_version, site_key
 from relay.occupancy.reported import newest_of
 from relay.occupancy.rules import Fact
 
@@ -23,12 +24,20 @@ class Unsent:
             until_written(partial(self._mark, key, fact), deadline)
 
     def _mark(self, key: Key, fact: Fact) -> None:
-        notes = [] if fact.day is None else [closed_key(fact.day)]
-        found = self._table.get([key, *notes])
-        if key not in found or found[key]["version"] != fact.version:
+        if fact.day is None:
+            self._mark_reading(key, fact.version)
+        else:
+            self._mark_count(key, fact, fact.day)
+
+    def _mark_reading(self, key: Key, version: int) -> None:
+        item = self._table.get([key]).get(key)
+        if item is not None and item["version"] == version:
+            self._table.write([Update(key=key, set={"version": version + 1}, expect={"version": version})])
+
+    def _mark_count(self, key: Key, fact: Fact, day: str) -> None:
+        found = self._table.get([key, site_key(day), closed_key(day)])
+        raised = next_version(day, fact.location_id, fact.version, found)
+        if raised is None:
             return  # a newer version is pending, or nothing is there any more
-        updates = [Update(key=key, set={"version": fact.version + 1}, expect={"version": fact.version})]
-        if fact.day is not None:
-            closed = closed_of(found.get(closed_key(fact.day)))
-            updates.append(day_guard(fact.day, closed.at if closed else None))
-        self._table.write(updates)
+        closed = closed_of(found.get(closed_key(day)))
+        self._table.write([raised, day_guard(day, closed.at if closed else None)])

@@ -11,7 +11,7 @@ from relay.config.store import TAKEN_UP_SECONDS
 from relay.events import BadgeEvent, Event, SensorReading, milliseconds
 from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
-from relay.occupancy.items import position_key, position_of
+from relay.occupancy.positions import position_key, position_of
 from relay.occupancy.readings import sensor_name
 from relay.occupancy.rules import Badge, anonymous, through
 from relay.reconciliation.run import SourceRun

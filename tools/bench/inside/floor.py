@@ -19,7 +19,6 @@ import httpx
 TABLE = os.environ["TABLE_NAME"]
 CALVEN = os.environ["CALVEN_BASE_URL"]
 STACK = os.environ["STACK_NAME"]
-PLACES = ("l1", "hq")
 LOCATIONS = ("L1", "L0")[: int(os.environ["BENCH_COUNTS"])]
 
 dynamodb: Any = boto3.client("dynamodb")
@@ -69,35 +68,35 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         return {"statusCode": 401}
     badge = json.loads(body)
     person, day = f"floor#{badge['actor_id']}", "floor#day"
-    counts_of = [(day, f"count#{place}") for place in PLACES]
-    keys = _keys((person, "position"), *counts_of, (person, "early"), (day, "reported"))
+    keys = _keys((person, "position"), (day, "count#hq"), (person, "early"), (day, "reported"))
     dynamodb.batch_get_item(RequestItems={TABLE: {"Keys": keys, "ConsistentRead": True}})
     at, ids = str(time.time_ns() // 1_000_000), [str(uuid4()) for _ in LOCATIONS]
-    common: dict[str, Any] = {"at": {"N": at}, "revision": {"N": "1"}, "expires_at": {"N": at}}
-    counts: list[dict[str, Any]] = [
+    common: dict[str, Any] = {"revision": {"N": "1"}, "expires_at": {"N": at}}
+    within, *of_site = [
         {
             "people": {"N": "1"},
             "version": {"N": "1"},
+            "at": {"N": at},
             "event_id": {"S": id_},
             "source": {"S": "kisi"},
-            "late": {"BOOL": False},
             "ended": {"BOOL": False},
+            "late": {"BOOL": False},
             "name": {"S": "level-1"},
             "type": {"S": "level"},
             "moved": {"BOOL": False},
         }
         for id_ in ids
     ]
+    counts: dict[str, Any] = {"within#l1": {"L": list(within.values())}}
+    for values in of_site:
+        counts |= values
     position: dict[str, Any] = {
         "path": {"L": [{"S": "l1"}, {"S": "hq"}]},
+        "at": {"N": at},
         "event": {"S": badge["uuid"]},
         "moved": {"BOOL": False},
     }
-    counted = keys[1 : 1 + len(counts)]
-    updates = [
-        _update(key, {**values, **common})
-        for key, values in zip((keys[0], *counted), (position, *counts), strict=True)
-    ]
+    updates = [_update(keys[0], {**position, **common}), _update(keys[1], {**counts, **common})]
     dynamodb.transact_write_items(TransactItems=[{"Update": update} for update in updates])
     events = [
         {
