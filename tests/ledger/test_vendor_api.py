@@ -172,13 +172,17 @@ def test_unavailable(status: int, header: dict[str, str], wait: float | None) ->
         httpx.Response(200, content=b""),
         httpx.Response(204),
         httpx.Response(200, content=b'{"email": NaN}'),
+        httpx.Response(200, content=b" null "),
     ],
 )
 def test_no_usable_answer(reply: httpx.Response | Exception) -> None:
-    """No answer, one of over 1 MiB and one that is no JSON may be another one later."""
-    with client(reply) as vendor, pytest.raises(VendorUnavailable) as unavailable:
-        vendor.get("/v1/people/7")
-    assert unavailable.value.retry_after is None
+    """No answer, one of over 1 MiB, one that is no JSON and one that is null may be another one later."""
+    with client(reply) as vendor:
+        with pytest.raises(VendorUnavailable) as unavailable:
+            vendor.get("/v1/people/7")
+        assert unavailable.value.retry_after is None
+        with pytest.raises(VendorUnavailable):
+            vendor.post("/v1/people/7", {})
 
 
 @pytest.mark.parametrize(

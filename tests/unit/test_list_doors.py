@@ -152,7 +152,6 @@ def test_the_same_page_for_ever(vendor: str) -> None:
     "answer",
     [
         {},
-        None,
         "doors",
         {"error": "something went wrong"},
         {"doors": {}, "data": "x", "devices": 1},
@@ -165,6 +164,13 @@ def test_no_list(vendor: str, answer: Any) -> None:
     """Whatever else comes instead is no empty list, even where the status is 200."""
     with pytest.raises(Unparseable):
         run(vendor, [answer])
+
+
+@pytest.mark.parametrize("vendor", FIRST)
+def test_null(vendor: str) -> None:
+    """Nor is null, behind which there may be a list the next time."""
+    with pytest.raises(VendorUnavailable):
+        run(vendor, [JSONResponse(None)])
 
 
 @pytest.mark.parametrize("vendor", FIRST)

@@ -56,7 +56,6 @@ def test_not_authenticated(vendor: str) -> None:
         {"events": None, "data": None, "devices": None},
         {},
         "events",
-        None,
         {"events": "many", "data": {}, "devices": 1, "id": 1},
         JSONResponse({}, 404),
     ],
@@ -65,6 +64,13 @@ def test_no_list(vendor: str, answer: Any) -> None:
     """Whatever else comes instead of a list is no empty list, even where the status is 200."""
     with pytest.raises(Unparseable):
         run(vendor, [answer])
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_null(vendor: str) -> None:
+    """Nor is null, behind which there may be a list the next time."""
+    with pytest.raises(VendorUnavailable):
+        run(vendor, [JSONResponse(None)])
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

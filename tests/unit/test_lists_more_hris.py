@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 
 from relay import vendors
 from relay.config.model import Source
-from relay.errors import Unparseable, VendorRefused
+from relay.errors import Unparseable, VendorRefused, VendorUnavailable
 from relay.events import Event, LeaveChange, ThinEvent, iso
 from relay.reconciliation.rules import differs
 from relay.time_off.decision import arrival_of
@@ -195,7 +195,6 @@ def test_empty(vendor: str) -> None:
         {"results": None},
         {"results": []},
         "no",
-        None,
     ],
     ids=repr,
 )
@@ -203,6 +202,13 @@ def test_error_that_comes_as_an_answer(vendor: str, body: Any) -> None:
     """An answer without the list is never an empty list."""
     with pytest.raises(Unparseable):
         run(vendor, [body])
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_null(vendor: str) -> None:
+    """Nor is null, behind which there may be a list the next time."""
+    with pytest.raises(VendorUnavailable):
+        run(vendor, [JSONResponse(None)])
 
 
 @pytest.mark.parametrize("vendor", VENDORS)

@@ -274,9 +274,13 @@ class VendorClient:
         if not 200 <= answer.status < 300:
             raise VendorRefused(f"the vendor's API answered {answer.status}")
         try:
-            return read_json(answer.body)
+            found = read_json(answer.body)
         except Unparseable:
             raise VendorUnavailable("the vendor's API answered no JSON") from None
+        # It says nothing, and must not look like the answer that there is nothing.
+        if found is None:
+            raise VendorUnavailable("the vendor's API answered null")
+        return found
 
 
 def _host(api: Api, credentials: Mapping[str, str]) -> str:

@@ -34,7 +34,10 @@ class VendorApi(Protocol):
     """The vendor's API as a thin vendor's module sees it, bound to one source's credentials."""
 
     def get(self, path: str, absent: Collection[int] = (404,)) -> Any:
-        """The JSON at a path, None for a status in `absent`. Raises `VendorUnavailable`, `VendorRefused`."""
+        """The JSON at a path, None for a status in `absent` only.
+
+        Raises `VendorUnavailable`, for an answer that is null too, and `VendorRefused`.
+        """
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """The JSON that answers a JSON body, or None for 404. Raises as `get` does."""
