@@ -205,6 +205,33 @@ def test_knows(api: Vendors, vendor: str, path: str) -> None:
     assert {asked for asked, _ in api.asked} == {path}
 
 
+@pytest.mark.parametrize(
+    ("vendor", "found", "is_known"),
+    [
+        ("factorial", {"approved": True, "deleted_at": None}, True),
+        ("factorial", {"approved": None}, True),
+        ("factorial", {"approved": True, "deleted_at": "2026-11-04T01:00:00Z"}, False),
+        ("factorial", {"approved": False}, False),
+        ("gusto", {"status": "consumed"}, True),
+        ("gusto", {"status": "deleted"}, False),
+        ("personio", {"approval": {"status": "APPROVED"}}, True),
+        ("personio", {"approval": {"status": "PENDING"}}, True),
+        ("personio", {"approval": {"status": "REJECTED"}}, False),
+        ("personio", {"approval": {"status": "canceled"}}, False),
+        ("personio", {"approval": None}, True),
+    ],
+)
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_knows_as_ended(
+    api: Vendors, vendor: str, found: dict[str, Any], is_known: bool, is_wrapped: bool
+) -> None:
+    """Leave that the vendor still has, and says has ended, is none that it knows; what says less is leave."""
+    knows = lists(vendor).knows
+    assert knows is not None
+    api.answering(lambda path, query: {"data": found} if is_wrapped else found)
+    assert knows(api.client(vendor), "leave-1") is is_known
+
+
 @pytest.mark.parametrize("vendor", ["deel", "hibob"])
 def test_cannot_know(vendor: str) -> None:
     """A list whose ids are not proven, or that needs more than an id, ends nothing by what it lacks."""

@@ -22,7 +22,7 @@ from relay.vendors.support.leave_lists import in_window, listed
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, each_listed, entries_at, query, text_at
 from relay.vendors.support.several import as_list, each
-from relay.vendors.support.thin import segment, thin_without_address, with_address
+from relay.vendors.support.thin import segment, thin_without_address, unwrapped, with_address
 
 API_VERSION = "2026-10-01"
 RESOURCES = f"/api/{API_VERSION}/resources"
@@ -176,8 +176,11 @@ def _next(answer: Any) -> str | None:
 
 
 def knows(api: VendorApi, leave_id: str) -> bool:
-    """Whether there still is a leave."""
-    return api.get(f"{LEAVES}/{segment(leave_id)}") is not None
+    """Whether there still is a leave: a deleted or a rejected one may stay, as such."""
+    found = unwrapped(api.get(f"{LEAVES}/{segment(leave_id)}"))
+    if not isinstance(found, Mapping):
+        return found is not None
+    return not found.get("deleted_at") and found.get("approved") is not False
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

@@ -27,9 +27,9 @@ from relay.vendors.support.signatures import Hmac
 from relay.vendors.support.thin import (
     LeaveNow,
     address_at,
+    has_ended,
     leave_now,
     segment,
-    still_leave,
     unwrapped,
     with_address,
 )
@@ -155,7 +155,8 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:
 
 def knows(api: VendorApi, leave_id: str) -> bool:
     """Whether there still is a request: a deleted one is gone, or stays as such."""
-    return still_leave(unwrapped(api.get(f"{REQUESTS}/{segment(leave_id)}")), STATES)
+    found = unwrapped(api.get(f"{REQUESTS}/{segment(leave_id)}"))
+    return found is not None and not has_ended(found, STATES)
 
 
 def _address(employee: str, api: VendorApi) -> str | None:

@@ -25,7 +25,15 @@ from relay.vendors.support.leave_lists import in_window, listed_leave, overlaps
 from relay.vendors.support.listing import LeaveList, Page, Window
 from relay.vendors.support.pages import another, each_listed, entries_at, query
 from relay.vendors.support.proof import AnyOf
-from relay.vendors.support.thin import LeaveNow, address_at, leave_now, segment, with_address
+from relay.vendors.support.thin import (
+    LeaveNow,
+    address_at,
+    has_ended,
+    leave_now,
+    segment,
+    unwrapped,
+    with_address,
+)
 
 EVENTS = frozenset(
     f"absence-period.{name}" for name in ("created", "updated.status", "updated.timerange", "deleted")
@@ -233,8 +241,10 @@ def _may_overlap(entry: Any, window: Window) -> bool:
 
 
 def knows(api: VendorApi, leave_id: str) -> bool:
-    """Whether there still is a period: a deleted one is gone."""
-    return api.get(f"{PERIODS}/{segment(leave_id)}") is not None
+    """Whether there still is a period: a deleted one is gone, a rejected one stays as such."""
+    found = unwrapped(api.get(f"{PERIODS}/{segment(leave_id)}"))
+    approval = found.get("approval") if isinstance(found, Mapping) else None
+    return found is not None and not has_ended(approval, STATES)
 
 
 def _breakdown(path: str, api: VendorApi) -> list[DayOff]:

@@ -24,8 +24,9 @@ from relay.vendors.support.signatures import Hmac, Part
 from relay.vendors.support.thin import (
     LeaveNow,
     first_text,
+    has_ended,
     leave_now,
-    still_leave,
+    segment,
     unwrapped,
     with_address_of,
 )
@@ -177,7 +178,8 @@ def _listed(entry: Any, api: VendorApi, window: Window) -> Event:
 
 def knows(api: VendorApi, leave_id: str) -> bool:
     """Whether there still is that time off: what was cancelled stays as such."""
-    return still_leave(_inner(unwrapped(api.get(f"{TIME_OFF}/{leave_id}")), "timeoff"), STATES)
+    found = _inner(unwrapped(api.get(f"{TIME_OFF}/{segment(leave_id)}")), "timeoff")
+    return found is not None and not has_ended(found, STATES)
 
 
 def _headers(credentials: Mapping[str, str]) -> Mapping[str, str]:

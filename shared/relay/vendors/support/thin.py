@@ -41,12 +41,10 @@ def leave_now(thin: ThinEvent, api: VendorApi, path: str, read: Callable[[Any], 
     return [LeaveChange(**known, state=leave.state, declined=leave.declined, email=email, **leave.details)]
 
 
-def still_leave(found: Any, states: Mapping[str, LeaveState]) -> bool:
-    """Whether what an API has of one leave is leave still: what has ended may stay there, with its status."""
-    if found is None:
-        return False
+def has_ended(found: Any, states: Mapping[str, LeaveState]) -> bool:
+    """Whether something has a status that ends leave: what has ended may stay with the vendor, as such."""
     status = found.get("status") if isinstance(found, Mapping) else None
-    return not isinstance(status, str) or states.get(status.strip().lower()) != "ended"
+    return isinstance(status, str) and states.get(status.strip().lower()) == "ended"
 
 
 def with_address(thin: ThinEvent, api: VendorApi, path: str, *names: str) -> Sequence[Event]:
