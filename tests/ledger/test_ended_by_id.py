@@ -81,16 +81,72 @@ def test_nothing_but_an_end(rig: Rig, vendor: str, field: str, topic: str | None
     assert rig.dead_letters()[0]["detail"] == f"{field}: missing"
 
 
+WRITTEN = [
+    "LeaveRequest{}",
+    "Leave Request {}",
+    "leave_request_{}",
+    "LEAVE-REQUEST.{}",
+    " hour leave request {} ",
+]
+"""How KeyPay may write what its page calls a leave request's event."""
+
+
+def notified(rig: Rig, **notification: Any) -> tuple[int, Any]:
+    """Post a delivery of KeyPay's with a notification about the leave of its samples."""
+    entry = {"Id": 3001, **notification}
+    return rig.post("keypay", sample("keypay", "approved", Id="another", Notifications=[entry]))
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("event", ["Cancelled", "canceled", "Deleted", "Declined"])
+@pytest.mark.parametrize("said", [{}, {"EmployeeId": 21}, {"EmployeeId": 21, "Status": "Approved"}])
+def test_keypay_ends(rig: Rig, written: str, event: str, said: dict[str, Any]) -> None:
+    """Of an action only the letters count: what they call an end ends the leave by its id."""
+    rig.post("keypay", "approved")
+    rig.clock.advance(60)
+    assert notified(rig, Action=written.format(event), **said)[0] == 200
+    assert away(rig, "ash@example.com") == []
+
+
+@pytest.mark.parametrize("action", ["Leave Request Updated", "leave_request_cancelled"])
+def test_keypay_ends_by_status(rig: Rig, action: str) -> None:
+    """A status that ends the leave needs no employee either."""
+    rig.post("keypay", "approved")
+    rig.clock.advance(60)
+    assert notified(rig, Action=action, Status="Cancelled")[0] == 200
+    assert away(rig, "ash@example.com") == []
+
+
+@pytest.mark.parametrize("written", WRITTEN)
 @pytest.mark.parametrize(
-    ("notification", "missing"),
+    ("event", "reason"),
+    [("Cancelled", "unknown_leave"), ("Deleted", "unknown_leave"), ("Declined", "declined")],
+)
+def test_keypay_never_seen(rig: Rig, written: str, event: str, reason: str) -> None:
+    """The end of leave that nobody knows is a dead letter; a refusal of it is nothing."""
+    assert notified(rig, Action=written.format(event))[1]["reason"] == reason
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+@pytest.mark.parametrize("event", ["Created", "Updated", "Approved"])
+@pytest.mark.parametrize(
+    ("said", "missing"),
     [
-        ({"Action": "LeaveRequestDeleted", "Id": 3001}, "EmployeeId: missing; Status: missing"),
-        ({"Action": "leaverequestcancelled", "Id": 3001, "EmployeeId": 21}, "Status: missing"),
-        ({"Action": "LeaveRequestCancelled", "Id": 3001, "Status": "Cancelled"}, "EmployeeId: missing"),
+        ({}, "EmployeeId: missing"),
+        ({"EmployeeId": 21}, "Status: missing"),
+        ({"Status": "Approved"}, "EmployeeId: missing"),
     ],
 )
-def test_keypay(rig: Rig, notification: dict[str, Any], missing: str) -> None:
+def test_keypay(rig: Rig, written: str, event: str, said: dict[str, Any], missing: str) -> None:
     """What speaks of a leave request and does not say whose, or what it is now, is no other event."""
-    payload = sample("keypay", "approved", Notifications=[notification])
-    assert rig.post("keypay", payload) == (202, {"status": "queued", "reason": "unparseable"})
+    answer = notified(rig, Action=written.format(event), **said)
+    assert answer == (202, {"status": "queued", "reason": "unparseable"})
     assert rig.dead_letters()[0]["detail"] == missing
+
+
+@pytest.mark.parametrize("action", ["EmployeeDeleted", "Timesheet Cancelled", "Pay Run Deleted", None])
+def test_keypay_of_anything_else(rig: Rig, action: str | None) -> None:
+    """What is deleted besides is no leave, be its id that of one."""
+    rig.post("keypay", "approved")
+    assert notified(rig, Action=action) == (200, {"status": "ignored", "reason": "other_event"})
+    assert len(away(rig, "ash@example.com")) == 5

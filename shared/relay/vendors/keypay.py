@@ -5,9 +5,11 @@ https://api.keypay.com.au/australia/reference/employee. A notification has no ti
 when it came first, whatever the attempt. It says in total how much is taken: `TotalHours` in Australia,
 `TotalUnits` of a `LeaveUnitType` in New Zealand and the United Kingdom. The employee's address is asked of
 the API. The list of a business has the same requests in one answer, each with the same fields, whose names
-begin with a small letter in the API's examples. Not confirmed on live traffic: the words of `Action`
-(`Status` decides), what leave without a `ToDate` is, whether the URL is tried with a GET, and which days of a
-request the list goes by.
+begin with a small letter in the API's examples. The events are named `Leave Request Created`, `Updated`,
+`Approved`, `Declined`, `Cancelled` and `Deleted`; how `Action` writes that is not known, so only its letters
+are read. One that speaks of an end is one, as a deleted request may still say that it is approved; of all
+else `Status` decides. Not confirmed on live traffic: that, what leave without a `ToDate` is, whether the URL
+is tried with a GET, and which days of a request the list goes by.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,7 +43,10 @@ UNITS: dict[str, Literal["hours", "days", "weeks"]] = {"hours": "hours", "days":
 LEAVE_KEYS = frozenset({"FromDate", "ToDate", "LeaveCategoryId"})
 ENDING_KEYS = frozenset({"EmployeeId", "Status"})
 ACTION = "leaverequest"
-"""What the action of each notification about a leave request contains, in any case."""
+"""What the letters of the action of each notification about a leave request contain."""
+REFUSALS = ("declined", "rejected")
+ENDINGS = (*REFUSALS, "cancelled", "canceled", "deleted")
+"""What the letters of an action that ends a leave request contain, too."""
 
 
 class _Body(Payload):
@@ -51,18 +56,38 @@ class _Body(Payload):
 
 class _Leave(Payload):
     id: PathId = Field(alias="Id")
-    employee_id: PathId = Field(alias="EmployeeId")
+    action: object = Field(default=None, alias="Action")
+    employee_id: PathId | None = Field(default=None, alias="EmployeeId")
     category: str | None = Field(default=None, alias="LeaveCategory")
     start: str | None = Field(default=None, alias="FromDate")
     end: str | None = Field(default=None, alias="ToDate")
-    status: str = Field(alias="Status")
+    status: str | None = Field(default=None, alias="Status")
     total_hours: float | None = Field(default=None, alias="TotalHours")
     total_units: float | None = Field(default=None, alias="TotalUnits")
     unit: str | None = Field(default=None, alias="LeaveUnitType")
 
     def word(self) -> str:
         """Its status in small letters."""
-        return self.status.strip().lower()
+        return (self.status or "").strip().lower()
+
+    def state(self) -> LeaveState:
+        """What it is now: ended where the action says so, else by its status. Raises `Unparseable`."""
+        # A leave is found by its id alone, and its end may name nothing else.
+        if self._says(ENDINGS) or STATES.get(self.word()) == "ended":
+            return "ended"
+        if self.employee_id is None:
+            raise Unparseable("EmployeeId: missing")
+        if self.status is None:
+            raise Unparseable("Status: missing")
+        return known(STATES, self.status, "Status")
+
+    def was_declined(self) -> bool:
+        """Whether it is a request that was refused."""
+        return self._says(REFUSALS) or self.word() in REFUSALS
+
+    def _says(self, words: Sequence[str]) -> bool:
+        action = _letters(self.action)
+        return ACTION in action and any(word in action for word in words)
 
     def total(self) -> Amount | None:
         """How much is taken in all, where it says so; raises `Unparseable` for a unit that is none."""
@@ -91,6 +116,8 @@ def _event(delivery: str, places: Iterator[int], entry: Any) -> Event:
     event_id = f"{delivery}:{place}:{leave.id}:{leave.word()}"[:200]
     # Entries of one delivery are changes one after the other; four digits sort as the numbers do.
     change = _change(leave, event_id, f"/{place:04}")
+    if leave.employee_id is None:
+        return change
     return ThinEvent(event_id=change.event_id, subject=leave.id, employee=leave.employee_id, change=change)
 
 
@@ -98,8 +125,8 @@ def _change(leave: _Leave, event_id: str, version: str) -> LeaveChange:
     return LeaveChange(
         event_id=event_id,
         leave_id=leave.id,
-        state=known(STATES, leave.status, "Status"),
-        declined=leave.word() in ("declined", "rejected"),
+        state=leave.state(),
+        declined=leave.was_declined(),
         version=version,
         start=day(leave.start),
         end=day(leave.end),
@@ -116,8 +143,13 @@ def _is_leave(entry: Any) -> bool:
     """
     if not isinstance(entry, dict):
         return False
-    speaks_of_leave = ACTION in str(entry.get("Action")).lower()
+    speaks_of_leave = ACTION in _letters(entry.get("Action"))
     return speaks_of_leave or bool(LEAVE_KEYS & set(entry)) or set(entry) >= ENDING_KEYS
+
+
+def _letters(action: object) -> str:
+    """An action's letters, in small ones: blanks and whatever else stands between them say nothing."""
+    return "".join(filter(str.isalpha, str(action).lower()))
 
 
 def page(api: VendorApi, window: Window, following: str | None) -> Page:  # noqa: ARG001 - there is one page
