@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.errors import Unparseable
+from relay.errors import TooLarge, Unparseable
 from relay.events import LeaveChange, MalformedEvent, iso
 from tests.payloads import ANY_JSON, extended, mutated, parse, reads_or_refuses
 from tests.rig import NOON, sample
@@ -58,10 +58,71 @@ def test_no_events() -> None:
     assert parse("deel", []) == parse("deel", sample("deel", "approved", data__resource=[])) == []
 
 
-def test_one_unreadable_event() -> None:
-    """A list with something in it that is no event is refused as a whole: nothing of it is lost half-way."""
+@pytest.mark.parametrize(
+    ("bad", "tracking_id", "why"),
+    [
+        ({}, "", "data: missing"),
+        (5, "", "body: model_type"),
+        ({"data": {"resource": [{"id": "1"}]}}, "", "data.meta: missing"),
+        (
+            sample("deel", "approved", data__meta__tracking_id="bad", data__resource__status="ODD"),
+            "bad",
+            "data.resource.status: unknown",
+        ),
+    ],
+)
+def test_one_unreadable_event(bad: Any, tracking_id: str, why: str) -> None:
+    """One unreadable event among others is kept by itself, as it came; the others are read."""
+    found = parse("deel", [sample("deel", "approved"), bad, sample("deel", "contract-created")])
+    assert [found[0], found[2]] == [APPROVED, expected_event("deel", "contract-created")]
+    unread = found[1]
+    assert isinstance(unread, MalformedEvent)
+    assert (unread.event_id, json.loads(unread.body), unread.detail) == (tracking_id, bad, why)
     with pytest.raises(Unparseable):
-        parse("deel", [sample("deel", "approved"), {}])
+        parse("deel", [bad])
+
+
+def test_unreadable_requests_of_several_events() -> None:
+    """Each unreadable request of each event is kept by itself, with the event that it is of."""
+    first, second = sample("deel", "resource-as-array"), sample("deel", "approved")
+    bad = {"id": "2", "status": "ODD"}
+    both = [
+        sample("deel", "resource-as-array", data__resource=[*first["data"]["resource"], bad]),
+        sample("deel", "approved", data__resource=[bad, second["data"]["resource"]]),
+    ]
+    good, of_first, of_second, also_good = parse("deel", both)
+    assert [good, also_good] == [expected_event("deel", "resource-as-array"), APPROVED]
+    assert isinstance(of_first, MalformedEvent)
+    assert isinstance(of_second, MalformedEvent)
+    assert json.loads(of_first.body) == sample("deel", "resource-as-array", data__resource=bad)
+    assert json.loads(of_second.body) == sample("deel", "approved", data__resource=bad)
+
+
+def test_unreadable_requests_that_share_much() -> None:
+    """Where a body each would be too much, there is one of all: of each event its unreadable requests."""
+    events = [
+        sample("deel", name, timestamp=f"{letter * 100_000}", data__resource=[1, 2, 3, 4, 5, 6])
+        for name, letter in (("approved", "x"), ("canceled", "y"))
+    ]
+    good = sample("deel", "resource-as-array")
+    change, unread = parse("deel", [events[0], good, events[1]])
+    assert change == expected_event("deel", "resource-as-array")
+    assert isinstance(unread, MalformedEvent)
+    assert json.loads(unread.body) == events
+    assert unread.detail == "body: model_type; 11 more"
+
+
+def test_too_many_requests_of_several_events() -> None:
+    """What all events list together is bounded, too."""
+    events = [sample("deel", "approved", data__resource=[1] * 501) for _ in range(2)]
+    with pytest.raises(TooLarge):
+        parse("deel", events)
+
+
+def test_ignored_list_of_resources() -> None:
+    """What is of no use is ignored once, whatever it lists."""
+    payload = sample("deel", "contract-created", data__resource=[{"id": n} for n in range(1001)])
+    assert parse("deel", payload) == [expected_event("deel", "contract-created")]
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,11 @@ webhook's is not proven.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError
 
 from relay.errors import Unparseable
 from relay.events import Event, Ignored, LeaveChange, LeaveState, ThinEvent, Webhook, iso, read_json
@@ -45,6 +47,12 @@ class _Meta(Payload):
     event_type: str
     tracking_id: Text | None = None
     is_simulation: bool | None = False
+
+    def ignored(self) -> str | None:
+        """Why the event is of no use; None for one about time off."""
+        if self.is_simulation:
+            return "simulation"
+        return None if self.event_type in (*CHANGES, DELETED) else "other_event"
 
 
 class _Data(Payload):
@@ -121,35 +129,60 @@ class _Policies(Payload):
     policies: list[_Policy]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is read by itself: an event, or one of the requests that an event lists."""
+
+    event: Any
+    tracking_id: str = ""
+    request: object = None
+    is_listed: bool = False
+
+
 def parse(webhook: Webhook) -> Sequence[Event]:
     """Each resource of each event as a leave change; other families and simulations are ignored."""
     payload = read_json(webhook.body)
-    changes: list[Event] = []
+    parts: list[_Part] = []
     for event in bounded(as_list(payload)):
-        changes += _changes(_Body.model_validate(event), webhook)
+        parts += _parts(event)
         # Each event may hold that many requests.
-        bounded(changes)
-    return changes
+        bounded(parts)
+    return each(parts, lambda part: _read(part, webhook), _alone, webhook.body, lambda part: part.tracking_id)
 
 
-def _changes(body: _Body, webhook: Webhook) -> Sequence[Event]:
-    meta = body.data.meta
-    if meta.is_simulation:
-        return [Ignored(event_id=meta.tracking_id or "", reason="simulation")]
-    if meta.event_type != DELETED and meta.event_type not in CHANGES:
-        return [Ignored(event_id=meta.tracking_id or "", reason="other_event")]
+def _parts(event: Any) -> Sequence[_Part]:
+    try:
+        data = _Body.model_validate(event).data
+    except ValidationError:
+        # It is refused when it is read, like any other part.
+        return [_Part(event)]
+    tracking_id = data.meta.tracking_id or ""
+    if data.meta.ignored() or not isinstance(data.resource, list):
+        return [_Part(event, tracking_id)]
+    return [_Part(event, tracking_id, request, is_listed=True) for request in bounded(data.resource)]
 
-    def read(resource: object) -> Event:
-        return _change(_Resource.model_validate(_request(resource)), body, webhook)
 
-    def alone(resources: Sequence[object]) -> object:
-        data = {"meta": meta.model_dump(), "resource": resources[0] if len(resources) == 1 else resources}
-        return {"data": data, "timestamp": body.timestamp}
+def _alone(parts: Sequence[_Part]) -> Any:
+    """A payload of these parts: an event with those of its requests, or a list of such events."""
+    events = [_event_of(list(some)) for _, some in groupby(parts, lambda part: id(part.event))]
+    return events[0] if len(events) == 1 else events
 
-    resource = body.data.resource
-    if not isinstance(resource, list):
-        return [read(resource)]
-    return each(resource, read, alone, webhook.body, meta.tracking_id or "")
+
+def _event_of(parts: Sequence[_Part]) -> Any:
+    event = parts[0].event
+    if not parts[0].is_listed:
+        return event
+    requests = [part.request for part in parts]
+    resource = requests[0] if len(requests) == 1 else requests
+    return {**event, "data": {**event["data"], "resource": resource}}
+
+
+def _read(part: _Part, webhook: Webhook) -> Event:
+    body = _Body.model_validate(part.event)
+    if reason := body.data.meta.ignored():
+        return Ignored(event_id=part.tracking_id, reason=reason)
+    resource = part.request if part.is_listed else body.data.resource
+    return _change(_Resource.model_validate(_request(resource)), body, webhook)
 
 
 def _request(resource: object) -> object:

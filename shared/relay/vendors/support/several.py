@@ -38,7 +38,7 @@ def each(
     read: Callable[[Any], Event],
     alone: Alone,
     body: bytes,
-    event_id: str = "",
+    event_id: Callable[[Any], str] = lambda _: "",
 ) -> Sequence[Event]:
     """The event of each entry; one that cannot be read is a malformed event, with a body of its own.
 
@@ -58,26 +58,32 @@ def each(
             refused[place] = _Refused(entry, str(refusal))
     if not refused:
         return events
-    if not _may_stand_alone(list(refused.values()), alone, body):
+    bodies = _bodies(list(refused.values()), alone, max(TIMES_THE_BODY * len(body), LITTLE_BYTES))
+    if bodies is None:
         return [*events, _together(list(refused.values()), alone, event_id)]
     # In ascending order, so that each finds its place again.
-    for place, one in refused.items():
-        content = json.dumps(alone([one.entry]))
-        events.insert(place, MalformedEvent(event_id=event_id, body=content, detail=one.detail))
+    for (place, one), content in zip(refused.items(), bodies, strict=True):
+        malformed = MalformedEvent(event_id=event_id(one.entry), body=content, detail=one.detail)
+        events.insert(place, malformed)
     return events
 
 
-def _may_stand_alone(refused: Sequence[_Refused], alone: Alone, body: bytes) -> bool:
-    """Whether bodies of their own, each with what all entries share, stay in proportion to the body."""
-    shared = len(json.dumps(alone([])))
-    own = len(json.dumps(alone([one.entry for one in refused])))
-    return shared * len(refused) + own <= max(TIMES_THE_BODY * len(body), LITTLE_BYTES)
+def _bodies(refused: Sequence[_Refused], alone: Alone, most: int) -> list[str] | None:
+    """A body for each, with what all entries share; None where they would take more than so many bytes."""
+    bodies = []
+    for one in refused:
+        content = json.dumps(alone([one.entry]))
+        most -= len(content)
+        if most < 0:
+            return None
+        bodies.append(content)
+    return bodies
 
 
-def _together(refused: Sequence[_Refused], alone: Alone, event_id: str) -> MalformedEvent:
+def _together(refused: Sequence[_Refused], alone: Alone, event_id: Callable[[Any], str]) -> MalformedEvent:
     content = json.dumps(alone([one.entry for one in refused]))
     detail = f"{refused[0].detail}; {len(refused) - 1} more"
-    return MalformedEvent(event_id=event_id, body=content, detail=detail)
+    return MalformedEvent(event_id=event_id(refused[0].entry), body=content, detail=detail)
 
 
 def as_list(payload: Any) -> list[Any]:
