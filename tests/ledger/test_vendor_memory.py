@@ -103,6 +103,12 @@ def test_an_earlier_delivery_that_waited(rig: Rig) -> None:
     assert rig.away("ash@example.com") == {}
 
 
+def test_handshake_of_half_a_surrogate_pair(rig: Rig) -> None:
+    """What could not be kept is no handshake: it is refused as anything that is not signed."""
+    body = json.dumps({"verification_token": "\ud800abcdefgh"}).encode()
+    assert rig.post("gusto", body, headers={}) == (401, {"error": "invalid signature"})
+
+
 def test_handshake(rig: Rig) -> None:
     """What Gusto hands over is kept for the operator as long as the source has no secret, and not logged."""
     assert rig.post("gusto", "handshake", headers={}) == (200, {"status": "ignored", "reason": "handshake"})

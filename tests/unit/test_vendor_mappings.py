@@ -402,8 +402,11 @@ def test_unknown_topic() -> None:
         (b'["verification_token"]', None),
         (b'{"verification_token"', None),
         (b'{"verification_token": "' + b"t" * 1000 + b'"}', None),
+        (b'{"verification_token": "\\ud800abcdefgh"}', None),
+        (b'{"verification_token": "abcd\\u001b[31m"}', None),
+        ('{"verification_token": "abcdefgé"}'.encode(), None),
     ],
 )
 def test_gusto_handshake(body: bytes, token: str | None) -> None:
-    """Only a body that hands over a token, and nothing else, is a handshake."""
+    """Only a body that hands over a token in plain characters, and nothing else, is a handshake."""
     assert vendors.load("gusto").handshake(body) == token

@@ -109,7 +109,10 @@ def handshake(body: bytes) -> str | None:
         return None
     # A body that says anything else is an event, and has to be proven.
     token = found.get("verification_token") if isinstance(found, dict) and len(found) == 1 else None
-    return token if isinstance(token, str) and 0 < len(token) <= 200 else None
+    if not isinstance(token, str) or not 0 < len(token) <= 200:
+        return None
+    # It is shown to whoever confirms it, and half a surrogate pair could not even be kept.
+    return token if token.isascii() and token.isprintable() else None
 
 
 def fetch(thin: ThinEvent, api: VendorApi) -> Sequence[Event]:
