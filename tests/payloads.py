@@ -91,9 +91,9 @@ def mutated(draw: st.DrawFn, vendor: str) -> bytes:
     """The body of a sample with some of its values replaced by others or left out."""
     payload = copy.deepcopy(draw(st.sampled_from(samples(vendor))))
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(payload))
-        if places:
-            container, key = draw(st.sampled_from(places))
+        found = list(places(payload))
+        if found:
+            container, key = draw(st.sampled_from(found))
             if draw(st.booleans()):
                 container[key] = draw(ANY_JSON)
             else:
@@ -101,10 +101,11 @@ def mutated(draw: st.DrawFn, vendor: str) -> bytes:
     return json.dumps(draw(st.sampled_from((payload, [payload], [payload, 7])))).encode()
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Each value of a payload, by what holds it and its key there."""
     entries = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
     for key, inner in entries:
         yield value, key
-        yield from _places(inner)
+        yield from places(inner)

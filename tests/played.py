@@ -39,7 +39,8 @@ class Played:
             return JSONResponse({"access_token": "played", "expires_in": 3600})
         if request.url.path not in self.answers:
             return JSONResponse({"error": "not found"}, 404)
-        return JSONResponse(self.answers[request.url.path])
+        # ASCII, in which half a surrogate pair can be said.
+        return Response(json.dumps(self.answers[request.url.path]), media_type="application/json")
 
 
 @contextmanager

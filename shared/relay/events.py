@@ -73,26 +73,41 @@ class Webhook:
     counting: Counting = Counting()
 
 
+def storable(text: str) -> str:
+    """Text with a question mark for each half of a surrogate pair: JSON allows it, and nothing stores it."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def as_name(value: object) -> str | None:
     """A name on one line, as much of it as is kept; whatever else stands there is none, and no fault."""
     if not isinstance(value, str):
         return None
-    # Half a surrogate pair, which JSON allows, is no text that could be stored.
-    text = value.encode("utf-8", "replace").decode("utf-8")
-    return " ".join(text.split())[:MOST_ID_CHARACTERS] or None
+    return " ".join(storable(value).split())[:MOST_ID_CHARACTERS] or None
+
+
+def _type_name(value: object) -> object:
+    """A type's name that can be stored: a damaged one is no reason to hold up the leave."""
+    return storable(value) if isinstance(value, str) else value
 
 
 Name = Annotated[str | None, BeforeValidator(as_name), Field(exclude=True)]
 """What a vendor calls a door or a sensor, for operators: no part of the event, and it waits in no queue."""
 
 
+TypeName = Annotated[str | None, BeforeValidator(_type_name)]
+"""What a kind of leave is called."""
+
+
 class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Only with a bound does pydantic refuse half a surrogate pair, which no queue and no table takes.
+    model_config = ConfigDict(frozen=True, extra="forbid", str_min_length=0)
 
 
 def _somebody(value: object) -> object:
     """Whom a passage names; None for blanks, which would make one person of all that have them."""
-    return None if isinstance(value, str) and not value.strip() else value
+    if not isinstance(value, str):
+        return value
+    return storable(value) if value.strip() else None
 
 
 # Not from `EARLIEST` on: a clock that has lost its time begins in 1970, and that is `stale_time`.
@@ -182,7 +197,7 @@ class LeaveChange(_Event):
     start: str | None = None
     end: str | None = None
     open_ended: bool = False
-    type_name: str | None = None
+    type_name: TypeName = None
     first_day_part: bool = False
     last_day_part: bool = False
     days: Annotated[tuple[DayOff, ...], Field(max_length=1000)] = ()
@@ -228,9 +243,7 @@ class ThinEvent(_Event):
 
 def _loggable(value: object) -> str:
     """An id that may be logged: a short text or number; whatever else stands there is data."""
-    # Half a surrogate pair, which JSON allows, is no text that a log could take.
-    text = str(value).encode("utf-8", "replace").decode("utf-8")
-    return text[:MOST_ID_CHARACTERS] if isinstance(value, str | int) else ""
+    return storable(str(value))[:MOST_ID_CHARACTERS] if isinstance(value, str | int) else ""
 
 
 LoggedId = Annotated[str, BeforeValidator(_loggable)]

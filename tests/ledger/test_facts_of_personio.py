@@ -181,6 +181,24 @@ def test_personio_open_end(rig: Rig, played: tuple[Played, str]) -> None:
     assert rig.post("personio", "approved") == (202, {"status": "queued", "reason": "open_ended"})
 
 
+def test_personio_half_a_surrogate_pair(rig: Rig, played: tuple[Played, str]) -> None:
+    """In a type's name it is replaced, also where names are kept."""
+    answers = personio(period("2027-06-07T00:00:00", "2027-06-09T00:00:00"))
+    types = {"_data": [{"id": "t1", "name": "Vacation\ud83d"}], "_meta": {}}
+    ask_there(rig, "personio", played, answers | {"/v2/absence-types": types})
+    rig.post("personio", "approved")
+    assert away(rig, "alex@example.com") == ["2027-06-07", "2027-06-08"]
+    assert rig.relay.vendor_memory.names("personio", "absence-types") == {"t1": "Vacation?"}
+
+
+def test_personio_half_a_surrogate_pair_in_an_address(rig: Rig, played: tuple[Played, str]) -> None:
+    """An address that has one is none."""
+    answers = personio(period("2027-06-07T00:00:00", "2027-06-09T00:00:00"))
+    person = {"_data": {"id": "801", "email": "alex\ud83d@example.com"}}
+    ask_there(rig, "personio", played, answers | {"/v2/persons/801": person})
+    assert rig.post("personio", "approved")[1]["reason"] == "no_email"
+
+
 @FEW
 @given(
     length=st.integers(1, 12),

@@ -1,5 +1,6 @@
 """Input from whoever has the URL, or the secret: a clear answer, nothing personal in the log, never a 500."""
 
+import base64
 import json
 import re
 from typing import Any
@@ -125,6 +126,22 @@ def test_odd_keys(rig: Rig, vendor: str, event: str, changes: dict[str, Any]) ->
 def test_any_request(rig: Rig, headers: dict[str, str], body: bytes) -> None:
     """Whatever somebody without the secret sends is refused."""
     assert rig.post("kisi", body, headers=headers)[0] in (401, 415)
+
+
+def test_lone_surrogate_in_a_date(rig: Rig) -> None:
+    """Half a surrogate pair in a leave's date makes a dead letter at once, with the request as it came."""
+    payload = sample("deel", "approved", data__resource__start_date="2026-11-0\ud83d")
+    assert rig.post("deel", payload) == (202, {"status": "queued", "reason": "unparseable"})
+    [letter] = rig.dead_letters()
+    assert (letter["source"], letter["detail"]) == ("deel", "start: string_unicode")
+    assert base64.b64decode(letter["request"]["body"]) == json.dumps(payload).encode()
+    assert rig.waiting() == []
+
+
+def test_lone_surrogate_in_the_name_of_a_type(rig: Rig) -> None:
+    """In what a kind of leave is called it is replaced, and the leave goes on."""
+    payload = sample("deel", "approved", data__resource__type="Sick\ud83d")
+    assert rig.post("deel", payload)[1]["status"] == "forwarded"
 
 
 @pytest.mark.parametrize("email", ["", "   ", "sam", "a@b\r\nX: y", "a@\u0000", "a@b@example.com", "x" * 400])

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from relay import vendors
+from relay.errors import Unparseable
 from relay.events import EPOCH, BadgeEvent, Event, Ignored, LeaveChange, SensorReading, ThinEvent, Webhook
+from tests.payloads import parse, places, samples
 from tests.rig import NOON, sample
 
 
@@ -72,6 +75,40 @@ def test_half_a_surrogate_pair(vendor: str, name: str, changes: dict[str, Any]) 
     """Where it stands in what only tells events apart, it costs no event."""
     [event] = parsed(vendor, name, **changes)
     assert isinstance(event, BadgeEvent | SensorReading)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "name", "field"),
+    [
+        ("deel", "approved", "data__resource__type"),
+        ("factorial", "approve", "leave_type_name"),
+        ("merge", "approved", "data__request_type"),
+        ("peopleforce", "create-approved", "data__leave_type__name"),
+        ("vacationtracker", "approved", "leaveTypeName"),
+    ],
+)
+def test_half_a_surrogate_pair_in_the_name_of_a_type(vendor: str, name: str, field: str) -> None:
+    """The leave goes on, with the name as it can be stored."""
+    [event] = parsed(vendor, name, **{field: "Sick\ud83d"})
+    change = event.change if isinstance(event, ThinEvent) else event
+    assert isinstance(change, LeaveChange)
+    assert change.type_name == "Sick?"
+
+
+@pytest.mark.parametrize("vendor", vendors.NAMES)
+def test_half_a_surrogate_pair_anywhere(vendor: str) -> None:
+    """Wherever it stands, what is made of the payload can be stored, or is refused at once."""
+    for payload in samples(vendor):
+        for container, key in places(payload):
+            if not isinstance(container[key], str):
+                continue
+            said = container[key]
+            container[key] = said[:9] + "\ud83d"
+            with suppress(Unparseable):
+                for event in parse(vendor, payload):
+                    # Raises where a field holds what no store takes.
+                    event.model_dump_json()
+            container[key] = said
 
 
 def test_signs_of_life() -> None:

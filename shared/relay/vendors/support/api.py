@@ -13,7 +13,7 @@ from urllib.parse import quote
 from relay.aws.secrets import SourceSecret
 from relay.deadline import Deadline
 from relay.errors import Unparseable, VendorRefused, VendorUnavailable
-from relay.events import read_json
+from relay.events import read_json, storable
 from relay.http import RETRIED_STATUSES, Answer, Http, NoAnswer
 from relay.vendors.support.base import Api, OAuth
 from relay.vendors.support.memory import VendorMemory
@@ -156,7 +156,7 @@ class VendorClient:
         if known:
             return known
         email = ask()
-        if email and len(email) <= LONGEST_ADDRESS:
+        if email and len(email) <= LONGEST_ADDRESS and storable(email) == email:
             self._memory.remember_email(self._source, employee, email)
             return email
         return None
@@ -165,7 +165,7 @@ class VendorClient:
         """What the vendor calls something: as it was within a day, else as `ask` finds it."""
         known = self._memory.names(self._source, kind)
         if id not in known:
-            known = ask()
+            known = {key: storable(name) for key, name in ask().items()}
             self._memory.remember_names(self._source, kind, known)
         return known.get(id)
 
