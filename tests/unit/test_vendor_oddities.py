@@ -1,7 +1,7 @@
 """What vendors seldom send, and what becomes of it: clocks without a time, refusals that say little."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -98,12 +98,30 @@ def test_half_a_surrogate_pair_in_the_name_of_a_type(vendor: str, name: str, fie
 @pytest.mark.parametrize("vendor", vendors.NAMES)
 def test_half_a_surrogate_pair_anywhere(vendor: str) -> None:
     """Wherever it stands, what is made of the payload can be stored, or is refused at once."""
+    store_each(vendor, str, lambda said: said[:9] + "\ud83d")
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 2**63, 1e308, -1e308, "inf", "nan", "1e400"])
+@pytest.mark.parametrize("vendor", vendors.NAMES)
+def test_number_that_counts_nothing(vendor: str, value: object) -> None:
+    """Wherever it stands, what is made of the payload can be stored, or is refused at once."""
+    store_each(vendor, int | float, lambda _: value)
+
+
+def test_hours_without_bounds() -> None:
+    """Such a number of hours is a fault of the payload, not of the relay."""
+    with pytest.raises(Unparseable, match="hours_amount_in_cents: float_type"):
+        parse("factorial", sample("factorial", "approve-half-day", hours_amount_in_cents=10**400))
+
+
+def store_each(vendor: str, kind: Any, change: Callable[[Any], object]) -> None:
+    """Change one value of a kind after the other, in every sample, and store what is made of it."""
     for payload in samples(vendor):
         for container, key in places(payload):
-            if not isinstance(container[key], str):
-                continue
             said = container[key]
-            container[key] = said[:9] + "\ud83d"
+            if not isinstance(said, kind):
+                continue
+            container[key] = change(said)
             with suppress(Unparseable):
                 for event in parse(vendor, payload):
                     # Raises where a field holds what no store takes.

@@ -54,7 +54,8 @@ class _Leave(Payload):
     start_on: str | None = None
     finish_on: str | None = None
     half_day: str | None = None
-    hours_amount_in_cents: int | None = None
+    # A whole number of any length would be no fault until it is divided.
+    hours_amount_in_cents: float | None = None
     leave_type_name: str | None = None
     approved: bool | None = None
     created_at: str | None = None
