@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from relay.events import iso
-from relay.vendors.generic import MOST
 from tests.payloads import ANY_JSON, mutated, reads_or_refuses
 from tests.rig import Rig, content, sample
 
@@ -68,14 +67,39 @@ def test_one_at_fault(rig: Rig) -> None:
     assert len(rig.dead_letters()) == 2
 
 
-def test_most(rig: Rig) -> None:
-    """A hundred events fit into one delivery; more are a dead letter as they came."""
+def people(number: int) -> list[dict[str, Any]]:
+    """The badges of so many people."""
     badge = sample("generic", "badge-in")
-    many = [{**badge, "id": f"b{n}", "person": f"p{n}"} for n in range(MOST + 1)]
-    assert post(rig, many[:MOST])[0] == 200
-    assert rig.counts()["sydney"] == MOST
-    assert post(rig, many) == (202, {"status": "queued", "reason": "unparseable"})
-    assert [letter["detail"] for letter in rig.dead_letters()] == ["body: a list of 1 to 100 events"]
+    return [{**badge, "id": f"b{n}", "person": f"p{n}"} for n in range(number)]
+
+
+def test_many(rig: Rig) -> None:
+    """A hundred events are forwarded at once; more wait for the retry function, which takes a thousand."""
+    assert post(rig, people(100))[1]["status"] == "forwarded"
+    assert post(rig, people(1000)) == (202, {"status": "queued", "reason": "large_delivery"})
+    rig.clock.advance(30)
+    assert rig.retry() == {"batchItemFailures": []}
+    assert rig.counts()["sydney"] == 1000
+    assert rig.dead_letters() == []
+
+
+def test_one_of_many_at_fault(rig: Rig) -> None:
+    """Of a large delivery too the good ones are forwarded, and the other one is a dead letter of its own."""
+    many = people(101)
+    many[50]["at"] = "yesterday"
+    assert post(rig, many)[1]["reason"] == "large_delivery"
+    rig.clock.advance(30)
+    rig.retry()
+    assert rig.counts()["sydney"] == 100
+    [letter] = rig.dead_letters()
+    assert letter["detail"].startswith("badge.at")
+
+
+def test_too_many(rig: Rig) -> None:
+    """More than a thousand events are a mistake or an attack: one dead letter."""
+    short = [{"type": "badge"}] * 1001
+    assert post(rig, short) == (202, {"status": "queued", "reason": "too_large"})
+    assert [letter["reason"] for letter in rig.dead_letters()] == ["too_large"]
 
 
 @pytest.mark.parametrize(

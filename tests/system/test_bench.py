@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench import figures, warm
-from bench.events import DOORS, LEVELS, Events
+from bench.events import BADGES_A_MESSAGE, DOORS, LEVELS, Events
 from bench.figures import Figure
 from bench.stage import INSIDE, configuration
 from localrun.template import STACK
@@ -108,7 +108,7 @@ def test_days_are_taken_once() -> None:
 
 
 def test_large_messages() -> None:
-    """The worst batch has messages of 250 kB, each a request with as many badges as one may have."""
+    """The worst batch has messages of 250 kB, each a request with a hundred badges of the longest names."""
     [first, second] = Events().large_messages(2)["Records"]
     people: set[str] = set()
     for record in (first, second):
@@ -116,9 +116,9 @@ def test_large_messages() -> None:
         request = Envelope.model_validate_json(record["body"]).request
         assert request is not None
         badges = generic.parse(request.webhook(time.time(), Counting()))
-        assert len(badges) == generic.MOST
+        assert len(badges) == BADGES_A_MESSAGE
         people |= {badge.person for badge in badges if isinstance(badge, BadgeEvent) and badge.person}
-    assert len(people) == 2 * generic.MOST
+    assert len(people) == 2 * BADGES_A_MESSAGE
 
 
 @pytest.mark.parametrize("handler", ["logic.handler", "logic.whole"])

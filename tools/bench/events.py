@@ -11,7 +11,6 @@ from typing import Any
 from relay import vendors
 from relay.envelope import Envelope, StoredRequest
 from relay.events import MOST_ID_CHARACTERS, BadgeEvent, iso
-from relay.vendors.generic import MOST
 from relayctl.samples import signed
 
 SECRET: dict[str, Any] = {"signingSecrets": ["whsec_" + base64.b64encode(b"bench" * 8).decode()]}
@@ -21,6 +20,7 @@ DOORS = 10
 """Through so many doors the measured badges pass, however many there are."""
 LARGE_BYTES = 187_500
 """Of a request's body: 250 kB as a message holds it."""
+BADGES_A_MESSAGE = 100
 MOST_PERSON = 320
 _DAYS = 300
 Json = dict[str, Any]
@@ -105,7 +105,7 @@ class Events:
     def large_messages(self, count: int) -> Json:
         """A batch of the Unprocessed queue: stored requests of our own format, 250 kB each.
 
-        Each holds as many badges as one may, of people of the longest names, into the quiet building.
+        Each holds a hundred badges, of people of the longest names, into the quiet building.
         """
         return batch([self._large_message() for _ in range(count)])
 
@@ -119,7 +119,7 @@ class Events:
                 "door": "d0",
                 "person": f"large-{group}-{turn}-".ljust(MOST_PERSON, "é"),
             }
-            for turn in range(MOST)
+            for turn in range(BADGES_A_MESSAGE)
         ]
         body = json.dumps(badges, ensure_ascii=False).encode().ljust(LARGE_BYTES)
         request = StoredRequest(body=base64.b64encode(body).decode())

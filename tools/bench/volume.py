@@ -20,7 +20,7 @@ from typing import Any
 import httpx
 
 from bench import artifacts, startup, warm
-from bench.events import Events, batch
+from bench.events import BADGES_A_MESSAGE, Events, batch
 from bench.figures import RUNS, Figure
 from bench.lambda_process import LambdaProcess
 from bench.stage import PYTHON, Stage, handler
@@ -29,7 +29,6 @@ from localrun.serve import bind
 from localrun.settings import DEMO
 from relay import vendors
 from relay.events import iso
-from relay.vendors.generic import MOST
 from relayctl.samples import signed
 
 QUEUED = 10_000
@@ -112,8 +111,8 @@ def _worst_batch(stage: Stage, events: Events, path: Sequence[Path]) -> Figure:
     with LambdaProcess(PYTHON, handler("retry"), path, stage.environment) as process:
         startup.check("retry", process.invoke(events.large_messages(BATCH), _WORST_SECONDS))
         peak = process.peak_memory()
-    if (came := stage.people("quiet") - there) != BATCH * MOST:
-        raise Failed(f"{BATCH * MOST} people came in, Calven was told {came}")
+    if (came := stage.people("quiet") - there) != BATCH * BADGES_A_MESSAGE:
+        raise Failed(f"{BATCH * BADGES_A_MESSAGE} people came in, Calven was told {came}")
     return Figure(row="memory", what="retry, worst batch", value=peak, unit="MB", at_most=200)
 
 
