@@ -15,6 +15,7 @@ from relay.config.file import RelayYaml
 from relay.config.model import Source
 from relay.config.versions import push
 from relay.vendors.support.base import Api
+from relay.vendors.support.fixed_tokens import Basic
 from relay.vendors.support.proof import Credentials
 from relay.vendors.support.signatures import StandardWebhooks
 from relayctl import secret_store
@@ -27,6 +28,8 @@ WITH_API = [name for name in vendors.NAMES if vendors.load(name).api]
 
 WHSEC = "whsec_ZXhhbXBsZS12YWx1ZS1vZi1hLXNlY3JldA=="
 """What Standard Webhooks sign with is base64."""
+PROOFS: dict[type, str] = {StandardWebhooks: WHSEC, Basic: f"user:{VALUE}"}
+"""What a value has to look like, where that is not left to whoever chooses it."""
 SIGNING = '"signingSecrets": ["long-enough"]'
 
 
@@ -89,7 +92,7 @@ def test_every_vendor(rig: Rig, command: Command, name: str) -> None:
     delete(rig, f"{vendor.family}/{source}")
     fields = vendor.api.fields if vendor.api else ()
     optional = (*vendor.api.optional, "baseUrl") if vendor.api else ()
-    proof = WHSEC if isinstance(vendor.scheme, StandardWebhooks) else VALUE
+    proof = PROOFS.get(type(vendor.scheme), VALUE)
     proofs = [proof] if vendor.sends_webhooks else []
     answers = [*proofs, *(f"{VALUE}-{field}" for field in fields), *("" for _ in optional)]
     result = command("put", source, answers=answers)
@@ -213,6 +216,7 @@ def test_from_file(rig: Rig, command: Command, tmp_path: Path) -> None:
         ("generic", '{"signingSecrets": ["whsec_"]}', "base64 after whsec_"),
         ("calven", f'{{"apiKey": "{VALUE}"}}', "wrong or missing: apiSecret"),
         ("calven", f'{{"apiKey": "k", "apiSecret": "s", "region": "{VALUE}"}}', "wrong or missing: region"),
+        ("milesight", f'{{"tokens": ["u:p-long-enough", "{VALUE}"]}}', "is <user name>:<password>"),
         ("nobody", "{}", "no source 'nobody' is configured"),
     ],
 )  # fmt: skip
@@ -322,6 +326,18 @@ def test_generated(rig: Rig, command: Command) -> None:
     assert made.startswith("whsec_")
     secret_store.checked_source(generic, {"signingSecrets": [made]})
     assert made != secret_store.generated(generic.scheme)
+
+
+def test_basic_authentication(rig: Rig, command: Command) -> None:
+    """Where a user name and a password are the only proof, both are asked for, and made."""
+    result = command("put", "milesight", answers=[f"user:{VALUE}"])
+    assert result.stderr.startswith("Milesight people counters: <user name>:<password>")
+    made = json.loads(command("put", "milesight", "--generate", "--json").stdout)["generated"]
+    assert stored(rig, "access-control/milesight")["tokens"] == [made]
+    user, colon, password = made.partition(":")
+    assert (user, colon, len(password) > 40) == ("calven", ":", True)
+    # Others may send it so, or as it is.
+    assert command("put", "paylocity", answers=[VALUE]).exit_code == 0
 
 
 def test_generated_by_a_script(rig: Rig, command: Command) -> None:

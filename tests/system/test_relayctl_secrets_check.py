@@ -102,6 +102,10 @@ def test_check_unknown(rig: Rig, command: Command) -> None:
         "https://example.com?x=1",
         "ftp://example.com",
         "//x",
+        "https://example.com:99999",
+        "https://example.com:0",
+        "https://example.com:port",
+        "https://:443",
     ],
 )
 def test_base_url_is_scheme_host_and_port(base_url: str) -> None:

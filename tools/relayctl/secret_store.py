@@ -21,6 +21,7 @@ from relay.aws.secrets import CalvenSecret, SourceSecret
 from relay.config.model import Config
 from relay.config.store import ConfigStore
 from relay.vendors.support.base import Family, Vendor
+from relay.vendors.support.fixed_tokens import Basic
 from relay.vendors.support.proof import Credentials, Scheme
 from relay.vendors.support.signatures import StandardWebhooks
 from relayctl.checks import Finding
@@ -32,6 +33,7 @@ ABSENT = "there is none"
 CALVEN_KEYS = ("apiKey", "apiSecret", "region", "auth")
 LEAST_CHARACTERS = 8
 LEAST_KEY_BYTES = 16
+USER_AND_PASSWORD = "<user name>:<password>"  # noqa: S105 - what it looks like
 BASE_URL = "baseUrl"
 """The field of `api` that every vendor may have."""
 
@@ -148,6 +150,9 @@ def _check_credential(scheme: Scheme, name: str, value: str) -> None:
         raise BadSecret(f"{name} is missing or empty")
     if isinstance(scheme, StandardWebhooks):
         _check_whsec(value)
+    # Nobody can send one without a colon (RFC 7617): it would match nothing.
+    if isinstance(scheme, Basic) and ":" not in value:
+        raise BadSecret(f"a token of this vendor is {USER_AND_PASSWORD}; --generate makes one")
     if len(value) < LEAST_CHARACTERS:
         raise BadSecret(f"{name} has a value of fewer than {LEAST_CHARACTERS} characters")
     try:
@@ -188,14 +193,19 @@ def _check_api(vendor: Vendor, given: Mapping[str, str]) -> None:
 
 
 def _check_base_url(url: str) -> None:
+    if not _is_base_url(url):
+        raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
+
+
+def _is_base_url(url: str) -> bool:
     try:
         parts = urlsplit(url)
+        # Asked for, it raises where it is out of range.
+        has_host = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        parts = urlsplit("")
-    whole = f"{parts.scheme}://{parts.netloc}"
-    plain = parts.scheme in ("http", "https") and parts.netloc and "@" not in parts.netloc
-    if not plain or url.rstrip("/") != whole:
-        raise BadSecret(f"api.{BASE_URL} is no URL of scheme, host and port")
+        return False
+    plain = has_host and parts.scheme in ("http", "https") and "@" not in parts.netloc
+    return plain and url.rstrip("/") == f"{parts.scheme}://{parts.netloc}"
 
 
 def _fields(error: ValidationError) -> str:
@@ -208,7 +218,8 @@ def generated(scheme: Scheme) -> str:
     """A new random secret such as the customer may choose for this proof."""
     if isinstance(scheme, StandardWebhooks):
         return "whsec_" + base64.b64encode(random.token_bytes(32)).decode()
-    return random.token_urlsafe(32)
+    made = random.token_urlsafe(32)
+    return f"calven:{made}" if isinstance(scheme, Basic) else made
 
 
 def source_name(family: Family, source: str) -> str:

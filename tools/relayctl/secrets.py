@@ -10,6 +10,7 @@ import click
 from relay.aws.secrets import CalvenSecret, Region
 from relay.config.store import ConfigStore
 from relay.vendors.support.base import Api, Family, Vendor
+from relay.vendors.support.fixed_tokens import Basic
 from relay.vendors.support.proof import Credentials, Scheme
 from relayctl import secret_store
 from relayctl.checks import report
@@ -191,15 +192,20 @@ def _asked(vendor: Vendor, scheme: Scheme, made: str | None, api: dict[str, str]
     """
     content: dict[str, Any] = {}
     if vendor.sends_webhooks:
-        kind = scheme.credentials
-        what = "signing secret" if kind == "signingSecrets" else "token"
-        content[kind] = [made or _ask(f"{vendor.title}: {what}")]
+        content[scheme.credentials] = [made or _ask(f"{vendor.title}: {_what(scheme)}")]
     if vendor.api and api is not None:
         given = _asked_api(vendor.api, api, needed=vendor.needs_api)
         # A vendor that is only listed with its API works without one: nothing given is nothing stored.
         if given or vendor.needs_api:
             content["api"] = given
     return content
+
+
+def _what(scheme: Scheme) -> str:
+    """What is asked for, to prove webhooks with."""
+    if isinstance(scheme, Basic):
+        return secret_store.USER_AND_PASSWORD
+    return "signing secret" if scheme.credentials == "signingSecrets" else "token"
 
 
 def _asked_api(api: Api, kept: dict[str, str], *, needed: bool) -> dict[str, str]:
