@@ -62,16 +62,20 @@ class StoredRequest(BaseModel):
         body = base64.b64encode(webhook.body).decode("ascii")
         return cls(body=body, topic=webhook.topic, headers=dict(webhook.headers))
 
-    def webhook(self, received_at: float, counting: Counting) -> Webhook:
-        """The webhook again. It was verified before it was stored."""
+    @property
+    def content(self) -> bytes:
+        """The body's bytes."""
         try:
             # Without `validate` Python drops what is no base64, and gives some other bytes.
-            body = base64.b64decode(self.body, validate=True)
+            return base64.b64decode(self.body, validate=True)
         # A letter that somebody changed by hand: no parser reads it, and it stays a dead letter.
         except ValueError:
-            body = b""
+            return b""
+
+    def webhook(self, received_at: float, counting: Counting) -> Webhook:
+        """The webhook again. It was verified before it was stored."""
         return Webhook(
-            body=body,
+            body=self.content,
             topic=self.topic,
             headers=self.headers,
             received_at=received_at,
@@ -88,6 +92,7 @@ class Envelope(BaseModel):
     `queued_at` is when it came into the Unprocessed queue, where it has been stored there anew since.
     `not_before` is when it is to be tried, where SQS cannot delay it as long as it is asked to wait.
     `correlation_id` is the delivery's, which the vendor was told in its answer.
+    With `wrapped` the request's body is no vendor's: it is a message that no version has read yet.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,6 +112,7 @@ class Envelope(BaseModel):
     calven: tuple[Fact, ...] | None = None
     event: Event | None = None
     request: StoredRequest | None = None
+    wrapped: Literal[True] | None = None
 
     @model_validator(mode="after")
     def _one_form(self) -> "Envelope":

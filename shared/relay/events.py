@@ -348,11 +348,14 @@ def unparseable_if_invalid() -> Iterator[None]:
         raise unparseable(error) from None
 
 
-def unparseable(error: ValidationError) -> Unparseable:
-    """The fields at fault and the rules that they break, without any value of the payload."""
+def unparseable(error: ValidationError, *, is_ours: bool = False) -> Unparseable:
+    """The fields at fault and the rules that they break, without any value of the payload.
+
+    The name of a field that nobody knows is the sender's own text, and is told where what was read `is_ours`.
+    """
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    # The name of a field that nobody knows is the sender's own text.
-    places = (e["loc"][:-1] if e["type"] == "extra_forbidden" else e["loc"] for e in found)
+    hides = [e["type"] == "extra_forbidden" and not is_ours for e in found]
+    places = (e["loc"][:-1] if hidden else e["loc"] for e, hidden in zip(found, hides, strict=True))
     named = [".".join(map(str, place)) or "body" for place in places]
     rules = (f"{name}: {e['type']}" for name, e in zip(named[:5], found[:5], strict=True))
     return Unparseable("; ".join(rules)[:500])

@@ -68,6 +68,8 @@ class Parser:
 
     def _parse(self, envelope: Envelope) -> Sequence[Event]:
         self.received += 1
+        if envelope.wrapped:
+            raise Unparseable(envelope.detail)
         request = envelope.request or StoredRequest(body="")
         config = self._invocation.config
         source = config.sources.get(config.called(envelope.source))

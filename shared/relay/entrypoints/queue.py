@@ -1,6 +1,7 @@
 """The Unprocessed queue's side: a batch of messages through the same pipeline, each with its own wait."""
 
 import base64
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,12 +17,14 @@ from relay.delivery import sightings
 from relay.delivery.outcome import Outcome, log, store
 from relay.delivery.pipeline import Pipeline
 from relay.entrypoints.under_way import MOST_ALONE, UnderWay
-from relay.envelope import SCHEDULE, Envelope, StoredRequest
-from relay.errors import TableUnavailable
+from relay.envelope import FAMILIES, SCHEDULE, Envelope, StoredRequest
+from relay.errors import TableUnavailable, Unparseable
+from relay.events import read_json, unparseable
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 
 ENDED = "the function ended twice while it worked on this alone: too much memory or time"
+NO_ENVELOPE = "the message is no envelope that this version reads"
 ALONE_SECONDS = 10.0
 """With less than this left, a suspect is not begun."""
 CERTAIN_SECONDS = 10.0
@@ -31,6 +34,8 @@ PORTION = 1_000_000
 """So many characters of messages are worked on together: what they hold takes many times that in memory."""
 
 _Record = Mapping[str, Any]
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,63}\Z")
+"""What an id and a name are made of: SQS does not take every text that JSON has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +170,7 @@ def _give_up(record: _Record, tried: int, invocation: Invocation) -> bool:
 
     Where reading it was what ended the last one, its text is kept unread.
     """
-    message = _message(record, _read(record) if tried == MOST_ALONE else _unreadable(record))
+    message = _message(record, _read(record) if tried == MOST_ALONE else _wrapped(record, {}, ENDED))
     failed = message.envelope.failed("unparseable", ENDED, invocation.utc_now())
     dead = Outcome("dead-lettered", failed, "unparseable")
     return _finish(message, [dead], Pipeline(invocation), invocation)
@@ -184,22 +189,54 @@ def _hide(message: _Message, invocation: Invocation) -> None:
 
 
 def _read(record: _Record) -> Envelope:
+    """A message's envelope; one that is not readable is wrapped, and one that was wrapped is tried anew."""
     try:
-        return Envelope.model_validate_json(record["body"])
-    except ValidationError:
-        return _unreadable(record)
+        envelope = Envelope.model_validate_json(record["body"])
+    except ValidationError as error:
+        return _wrapped(record, _said(record["body"]), _refusal(error))
+    return _unwrapped(envelope, envelope.request) if envelope.wrapped and envelope.request else envelope
 
 
-def _unreadable(record: _Record) -> Envelope:
+def _unwrapped(letter: Envelope, request: StoredRequest) -> Envelope:
+    """The envelope that a dead letter wraps, where this version reads it; else the letter, and why not."""
+    try:
+        found = Envelope.model_validate_json(request.content)
+    except ValidationError as error:
+        return letter.model_copy(update={"detail": _refusal(error)})
+    # It begins to wait anew, as whatever is redriven.
+    return found.dead().model_copy(update={"attempts": letter.attempts})
+
+
+def _refusal(error: ValidationError) -> str:
+    """Why a message is no envelope."""
+    return f"{NO_ENVELOPE}: {unparseable(error, is_ours=True)}"
+
+
+def _said(text: str) -> dict[str, Any]:
+    """What a message says by which its letter is found, as far as that can be told."""
+    try:
+        found = read_json(text.encode("utf-8", "replace"))
+    except Unparseable:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    said = {name: found.get(name) for name in ("id", "source", "vendor")}
+    words = {name: word for name, word in said.items() if isinstance(word, str) and _WORD.match(word)}
+    kind = found.get("kind")
+    return words | {"kind": kind} if kind in list(FAMILIES) else words
+
+
+def _wrapped(record: _Record, said: Mapping[str, Any], detail: str) -> Envelope:
     """A message that is no envelope, as one: its text is kept, and it goes to the dead-letter queue."""
     sent = int(record["attributes"]["SentTimestamp"]) / 1000
+    unsaid: dict[str, Any] = {"source": "unknown", "vendor": "unknown", "kind": "occupancy"}
     return Envelope(
-        source="unknown",
-        vendor="unknown",
-        kind="occupancy",
+        **{**unsaid, **said},
         reason="unparseable",
+        detail=detail,
         received_at=datetime.fromtimestamp(sent, UTC),
         request=StoredRequest(body=base64.b64encode(record["body"].encode("utf-8", "replace")).decode()),
+        wrapped=True,
     )
 
 
