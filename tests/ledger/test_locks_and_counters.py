@@ -100,7 +100,7 @@ def test_remote_unlock(
 
 def test_milesight(rig: Rig) -> None:
     """A counter's number is its place's, or what it counted in less what it counted out."""
-    pair = base64.b64encode(b"demo-milesight:token-not-a-real-one").decode()
+    pair = base64.b64encode(b"demo:demo-milesight-token-not-a-real-one").decode()
     headers = {"authorization": f"Basic {pair}"}
     for name, place, people in (("count-of-regions", "canteen", 10), ("in-and-out", "lounge", 23)):
         body = body_of("milesight", name)

@@ -17,6 +17,7 @@ from ruamel.yaml.comments import CommentedMap
 from localrun.settings import DEMO
 from relay import vendors
 from relay.vendors.support.base import Vendor
+from relay.vendors.support.fixed_tokens import Basic
 from relay.vendors.support.proof import Scheme
 from relay.vendors.support.signatures import StandardWebhooks
 
@@ -106,7 +107,7 @@ def _credential(vendor: Vendor, scheme: Scheme) -> str:
     value = _value(vendor, "secret" if scheme.credentials == "signingSecrets" else "token")
     if isinstance(scheme, StandardWebhooks):
         return "whsec_" + base64.b64encode(value.encode()).decode()
-    return value
+    return f"demo:{value}" if isinstance(scheme, Basic) else value
 
 
 def _value(vendor: Vendor, field: str) -> str:
