@@ -81,7 +81,6 @@ ODD = (
     "\x1b[31m",
     "a\nb",
     "?",
-    "",
 )
 
 
@@ -93,7 +92,10 @@ def test_odd_texts(tmp_path: Path) -> None:
             "p": Place(locationId="0123", locationType="location", resetAt="05:30", timezone="Asia/Tokyo"),
             "q": Place(locationId="x y", locationType="level", within="p"),
         },
-        doors={"k": {odd: Door(place="p", name=odd) for odd in (*ODD, "x" * 200)}},
+        doors={
+            "k": {odd: Door(place="p", name=odd) for odd in (*ODD, "x" * 200)}
+            | {"empty": Door(place="p", name="")}
+        },
     )
     (tmp_path / "relay.yaml").write_text(relay_yaml.dump(relay))
     assert "\x1b" not in relay_yaml.dump(relay)

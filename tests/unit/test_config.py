@@ -162,6 +162,8 @@ PLACES = [
     ("place: sydney-l3, direction: out", "place: perth", "12: unknown place 'perth'"),
     ("{place: boardroom}", "{place: perth}", "14: unknown place 'perth'"),
     ("5C2D9A37", "D0FA9F18", "7: duplicate locationId, 'sydney' has it too, on line 6"),
+    ("5C2D9A37", '" "', "7: Calven's ids have no blanks around them"),
+    ("5C2D9A37", '" 5C2D9A37"', "7: Calven's ids have no blanks around them"),
     ("within: sydney-l3}", "within: boardroom}", "8: 'boardroom' is within itself"),
     (
         "within: sydney}",
@@ -178,6 +180,8 @@ FEEDS = [
     ('"48212"', '"48211"', "12: duplicate key '48211', on line 11 already"),
     ('"48212"', "48211", "12: duplicate key '48211', on line 11 already"),
     ('"48212"', "4" * 201, "12: an id has 200 characters at most"),
+    ('"48212"', '""', "12: an id is not empty"),
+    ('"48212"', '"  "', "12: an id is not empty"),
     ("doors:\n  kisi-sydney:", "doors:\n  kisi-perth:", "10: unknown source 'kisi-perth'"),
     ("doors:\n  kisi-sydney:", "doors:\n  hibob:", "10: 'hibob' is an HR system: it has no doors"),
     ("sensors:\n  sensors:", "sensors:\n  deel:", "14: unknown source 'deel'"),
@@ -313,6 +317,16 @@ def test_time_off_type(loads: Loads, name: str | None, kind: str) -> None:
     assert loads(EXAMPLE).sources["hibob"].time_off_type(name) == kind
 
 
+@pytest.mark.parametrize("again", ["holiday", "HOLIDAY", '" Holiday "'])
+def test_one_type_twice(loads: Loads, again: str) -> None:
+    """Two names that the functions take for one are an error, with the line of both."""
+    text = EXAMPLE.replace("Sick: sick", f"Sick: sick, {again}: leave")
+    [problem] = problems(loads, text)
+    assert problem.startswith("relay.yaml:3: ")
+    assert "is the same type as 'Holiday'" in problem
+    assert problem.endswith(", on line 3")
+
+
 def test_config_of_a_file(loads: Loads) -> None:
     """What is held in memory are sources and places, without the doors, and survives its JSON."""
     found = loads(EXAMPLE)
@@ -334,6 +348,8 @@ def test_config_of_a_file(loads: Loads) -> None:
         ("{vendor: paylocity, timeOffTypes: {}}", "timeOffTypes does nothing for Paylocity"),
         ("{vendor: kisi, securityActions: [1]}", "securityActions does nothing for Kisi"),
         ("{vendor: brivo, remoteUnlocks: count}", "remoteUnlocks does nothing for Brivo"),
+        ("{vendor: butlr, reconcile: 1d}", "Butlr cannot be asked what happened"),
+        ('{vendor: butlr, reconcile: "off"}', "Butlr cannot be asked what happened"),
     ],
 )
 def test_keys_that_do_nothing(loads: Callable[[str | bytes], RelayYaml], source: str, key: str) -> None:

@@ -45,6 +45,14 @@ def test_one_way(tmp_path: Path, doors: str, expected: list[str]) -> None:
     assert one_way(tmp_path, doors) == expected
 
 
+def test_blanks_around_an_id(tmp_path: Path) -> None:
+    """An id is what a vendor sends, blanks and all; where `relay.yaml` has some, they are seldom meant."""
+    file = tmp_path / "relay.yaml"
+    file.write_text(SITE + 'doors: {kisi: {" a": {place: l1}, "b c": {place: hq}}}\n')
+    told = [odd for odd in oddities(load(file)) if "blanks" in odd]
+    assert told == ["' a' of 'kisi' has blanks around it: only an id that is sent so fits"]
+
+
 def test_demo_has_no_surprise() -> None:
     """Whoever copies the demo is warned of nothing but what the demo means so."""
     found = oddities(load(DEMO / "relay.yaml"))

@@ -60,11 +60,21 @@ def oddities(relay: RelayYaml) -> list[str]:
         listed = name in relay.doors or name in relay.sensors
         if vendors.load(source.vendor).families == ("access-control",) and not listed:
             found.append(f"{name!r} has neither doors nor sensors: its events are dead letters")
+    found += _blanks(relay)
     fed = {door.place for doors in relay.doors.values() for door in doors.values()}
     fed |= {sensor.place for sensors in relay.sensors.values() for sensor in sensors.values()}
     around = with_outer(relay, fed)
     found += [f"no door or sensor leads to {name!r}" for name in relay.places if name not in around]
     return [*found, *_one_way(relay)]
+
+
+def _blanks(relay: RelayYaml) -> Iterator[str]:
+    """The ids of doors and sensors with blanks around them: not every vendor's are read with theirs."""
+    for section in (relay.doors, relay.sensors):
+        for name, entries in section.items():
+            for entry in entries:
+                if entry != entry.strip():
+                    yield f"{entry!r} of {name!r} has blanks around it: only an id that is sent so fits"
 
 
 def _one_way(relay: RelayYaml) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from relay.config.model import Config, Door, Place, Sensor, Source, SourceName, Tree
+from relay.config.model import Config, Door, Place, Sensor, Source, SourceName, Tree, plain
 from relay.events import MOST_ID_CHARACTERS
 from relay.vendors.support.base import Vendor
 
@@ -91,6 +91,8 @@ def problems(relay: RelayYaml, vendors: Mapping[str, Vendor]) -> Iterator[Proble
             elif known.vendor in vendors and vendors[known.vendor].families == ("hris",):
                 yield Problem((section, source_name), f"{source_name!r} is an HR system: it has no {section}")
             for entry, where in of_source.items():
+                if not entry.strip():
+                    yield Problem((section, source_name, entry), "an id is not empty")
                 if len(entry) > MOST_ID_CHARACTERS:
                     limit = f"an id has {MOST_ID_CHARACTERS} characters at most"
                     yield Problem((section, source_name, entry), limit)
@@ -151,10 +153,22 @@ def _source_problems(
     for key in given:
         if key not in vendor.keys:
             yield Problem(("sources", name, key), f"{key} does nothing for {vendor.title}")
-    if source.reconcile and source.reconcile != "off" and vendor.lists is None:
+    if source.reconcile and vendor.lists is None:
         yield Problem(("sources", name, "reconcile"), f"{vendor.title} cannot be asked what happened")
     if source.reconcile == "off" and not vendor.sends_webhooks:
         yield Problem(("sources", name, "reconcile"), f"{vendor.title} sends no webhooks: it has to be asked")
+    yield from _same_types(name, source)
+
+
+def _same_types(name: str, source: Source) -> Iterator[Problem]:
+    """The names of types that are one name to the functions, of which the last would count."""
+    first: dict[str, str] = {}
+    for written in source.time_off_types:
+        before = first.setdefault(plain(written), written)
+        if before != written:
+            at = ("sources", name, "timeOffTypes")
+            what = f"{written!r} is the same type as {before!r}, whatever its case and the blanks around it"
+            yield Problem((*at, written), what, (*at, before))
 
 
 def _unknown_place(name: str, places: Names) -> str:
@@ -178,6 +192,8 @@ def _tree_problems(relay: RelayYaml, places: Names) -> Iterator[Problem]:
         if place.timezone not in zones():
             meant = meant_zone(place.timezone)
             yield Problem(("places", name, "timezone"), f"unknown time zone {place.timezone!r}{meant}")
+        if place.location_id != place.location_id.strip():
+            yield Problem(("places", name, "locationId"), "Calven's ids have no blanks around them")
         if place.location_id in locations:
             other = locations[place.location_id]
             yield Problem(

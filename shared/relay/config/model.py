@@ -51,15 +51,15 @@ class Source(_Model):
 
         It is `leave` where none matches.
         """
-        return self._types.get(_plain(name or ""), "leave")
+        return self._types.get(plain(name or ""), "leave")
 
     def maps(self, name: str) -> bool:
         """Whether `timeOffTypes` says what the vendor's type name is at Calven."""
-        return _plain(name) in self._types
+        return plain(name) in self._types
 
     @property
     def _types(self) -> dict[str, TimeOffType]:
-        return {_plain(key): value for key, value in self.time_off_types.items()}
+        return {plain(key): value for key, value in self.time_off_types.items()}
 
 
 class Place(_Model):
@@ -227,5 +227,6 @@ class Config(Tree):
         return (found and found.calven_source_id) or name
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """What spellings of one type's name have in common."""
     return name.strip().casefold()
