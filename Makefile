@@ -30,7 +30,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export RUNTIME
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(CONSOLE_READY) ## Start the relay and its console on this machine, with nothing to sign up for
 	@exec $(BIN)/relayctl local

@@ -1,5 +1,6 @@
 """Each alarm goes off for what it is there for, and for nothing else: metrics are played to all of them."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests import alarms
 from tests.alarms import Measured
-from tests.template import FOLDERS, chosen, deployed, of_type, resource
+from tests.template import FOLDERS, ROOT, chosen, deployed, of_type, resource
 
 NOW = 1_795_651_200.0
 """A day's beginning, UTC, and so the beginning of a window of any length."""
@@ -233,6 +234,14 @@ def page() -> dict[str, None]:
     rule = composite["AlarmRule"]["Fn::Sub"]
     assert " OR ".join(f"ALARM(${{{name}}})" for name in named(rule)) == " ".join(rule.split())
     return named(rule)
+
+
+def test_page_is_explained() -> None:
+    """Its section of the runbook names the alarms that page, and no others."""
+    section = (ROOT / "docs/guides/operate.md").read_text("utf-8").partition("### relay-down\n")[2]
+    means = section.partition("- **Do:**")[0]
+    names = [resource(name)["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-") for name in page()]
+    assert re.findall(r"`([a-z-]+)`", means) == names
 
 
 def pages(measured: Measured) -> bool:

@@ -154,6 +154,16 @@ def test_commands_are_listed() -> None:
     assert rows == set(commands(main))
 
 
+def test_targets_are_listed() -> None:
+    """`make help` lists each target that says what it does."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    said = re.findall(r"^([^\s:]+):.*?## (.+)$", makefile, re.MULTILINE)
+    # Else it says more where the tests were begun by `make`.
+    command = ["make", "--no-print-directory", "help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()] == [[*one] for one in said]
+
+
 def reasons() -> Iterator[str]:
     """Each reason that the relay's code names where it gives one."""
     for path in (ROOT / "shared" / "relay").rglob("*.py"):
