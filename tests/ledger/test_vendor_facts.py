@@ -333,6 +333,24 @@ def test_envoy_times(rig: Rig, written: str) -> None:
     assert {event["timestamp"][:19] for event in rig.calven()} == {"2026-11-03T01:26:22"}
 
 
+def sign_in(rig: Rig, entry: str, email: str | None) -> None:
+    """Post a sign-in of Envoy's."""
+    at = {"payload__attributes__signed-in-at": "2026-11-04 03:00:00"}
+    rig.post("envoy", sample("envoy", "sign-in", payload__id=entry, payload__attributes__email=email, **at))
+
+
+def test_envoy_people(rig: Rig) -> None:
+    """Whoever signs in is known by the e-mail address, as at other vendors' doors, else by the entry's id."""
+    sign_in(rig, "1", "robin@example.com")
+    sign_in(rig, "2", " Robin@example.com")
+    badge = {"actor__email": "robin@example.com", "occurred": "2026-11-04T03:30:00Z"}
+    rig.post("brivo", sample("brivo", "access-granted", **badge))
+    assert rig.counts()["sydney"] == 1
+    sign_in(rig, "3", None)
+    sign_in(rig, "4", " ")
+    assert rig.counts()["sydney"] == 3
+
+
 @pytest.mark.parametrize(
     ("vendor", "name", "field"),
     [

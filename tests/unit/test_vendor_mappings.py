@@ -91,7 +91,7 @@ CHANGED: list[tuple[str, str, dict[str, Any], list[str]]] = [
         "envoy",
         "employee-sign-in",
         {"payload__relationships": {}},
-        ["badge in loc-sydney by 50120 at 11-02 22:30:00"],
+        ["badge in loc-sydney by robin@example.com at 11-02 22:30:00"],
     ),
     # Milesight: local time is the zone's, an hour less in summer time; the total goes before other counts.
     (

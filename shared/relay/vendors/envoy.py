@@ -17,7 +17,7 @@ from pydantic import Field
 from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
-from relay.vendors.support.fields import OptionalText, Payload, Text, instant, name_in
+from relay.vendors.support.fields import OptionalText, Payload, Said, Text, instant, name_in
 from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
 from relay.vendors.support.listing import DoorList, DoorPage
 from relay.vendors.support.pages import doors_at, entries_at, number_of, numbered, query
@@ -71,6 +71,7 @@ class _Head(Payload):
 
 
 class _Attributes(Payload):
+    email: Said = None
     signed_in_at: str | None = Field(default=None, alias="signed-in-at")
     signed_out_at: str | None = Field(default=None, alias="signed-out-at")
 
@@ -101,13 +102,17 @@ class _Entry(Payload):
         place = related.data if related else None
         return place.id if place else None
 
+    def person(self) -> str:
+        """The e-mail address; the entry's id for a visitor who gave none."""
+        return self.attributes.email or self.id
+
 
 class _Body(Payload):
     payload: _Entry
 
 
 def parse(webhook: Webhook) -> Sequence[Event]:
-    """A sign-in or sign-out is a badge at its location; the entry's id stands for the person."""
+    """A sign-in or sign-out is a badge at its location."""
     payload = read_json(webhook.body)
     head = _Head.model_validate(payload)
     name = head.name()
@@ -122,8 +127,7 @@ def parse(webhook: Webhook) -> Sequence[Event]:
             event_id=f"{name}:{entry.id}",
             at=entry.attributes.at(direction),
             door=location,
-            # Not the e-mail address: a visitor may have none.
-            person=entry.id,
+            person=entry.person(),
             direction=direction,
             name=head.name_of(location),
         )
@@ -164,6 +168,7 @@ VENDOR = Vendor(
     subjects={
         "payload.relationships.location.data.id": "door",
         "meta.location.id": "door",
+        "payload.attributes.email": "person",
         "payload.id": "person",
     },
 )
