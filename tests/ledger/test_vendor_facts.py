@@ -4,6 +4,7 @@ Each case is one of a kind, and a property beside it plays others of its kind: d
 halves, ends that are exclusive.
 """
 
+import base64
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -331,6 +332,15 @@ def test_envoy_times(rig: Rig, written: str) -> None:
     payload = sample("envoy", "sign-in", **{"payload__attributes__signed-in-at": written})
     assert rig.post("envoy", payload)[1]["status"] == "forwarded"
     assert {event["timestamp"][:19] for event in rig.calven()} == {"2026-11-03T01:26:22"}
+
+
+def test_envoy_tokens(rig: Rig) -> None:
+    """Envoy sends a token bare, as Bearer, or as a user name and a password with HTTP Basic."""
+    token = rig.secrets["envoy"]["tokens"][0]
+    basic = base64.b64encode(token.encode()).decode()
+    for proof in (token, f"Bearer {token}", f"Basic {basic}"):
+        assert rig.post("envoy", "sign-in", headers={"authorization": proof})[0] == 200
+    assert rig.post("envoy", "sign-in", headers={"authorization": "Basic dXNlcjpwYXNzd29yZA=="})[0] == 401
 
 
 def sign_in(rig: Rig, entry: str, email: str | None) -> None:

@@ -3,7 +3,7 @@
 Follows https://developers.envoy.com/hub/reference/events and
 https://developers.envoy.com/hub/docs/create-webhooks. Both shapes of the body are read: the dashboard's
 (`event`, `payload`) and an app's (`meta.event`, `payload`). An app signs; the dashboard's Webhooks app has
-one URL an event and sends a token in `Authorization`. Its locations are listed as
+one URL an event and sends a token in `Authorization`, bare or with HTTP Basic. Its locations are listed as
 https://developers.envoy.com/hub/docs/getting-an-access-and-refresh says. Not confirmed on live traffic: the
 payload of `employee_entry_*`, which is read as that of an entry, and how many locations a page has.
 """
@@ -18,7 +18,7 @@ from relay.errors import Unparseable
 from relay.events import BadgeEvent, Direction, Event, Ignored, Webhook, read_json
 from relay.vendors.support.base import Api, Vendor, VendorApi
 from relay.vendors.support.fields import OptionalText, Payload, Said, Text, instant, name_in
-from relay.vendors.support.fixed_tokens import BEARER, HeaderToken
+from relay.vendors.support.fixed_tokens import BEARER, Basic, HeaderToken
 from relay.vendors.support.listing import DoorList, DoorPage
 from relay.vendors.support.pages import doors_at, entries_at, number_of, numbered, query
 from relay.vendors.support.proof import AnyOf
@@ -146,13 +146,13 @@ VENDOR = Vendor(
     title="Envoy",
     families=("access-control",),
     docs="https://developers.envoy.com/hub/reference/events",
-    signature="`X-Envoy-Signature`, HMAC-SHA256, base64; or a token in `Authorization`",
+    signature="`X-Envoy-Signature`, HMAC-SHA256, base64; or a token in `Authorization` (bare, Bearer, Basic)",
     forwards="sign-ins and sign-outs of visitors and employees",
     ignores="invites, screenings, every other event",
     direction="event",
     confidence="high",
     scheme=Hmac(header="x-envoy-signature", encoding="base64"),
-    second_scheme=AnyOf((HeaderToken("authorization"), BEARER)),
+    second_scheme=AnyOf((HeaderToken("authorization"), BEARER, Basic())),
     parse=parse,
     api=Api(
         host="https://api.envoy.com",
