@@ -270,6 +270,25 @@ def test_vergesense_array(rig: Rig) -> None:
     assert rig.calven()[0]["occupied"] is False
 
 
+@pytest.mark.parametrize(
+    ("said", "occupied", "people"),
+    [
+        ({"state": "occupied", "person_count": 0}, False, 0),
+        ({"state": "occupied", "person_count": 0, "signs_of_life": True}, True, None),
+        ({"state": "available", "person_count": 2}, True, 2),
+        ({"state": "available", "person_count": 0, "signs_of_life": True}, False, 0),
+    ],
+)
+def test_vergesense_contradictions(
+    rig: Rig, said: dict[str, Any], occupied: bool, people: int | None
+) -> None:
+    """Of a count and a state that contradict each other the count decides, but where somebody was noticed."""
+    [entry] = sample("vergesense", "space-available")
+    rig.post("vergesense", [{**entry, **said}])
+    [event] = rig.calven()
+    assert (event["occupied"], event.get("occupancy")) == (occupied, people)
+
+
 def test_genea_unlocked_door(rig: Rig) -> None:
     """A badge at a door that stands unlocked counts."""
     assert rig.post("genea", "access-granted-unlocked")[1]["status"] == "forwarded"

@@ -60,14 +60,15 @@ def _event(entry: Any) -> Event:
         return Ignored(reason="other_event")
     report = _Report.model_validate(entry)
     occupied = report.occupied()
+    # Nobody was counted and somebody was noticed: how many there are is not known.
+    uncounted = report.person_count == 0 and bool(report.signs_of_life) and occupied
     # Nothing here has an id: what it says of an instant stands for it.
     said = (report.event_type, report.sensor(), report.timestamp, report.person_count, occupied)
     return SensorReading(
         event_id=digest(*said),
         at=report.timestamp,
         sensor=report.sensor(),
-        # Nobody was counted and somebody was noticed: how many there are is not known.
-        people=None if occupied and report.person_count == 0 else report.person_count,
+        people=None if uncounted else report.person_count,
         occupied=occupied,
     )
 
