@@ -136,7 +136,7 @@ def test_outside_of_the_span(vendor: str) -> None:
 @pytest.mark.parametrize("vendor", VENDORS)
 @pytest.mark.parametrize("alone", [True, False])
 def test_unreadable_entry(vendor: str, alone: bool) -> None:
-    """An entry that cannot be read costs no other, and is kept as it came."""
+    """An entry that cannot be read costs no other, and is kept as it came, under its own id."""
     kind = ENTRIES[vendor]
     good = entries(vendor)[kind.sample]
     broken = kind.broken(good)
@@ -149,3 +149,4 @@ def test_unreadable_entry(vendor: str, alone: bool) -> None:
     kept = json.loads(malformed[0].body)
     assert kept == ({"event": broken} if vendor == "disruptive" else broken)
     assert malformed[0].detail
+    assert [malformed[0].event_id] == [event.event_id for event in events(vendor, kind.sample)]

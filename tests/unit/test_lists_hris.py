@@ -147,7 +147,7 @@ UNREADABLE: Mapping[str, Callable[[Any], Any]] = {
 
 @each_vendor
 def test_unreadable_entry(api: Vendors, vendor: str) -> None:
-    """An entry that cannot be read costs no other; its content is kept."""
+    """An entry that cannot be read costs no other; its content is kept, under its own id."""
     good = first_sample(vendor)
     broken = UNREADABLE[vendor](first_sample(vendor))
     api.app = listing.pages(vendor, [broken, good, None, "text"])
@@ -156,6 +156,7 @@ def test_unreadable_entry(api: Vendors, vendor: str) -> None:
     assert [json.loads(event.body) for event in malformed] == [broken, None, "text"]
     assert len(found) == 4
     assert all(event.detail for event in malformed)
+    assert malformed[0].event_id
     assert "PONDERED" not in "".join(event.detail for event in malformed).upper()
 
 

@@ -115,7 +115,8 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
         filter=f"occurred__gt:{iso(span.asked_since)}", pageSize=MOST_EVENTS_A_PAGE, offset=following
     )
     entries = entries_at(api.get(f"/v1/api/events/access{parameters}"), "data")
-    events = within(span, each_listed(entries, lambda entry: _event(entry, span.counting)))
+    listed = each_listed(entries, lambda entry: _event(entry, span.counting), key="uuid")
+    events = within(span, listed)
     # Brivo does not say that there is no more: a page that is not full is the last one.
     if len(entries) < MOST_EVENTS_A_PAGE:
         return Page(events)

@@ -116,7 +116,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     path = f"/v2/projects/{api.setting('projectId')}/devices/{device}/events"
     parameters = query(startTime=iso(span.asked_since), endTime=iso(span.until), pageToken=place.token)
     answer = api.get(path + parameters)
-    events = each_listed(entries_at(answer, "events"), _listed, _as_body)
+    events = each_listed(entries_at(answer, "events"), _listed, _as_body, key="eventId")
     token = another(text_at(answer, "nextPageToken"), place.token)
     next_place = _Place(devices=place.devices if token else others, more=place.more, token=token)
     return Page(within(span, events), next_place.as_text())

@@ -152,7 +152,7 @@ def page(api: VendorApi, window: Window, following: str | None) -> Page:
         request = _Listed.model_validate(entry)
         return listed_leave(request.uuid, _leave(request, api), window, request.employee_id())
 
-    events = in_window(window, each_listed(entries, read))
+    events = in_window(window, each_listed(entries, read, key="uuid"))
     return Page(events, f"{int(number) + 1}:{digest}")
 
 

@@ -114,7 +114,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
     entries = entries_at(answer, "events")
     # A set that has been read to its end may keep its cursor, but has no more events.
     next_cursor = another(text_at(answer, "cursor"), cursor) if entries else None
-    events = within(span, each_listed(entries, _event))
+    events = within(span, each_listed(entries, _event, key="uuid"))
     return Page(events, f"{set_id} {next_cursor}" if next_cursor else None)
 
 

@@ -208,7 +208,7 @@ def page(api: VendorApi, span: Span, following: str | None) -> Page:
             return Ignored(event_id=text_at(entry, "event_id") or "", reason=reason)
         return _event(_Listed.model_validate(entry).as_notification(), span.counting)
 
-    events = each_listed(entries_at(answer, "events"), read)
+    events = each_listed(entries_at(answer, "events"), read, key="event_id")
     return Page(within(span, events), another(text_at(answer, "next_page_token"), following))
 
 
