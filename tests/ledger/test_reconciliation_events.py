@@ -8,7 +8,7 @@ import pytest
 
 from relay import vendors
 from relay.deadline import BATCH, Deadline
-from relay.events import BadgeEvent, Event, MalformedEvent
+from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, iso
 from relay.invocation import Invocation
 from relay.observability import Telemetry
 from relay.reconciliation.events import EventReconciliation
@@ -16,11 +16,12 @@ from relay.reconciliation.report import Report
 from relay.reconciliation.wishes import Wishes
 from relay.vendors.support.base import Api, VendorApi
 from relay.vendors.support.listing import EventList, EventPage, Page, Span
-from tests.rig import NOON, Rig
+from tests.rig import NOON, Rig, sample
 
 pytestmark = pytest.mark.slow
 
 INSIDE, OUTSIDE = "48211", "48212"
+DESK = "emudeskoccupancy01"
 
 
 class Log:
@@ -53,14 +54,20 @@ class Log:
         return Page(found[number : number + 1], str(number + 1) if number + 1 < len(found) else None)
 
 
-def reconcile(rig: Rig, log: Log, wishes: Wishes | None = None, page: EventPage | None = None) -> Report:
-    """Reconcile Kisi's source, and let the retry function do what was queued."""
+def reconcile(
+    rig: Rig,
+    log: Log,
+    wishes: Wishes | None = None,
+    page: EventPage | None = None,
+    of: str = "kisi",
+) -> Report:
+    """Reconcile the source of a vendor, Kisi unless another is named, and let the retry function work."""
     deadline = Deadline(rig.clock() + 600, rig.clock)
     invocation = Invocation(rig.relay, deadline, Telemetry("run"), BATCH)
     # The list is this test's: no API is asked.
-    vendor = replace(vendors.load("kisi"), api=Api(host="https://kisi.example.com", fields=()))
+    vendor = replace(vendors.load(of), api=Api(host="https://kisi.example.com", fields=()))
     lists = EventList(page=page or log.page)
-    run = EventReconciliation(invocation, "kisi-sydney", vendor, lists, wishes or Wishes(by_hand=True))
+    run = EventReconciliation(invocation, rig.source(of), vendor, lists, wishes or Wishes(by_hand=True))
     report = run.run()
     rig.retry()
     return report
@@ -125,6 +132,42 @@ def test_unmapped_door(rig: Rig) -> None:
     report = reconcile(rig, log)
     assert (report.found, report.unmapped) == (0, 1)
     assert rig.dead_letters() == []
+
+
+def test_early_badge(rig: Rig) -> None:
+    """A badge of a fast clock is no news once it has come, although it is newer than what it counted as."""
+    log = Log()
+    reconcile(rig, log)
+    for event in (log.badge("77", NOON + 600), log.badge("77", NOON + 60, OUTSIDE)):
+        said = {"uuid": event.event_id, "actor_id": 77, "object_id": int(event.door)}
+        rig.post("kisi", sample("kisi", "badge-in", created_at=event.at.isoformat(), **said))
+        rig.clock.advance(60)
+    rig.clock.now = NOON + 700
+    report = reconcile(rig, log)
+    assert (report.listed, report.found, report.queued) == (2, 0, 0)
+
+
+def test_early_reading(rig: Rig) -> None:
+    """Likewise a reading of a fast clock, however many readings came after it."""
+    reading = SensorReading(
+        event_id="early", at=datetime.fromtimestamp(NOON + 600, UTC), sensor=DESK, occupied=True
+    )
+
+    def page(api: VendorApi, span: Span, following: str | None) -> Page:
+        return Page([reading] if span.until > NOON + 600 else [])
+
+    def post(event_id: str, at: float) -> None:
+        said = {"event__eventId": event_id, "event__timestamp": iso(at)}
+        rig.post("disruptive", sample("disruptive", "desk-occupied", **said))
+
+    reconcile(rig, Log(), page=page, of="disruptive")
+    post("early", NOON + 600)
+    for second in range(20):
+        rig.clock.advance(1)
+        post(f"on time {second}", rig.clock())
+    rig.clock.now = NOON + 700
+    report = reconcile(rig, Log(), page=page, of="disruptive")
+    assert (report.listed, report.found, report.queued) == (1, 0, 0)
 
 
 def test_schedule_only_reports_at_first(rig: Rig) -> None:

@@ -6,10 +6,13 @@ What is known already, or older than what is known, changes nothing, and is not 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from relay.aws.early import marker_key
+from relay.aws.table import Key
 from relay.config.model import Config
 from relay.config.store import TAKEN_UP_SECONDS
 from relay.events import BadgeEvent, Event, SensorReading, milliseconds
 from relay.invocation import Invocation
+from relay.occupancy.around import badge_marker
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.positions import position_key, position_of
 from relay.occupancy.readings import sensor_name
@@ -93,7 +96,7 @@ class EventReconciliation(SourceRun):
         readings = [event for event in events if isinstance(event, SensorReading)]
         return [*self._new_badges(badges), *self._new_readings(readings)]
 
-    def _new_badges(self, events: Sequence[BadgeEvent]) -> list[BadgeEvent]:
+    def _new_badges(self, events: Sequence[BadgeEvent]) -> list[Event]:
         """The badges of today that move somebody, as far as the ledger knows."""
         passages: list[_Passage] = []
         for event in events:
@@ -102,12 +105,20 @@ class EventReconciliation(SourceRun):
                 passages.append(passage)
         keys = {(one.day, one.badge.person): position_key(one.day, one.badge.person) for one in passages}
         found = self.invocation.table.get(list(keys.values()))
-        news: list[BadgeEvent] = []
+        newer: list[tuple[Key, Event]] = []
         for one in passages:
             position = position_of(found.get(keys[one.day, one.badge.person]))
             if not position.reason_to_ignore(one.badge):
-                news.append(one.event)
-        return news
+                newer.append((badge_marker(one.badge, one.day), one.event))
+        return self._unmarked(newer)
+
+    def _unmarked(self, newer: Sequence[tuple[Key, Event]]) -> list[Event]:
+        """Of events that are newer than what is known, and the keys of their markers, those without one.
+
+        An event of a fast clock counted as of its receipt, so that it stays newer than what it has set.
+        """
+        known = self.invocation.table.get([key for key, _ in newer]) if newer else {}
+        return [event for key, event in newer if key not in known]
 
     @property
     def is_shadowed(self) -> bool:
@@ -132,7 +143,7 @@ class EventReconciliation(SourceRun):
         is_today = day.start <= now * 1000 < day.end
         return _Passage(named, badge, day) if is_today else None
 
-    def _new_readings(self, events: Sequence[SensorReading]) -> list[SensorReading]:
+    def _new_readings(self, events: Sequence[SensorReading]) -> list[Event]:
         """The readings that are newer than what is known of their sensor."""
         places: dict[str, str] = {}
         for event in events:
@@ -143,18 +154,19 @@ class EventReconciliation(SourceRun):
                 continue
             places[event.sensor] = config.places[sensor.place].location_id
         known = self.invocation.readings.of_places(list(places.values()), shadow=self.is_shadowed)
-        news: list[SensorReading] = []
+        newer: list[tuple[Key, Event]] = []
         for event in events:
             if event.sensor not in places:
                 continue
             state = known[places[event.sensor]].sensors.get(sensor_name(self.key, event.sensor))
-            # Readings of one time are told apart by their ids, of which a sensor's last ones are kept.
-            is_known = state is not None and (
-                event.event_id in state.ids or milliseconds(event.at) <= state.at
-            )
-            if not is_known:
-                news.append(event)
-        return news
+            if state is None or milliseconds(event.at) > state.at:
+                newer.append((self._reading_marker(event), event))
+        return self._unmarked(newer)
+
+    def _reading_marker(self, reading: SensorReading) -> Key:
+        """Where it says that a reading came before its own time, as `relay.occupancy.sensors` writes it."""
+        own = f"{milliseconds(reading.at)}|{reading.event_id}"
+        return marker_key(self.key, f"sensor#{reading.sensor}", own, shadow=self.is_shadowed)
 
 
 def _site(badge: Badge, config: Config) -> str:
