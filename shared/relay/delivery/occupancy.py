@@ -19,7 +19,7 @@ from relay.invocation import Invocation
 from relay.occupancy.days import Day, operating_day
 from relay.occupancy.reported import fact_key
 from relay.occupancy.rules import Badge, Fact, through
-from relay.occupancy.settlement import Settlement
+from relay.occupancy.settlement import Settlement, merged_reports
 
 NOT_SENT = Result(status="waiting", reason="internal_error")
 """What became of a fact that another step was to send, and did not."""
@@ -96,7 +96,9 @@ class Occupancy:
                     badges.append(found)
                 case _Settled():
                     self._settled.append(found)
-        return outcomes + self._settle_badges(badges)
+        outcomes += self._settle_badges(badges)
+        self._settled = _spaced(self._settled, self._invocation.pace.apart)
+        return outcomes
 
     def submissions(self) -> Iterator[CalvenEvent]:
         """What Calven is to be told."""
@@ -290,6 +292,27 @@ def _rounds(days: Mapping[Day, Sequence[_Placed]]) -> Iterator[list[_OfDay]]:
             if some:
                 parts.append(_OfDay(day, [one.badge for one in some], [one.step for one in some]))
         yield parts
+
+
+def _spaced(all_settled: Sequence[_Settled], least_gap_ms: int) -> list[_Settled]:
+    """What there is to send, without the reports of badges that later ones of any round follow too soon.
+
+    What a sensor says, and what was settled before, is sent as it is.
+    """
+    badges = [settled for settled in all_settled if isinstance(settled.step.envelope.event, BadgeEvent)]
+    others = [settled for settled in all_settled if not isinstance(settled.step.envelope.event, BadgeEvent)]
+    merged = merged_reports([fact for settled in badges for fact in settled.facts], least_gap_ms)
+    return [*others, *(_without(settled, merged) for settled in badges)]
+
+
+def _without(settled: _Settled, merged: Mapping[str, str]) -> _Settled:
+    """What there is to send of a badge without its merged facts; with nothing left it is merged itself."""
+    facts = [fact for fact in settled.facts if fact.event_id not in merged]
+    if facts:
+        return replace(settled, facts=facts)
+    reported_by = settled.merged_into.union(fact.event_id for fact in settled.facts)
+    merged_into = frozenset(merged.get(fact_id, fact_id) for fact_id in reported_by)
+    return replace(settled, facts=(), merged_into=merged_into)
 
 
 def report(facts: Sequence[Fact], invocation: Invocation) -> None:

@@ -3,6 +3,7 @@
 `relay.occupancy.ledger` reads what is around some badges, has `settle` decide, and writes the changes.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -94,8 +95,9 @@ def settle(badges: Sequence[Badge], ledger: Ledger, config: Config, least_gap_ms
     """Move people, and count the places left and entered. Older badges and duplicates move nobody.
 
     Each count that changes is reported. Of several changes of one place the last is, and before it those that
-    lie at least `least_gap_ms` before the next one reported. In a closed day the day's zero follows, unless
-    something newer was reported. Every other count around the badges that is pending is reported with them.
+    lie at least `least_gap_ms` behind the report before and before the next one. In a closed day the day's
+    zero follows, unless something newer was reported. Every other count around the badges that is pending is
+    reported with them.
     """
     state = _State(ledger, config)
     reasons = [state.apply(number, badge) for number, badge in enumerate(badges)]
@@ -163,24 +165,49 @@ def _reports(badges: Sequence[Badge], state: _State, least_gap_ms: int) -> list[
             badge = changes[-1].badge
         else:
             badge = next(number for number, places in enumerate(around) if place in places)
-        spaced = _spaced(changes, least_gap_ms)
-        reports += [_Report(change.badge, change.count.fact(place, ledger.day)) for change in spaced]
+        facts = [change.count.fact(place, ledger.day) for change in changes]
+        told = _spaced(facts, least_gap_ms, ledger.counts[place].at)
+        # The last one is pending: it is among what follows, in a closed day with the zero behind it.
+        reports += [
+            _Report(change.badge, fact)
+            for change, fact in zip(changes[:-1], facts[:-1], strict=True)
+            if fact in told
+        ]
         next_day = place in ledger.reported_next_day
         pending = count.pending_facts(place, ledger.day, reported_next_day=next_day)
         reports += [_Report(badge, fact) for fact in pending]
     return reports
 
 
-def _spaced(changes: Sequence[_Change], least_gap_ms: int) -> list[_Change]:
-    """Of the changes of a place before its last one, those far enough before the next one reported."""
-    spaced: list[_Change] = []
-    next_at = changes[-1].count.at if changes else 0
+def merged_reports(facts: Iterable[Fact], least_gap_ms: int) -> dict[str, str]:
+    """Of the reports that several settlements have made of counts, those that a later one follows too soon.
+
+    By their ids; beside each the id of the last report of its count, which stands for it.
+    """
+    of_counts: defaultdict[tuple[str | None, str], dict[str, Fact]] = defaultdict(dict)
+    for fact in facts:
+        of_counts[fact.day, fact.location_id][fact.event_id] = fact
+    merged: dict[str, str] = {}
+    for reports in of_counts.values():
+        in_order = sorted(reports.values(), key=lambda fact: (fact.version, fact.at))
+        older = [fact for fact in in_order if fact.version < in_order[-1].version]
+        # In a closed day its zero is of the same version, and stays.
+        last = in_order[len(older)]
+        told = _spaced([*older, last], least_gap_ms)
+        merged |= {fact.event_id: last.event_id for fact in older if fact not in told}
+    return merged
+
+
+def _spaced(facts: Sequence[Fact], least_gap_ms: int, before: int = 0) -> list[Fact]:
+    """Of the reports of a count, in their order: the last, and those far enough from it and from each other.
+
+    `before` is when the count was reported last (ms), before these.
+    """
+    spaced = list(facts[-1:])
     # From the last one on, as that is reported in any case.
-    for change in reversed(changes[:-1]):
-        if next_at - change.count.at >= least_gap_ms:
-            spaced.append(change)
-            next_at = change.count.at
-    spaced.reverse()
+    for fact in reversed(facts[:-1]):
+        if spaced[-1].at - fact.at >= least_gap_ms and fact.at - before >= least_gap_ms:
+            spaced.append(fact)
     return spaced
 
 
