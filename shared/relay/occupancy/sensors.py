@@ -60,8 +60,7 @@ class Readings:
         key = reading_key(place, shadow=shadow)
         name = sensor_name(source, reading.sensor)
         vendor_at = milliseconds(reading.at)
-        own = f"{vendor_at}|{reading.event_id}"
-        marker = marker_key(source, f"sensor#{reading.sensor}", own, shadow=shadow)
+        marker = reading_marker(reading, source, shadow=shadow)
 
         def attempt() -> tuple[list[Fact], str]:
             found = self._table.get([key, marker])
@@ -208,3 +207,9 @@ def _watched_place(item: Item | None) -> WatchedPlace:
         type=item["type"],
         revision=item["revision"],
     )
+
+
+def reading_marker(reading: SensorReading, source: str, *, shadow: bool) -> Key:
+    """Where it says that a reading of a source (by its key) came before its own time."""
+    own = f"{milliseconds(reading.at)}|{reading.event_id}"
+    return marker_key(source, f"sensor#{reading.sensor}", own, shadow=shadow)

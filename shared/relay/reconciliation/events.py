@@ -6,7 +6,6 @@ What is known already, or older than what is known, changes nothing, and is not 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from relay.aws.early import marker_key
 from relay.aws.table import Key
 from relay.config.model import Config
 from relay.config.store import TAKEN_UP_SECONDS
@@ -17,6 +16,7 @@ from relay.occupancy.days import Day, operating_day
 from relay.occupancy.positions import position_key, position_of
 from relay.occupancy.readings import sensor_name
 from relay.occupancy.rules import Badge, anonymous, through
+from relay.occupancy.sensors import reading_marker
 from relay.reconciliation.run import SourceRun
 from relay.reconciliation.runs import Run, State
 from relay.reconciliation.wishes import Wishes
@@ -160,13 +160,8 @@ class EventReconciliation(SourceRun):
                 continue
             state = known[places[event.sensor]].sensors.get(sensor_name(self.key, event.sensor))
             if state is None or milliseconds(event.at) > state.at:
-                newer.append((self._reading_marker(event), event))
+                newer.append((reading_marker(event, self.key, shadow=self.is_shadowed), event))
         return self._unmarked(newer)
-
-    def _reading_marker(self, reading: SensorReading) -> Key:
-        """Where it says that a reading came before its own time, as `relay.occupancy.sensors` writes it."""
-        own = f"{milliseconds(reading.at)}|{reading.event_id}"
-        return marker_key(self.key, f"sensor#{reading.sensor}", own, shadow=self.is_shadowed)
 
 
 def _site(badge: Badge, config: Config) -> str:
