@@ -49,8 +49,8 @@ CHANGED_WITHIN = timedelta(days=180)
 """HiBob lists changes of the last six months only."""
 CHANGES_STEP = timedelta(days=15)
 OUT_STEP = timedelta(days=31)
-MINUTES_A_DAY = 24 * 60
 """Neither list has pages: shorter times keep an answer small."""
+MINUTES_A_DAY = 24 * 60
 PORTIONS = {"": 1.0, "all_day": 1.0, "morning": 0.5, "afternoon": 0.5, "vacant": 0.0}
 """How much of a day a portion is."""
 
