@@ -95,12 +95,10 @@ def next_version(day: str, place: str, version: int, found: Found) -> Update | N
     site, name = site_key(day), f"{WITHIN}{place}"
     listed = found.get(site, {}).get(name)
     if listed is not None:
+        if listed[VERSION] != version:
+            return None
         raised = [*listed[:VERSION], version + 1, *listed[VERSION + 1 :]]
-        return (
-            Update(key=site, set={name: raised}, expect={name: listed})
-            if listed[VERSION] == version
-            else None
-        )
+        return Update(key=site, set={name: raised}, expect={name: listed})
     key = count_key(day, place)
     if key not in found or found[key]["version"] != version:
         return None
