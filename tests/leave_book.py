@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from relay.aws.table import Table
@@ -10,6 +10,7 @@ from relay.config.model import Source, TimeOffType
 from relay.deadline import Deadline
 from relay.events import LeaveChange
 from relay.time_off.days import span
+from relay.time_off.decision import Arrival, arrival_of
 from relay.time_off.ledger import Leaves, Recorded
 from relay.time_off.rules import TimeOff
 from relay.time_off.submission import Submission
@@ -49,6 +50,11 @@ def change(
 def deleted(version: int, leave: str = "1") -> LeaveChange:
     """A deletion that carries nothing but the leave's id."""
     return change(version, "ended", leave=leave, email=None)
+
+
+def as_arrival(change: LeaveChange, name: str, source: Source, now: float, config: int = 0) -> Arrival:
+    """A change as it arrives from a source at an instant (Unix seconds)."""
+    return arrival_of(change, name, source, datetime.fromtimestamp(now, UTC).date(), config)
 
 
 def _day(number: int) -> date:
@@ -98,7 +104,9 @@ class Book(Ledger):
 
     def record(self, change: LeaveChange, source: str = "deel", table: Table | None = None) -> Recorded:
         """Record a change, and send nothing."""
-        return self.leaves(table).record(change, source, SOURCE, SECONDS, self.deadline())
+        now = self.clock()
+        arrival = as_arrival(change, source, SOURCE, now)
+        return self.leaves(table).record(arrival, now, SECONDS, self.deadline())
 
     def deliver(self, change: LeaveChange, source: str = "deel", table: Table | None = None) -> Recorded:
         """Record a change, and send whatever there is to send until nothing is."""

@@ -9,7 +9,20 @@ from relay.config.model import Source, TimeOffType
 from relay.errors import InvalidLeave
 from relay.events import Amount, LeaveChange
 from relay.time_off.submission import LEASE_GRACE_SECONDS
-from tests.leave_book import APPROVED, OTHER, SAM, SECONDS, SOURCE, Book, Sent, change, days, deleted, sent
+from tests.leave_book import (
+    APPROVED,
+    OTHER,
+    SAM,
+    SECONDS,
+    SOURCE,
+    Book,
+    Sent,
+    as_arrival,
+    change,
+    days,
+    deleted,
+    sent,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -341,9 +354,12 @@ def test_older_configuration(book: Book) -> None:
 
     def record(config: int, part_days: str = "skip") -> list[Sent]:
         source = Source(vendor="deel", partDays=part_days)
-        return sent(book.leaves().record(part, "deel", source, SECONDS, book.deadline(), config))
+        now = book.clock()
+        arrival = as_arrival(part, "deel", source, now, config)
+        return sent(book.leaves().record(arrival, now, SECONDS, book.deadline()))
 
-    for submission in book.leaves().record(part, "deel", SOURCE, SECONDS, book.deadline(), 1).submissions:
+    arrival = as_arrival(part, "deel", SOURCE, book.clock(), 1)
+    for submission in book.leaves().record(arrival, book.clock(), SECONDS, book.deadline()).submissions:
         book.send(submission)
     book.requests.clear()
     assert [record(3), record(3), record(1), record(2, "whole")] == [[], [], [], []]

@@ -21,7 +21,7 @@ from relay.time_off.days import span
 from relay.time_off.ledger import Leaves
 from relay.time_off.rules import TimeOff
 from relay.time_off.submission import LEASE_GRACE_SECONDS, Submission
-from tests.leave_book import SAM, SECONDS, TYPES, change, deleted
+from tests.leave_book import SAM, SECONDS, TYPES, as_arrival, change, deleted
 from tests.memory import Memory
 from tests.moto_table import FEW, Crash, Ledger, many
 from tests.rig import Clock, Rig, sample
@@ -206,7 +206,9 @@ class Stage:
         source, one = arrival
         leaves = Leaves(self.table, self.clock)
         with self._kept(arrival):
-            recorded = leaves.record(one, source, SOURCES[source], SECONDS, self.patient)
+            now = self.clock()
+            arrived = as_arrival(one, source, SOURCES[source], now)
+            recorded = leaves.record(arrived, now, SECONDS, self.patient)
             if recorded.busy:
                 self._again.append(arrival)
             for submission in recorded.submissions:
@@ -289,7 +291,9 @@ def played(play: Play, stage: Stage) -> Calven:
     for source, one in some:
         with suppress(InvalidLeave):
             leaves = Leaves(stage.table, stage.clock)
-            recorded = leaves.record(one, source, SOURCES[source], SECONDS, stage.patient)
+            now = stage.clock()
+            arrived = as_arrival(one, source, SOURCES[source], now)
+            recorded = leaves.record(arrived, now, SECONDS, stage.patient)
             assert recorded.submissions == ()
     return stage.calven
 

@@ -19,7 +19,7 @@ from relay.reconciliation.rules import (
 )
 from relay.reconciliation.runs import Run, State
 from relay.reconciliation.schedule import interval_of, is_due
-from relay.time_off.decision import REPLACED, arrival_of, decision_on
+from relay.time_off.decision import REPLACED, Decision, arrival_of, decision_on
 from relay.time_off.rules import Leave
 from relay.vendors.support.listing import LeaveList, Page
 from tests.rig import NOON
@@ -38,6 +38,16 @@ CHANGE = LeaveChange(
 )
 LIST = LeaveList(page=lambda api, window, following: Page([]), version="own", lacks="ended")
 KNOWN = arrival_of(CHANGE, "deel", Source(vendor="deel"), TODAY, 1).leave
+[LACKING] = inferred_ends({"1": KNOWN}, BEGAN)
+END = LACKING.change
+
+
+def decided(
+    change: LeaveChange, known: Leave, *, received_at: int = BEGAN, all_seen_at: int | None = None
+) -> Decision:
+    """What a change of the leave comes to."""
+    arrival = arrival_of(change, "deel", Source(vendor="deel"), TODAY, 1)
+    return decision_on(arrival, known, None, None, received_at=received_at, all_seen_at=all_seen_at)
 
 
 def listed(versions: Versions, known: Leave | None, **changes: Any) -> bool:
@@ -163,21 +173,56 @@ def test_trust(ends: int, over: int, current: int, of_list: int, refused: bool) 
 
 
 def test_inferred_end() -> None:
-    """It ends the leave as it was when the list began, and gives way to anything that the vendor says."""
-    [difference] = inferred_ends({"1": KNOWN}, BEGAN)
-    arrival = arrival_of(difference.change, "deel", Source(vendor="deel"), TODAY, 1)
-    ended = decision_on(arrival, KNOWN, None, None)
+    """It ends the leave as it was when the list began, unless something was heard of it since."""
+    ended = decided(END, KNOWN)
     assert (ended.leave.state, ended.leave.inferred, ended.is_news) == ("ended", True, True)
+    assert ended.leave.lacked_at == BEGAN
     for since in (
         replace(KNOWN, received=BEGAN + 1),
         replace(KNOWN, version=iso(NOON)),
         replace(KNOWN, state="ended"),
     ):
-        assert not decision_on(arrival, since, None, None).is_news
-    assert decision_on(arrival, KNOWN, None, None, all_seen_at=BEGAN).is_news
-    assert not decision_on(arrival, KNOWN, None, None, all_seen_at=BEGAN + 1).is_news
-    again = arrival_of(CHANGE, "deel", Source(vendor="deel"), TODAY, 1)
-    assert decision_on(again, ended.leave, None, None).is_news
+        assert not decided(END, since).is_news
+    assert decided(END, KNOWN, all_seen_at=BEGAN).is_news
+    assert not decided(END, KNOWN, all_seen_at=BEGAN + 1).is_news
+
+
+@pytest.mark.parametrize(
+    ("said", "said_at", "is_news"),
+    [
+        # The leave as it was, received before the list began, in its very millisecond, and after it.
+        ({}, BEGAN - 60_000, False),
+        ({}, BEGAN, False),
+        ({}, BEGAN + 1, True),
+        # Neither does it come back in two steps.
+        ({"state": "requested"}, BEGAN, False),
+        ({"email": "lou@example.com", "end": "2026-11-12"}, BEGAN, False),
+        ({"state": "ended"}, BEGAN, True),
+        ({"version": iso(NOON - 50)}, BEGAN, True),
+        ({"version": iso(NOON - 70)}, BEGAN + 1, False),
+    ],
+)
+def test_said_of_an_inferred_end(said: dict[str, Any], said_at: int, is_news: bool) -> None:
+    """What the vendor says once more revives the leave, but not what it had said when the list began."""
+    ended = decided(END, KNOWN).leave
+    webhook = CHANGE.model_copy(update={**said, "listed_at": None})
+    assert decided(webhook, ended, received_at=said_at).is_news is is_news
+    # A list's word is of when the list began, however late it comes.
+    listed_at = datetime.fromtimestamp(said_at / 1000, UTC)
+    list_said = CHANGE.model_copy(update={**said, "listed_at": listed_at})
+    assert decided(list_said, ended, received_at=BEGAN + 3_600_000).is_news is is_news
+    # Nobody knows when the list of an earlier version's end began.
+    assert decided(webhook, replace(ended, lacked_at=0), received_at=said_at).is_news is (
+        said.get("version") != iso(NOON - 70)
+    )
+
+
+def test_fault_of_what_a_list_lacked() -> None:
+    """What is wrong with leave that has ended since is nobody's concern."""
+    refused = CHANGE.model_copy(update={"end": "2026-11-01", "listed_at": None})
+    ended = decided(END, KNOWN).leave
+    assert decided(refused, ended, received_at=BEGAN).refused is None
+    assert decided(refused, ended, received_at=BEGAN + 1).refused is not None
 
 
 def test_when_due() -> None:

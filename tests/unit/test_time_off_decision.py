@@ -27,6 +27,7 @@ from tests.unit.test_time_off_rules import SKIP, TODAY, change, day, days
 
 SAM, KIM, LEE = "Sam@example.com", "kim@example.com", "lee@example.com"
 NOW = 1793764800.0
+RECEIVED = round(NOW * 1000)
 TERM = Term("mine", NOW, 5)
 NOBODY: dict[str, Any] = {"email": None}
 NO_DATES: dict[str, Any] = {"start": None, "end": None}
@@ -40,7 +41,7 @@ def arrived(**fields: Any) -> Arrival:
 
 def known_after(**fields: Any) -> Leave:
     """The leave as the ledger has it after such a change."""
-    return decision_on(arrived(**fields), None, None, None).leave
+    return decision_on(arrived(**fields), None, None, None, received_at=RECEIVED).leave
 
 
 APPROVED = known_after()
@@ -48,7 +49,7 @@ APPROVED = known_after()
 
 def decided(known: Leave | None = None, replaced: Leave | None = None, **fields: Any) -> Decision:
     """What such a change comes to."""
-    return decision_on(arrived(**fields), known, replaced, None)
+    return decision_on(arrived(**fields), known, replaced, None, received_at=RECEIVED)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +79,7 @@ def test_reason(known: Leave | None, fields: dict[str, Any], reason: str) -> Non
 )
 def test_version(fields: dict[str, Any], counted_as: str | None, version: str) -> None:
     """A change ahead of its time counts as of its receipt, and when it comes again as it first did."""
-    decision = decision_on(arrived(**fields), None, None, counted_as)
+    decision = decision_on(arrived(**fields), None, None, counted_as, received_at=RECEIVED)
     assert decision.leave.version == version
 
 
@@ -165,7 +166,7 @@ def test_type_without_a_name() -> None:
     assert decided(**unnamed).leave.type == "leave"
     by_id = SKIP.model_copy(update={"time_off_types": {"7": "sick"}})
     arrival = arrival_of(change(**unnamed), "deel", by_id, TODAY)
-    assert decision_on(arrival, known, None, None).leave.type == "sick"
+    assert decision_on(arrival, known, None, None, received_at=RECEIVED).leave.type == "sick"
     assert change(**unnamed).content == change(type_name="7").content
 
 
@@ -190,7 +191,7 @@ def test_replaced_of_somebody_else() -> None:
 def planned(employees: Sequence[Employee], known: Leave | None = None, **fields: Any) -> Plan:
     """What such a change comes to for these employees."""
     arrival = arrived(**fields)
-    return plan_for(arrival, decision_on(arrival, known, None, None), employees, TERM)
+    return plan_for(arrival, decision_on(arrival, known, None, None, received_at=RECEIVED), employees, TERM)
 
 
 def holding(email: str = SAM, **fields: Any) -> Employee:
@@ -296,7 +297,7 @@ class Memory:
     def take(self, one: LeaveChange) -> None:
         """Decide about a change, and keep what it comes to."""
         arrival = arrival_of(one, "deel", SKIP, TODAY)
-        decision = decision_on(arrival, self.leaves.get(one.leave_id), None, None)
+        decision = decision_on(arrival, self.leaves.get(one.leave_id), None, None, received_at=RECEIVED)
         if decision.is_news:
             self.leaves[one.leave_id] = decision.leave
         touched = [self.employees.get(same_person(email), Employee(email)) for email in decision.emails]

@@ -13,6 +13,7 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import LeaveChange
 from relay.invocation import Invocation
+from relay.time_off.decision import arrival_of
 from relay.time_off.submission import Submission
 
 NO_TIME = Result(status="waiting", reason="no_time")
@@ -109,13 +110,13 @@ class TimeOff:
         self._find_shadow(change, step.envelope.source)
         config = invocation.config
         source = self._source(change, step.envelope)
+        key, order = config.key(step.envelope.source), invocation.configuration.order
+        arrival = arrival_of(change, key, source, invocation.utc_now().date(), order)
         recorded = invocation.leaves.record(
-            change,
-            config.key(step.envelope.source),
-            source,
+            arrival,
+            step.envelope.received_at.timestamp(),
             seconds,
             invocation.deadline,
-            invocation.configuration.order,
             shadowed=config.shadowed,
         )
         # Days may be given back although the change itself cannot be told: those first.

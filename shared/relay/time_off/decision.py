@@ -97,14 +97,16 @@ def decision_on(
     known_replaced: Leave | None,
     counted_as: str | None,
     *,
+    received_at: int,
     all_seen_at: int | None = None,
 ) -> Decision:
     """What becomes of a leave, and of the one that it replaces, by a change.
 
     `known` and `known_replaced` are the two as the ledger has them. `counted_as` is the version that the
-    change counted as when it first came, where that was ahead of its time. `all_seen_at` is when a list began
-    by which the ledger has seen all leave of the source, Unix milliseconds. Raises `InvalidLeave` for
-    approved leave of which nobody knows whose it is.
+    change counted as when it first came, where that was ahead of its time. `received_at` is when it first
+    came, however long it has waited since, and `all_seen_at` when a list began by which the ledger has seen
+    all leave of the source (both in Unix milliseconds). Raises `InvalidLeave` for approved leave of which
+    nobody knows whose it is.
     """
     # Of a source that is live again: nothing of the leave changed, but Calven has yet to hear of it.
     if arrival.change.resumed:
@@ -117,12 +119,16 @@ def decision_on(
     ends_unseen = not all_seen and _ends_unseen(arrival.change, leave, known, known_replaced)
     of_no_use = ends_unseen and not (leave.email and leave.dated)
     leave = replace(leave, unseen=of_no_use)
-    is_news = leave.takes_over(known)
+    # A list says what the vendor had when it began, whenever that is settled.
+    listed_at = arrival.change.listed_at
+    said_at = milliseconds(listed_at) if listed_at else received_at
+    was_lacking = leave.was_lacking(known, said_at)
+    is_news = not was_lacking and leave.takes_over(known)
     # What cannot be told has a reason of its own, and may still give days back.
     if is_news and not arrival.refused:
         _refuse_nobodys(leave)
     # What is wrong with an older change is nobody's concern once a newer one counts.
-    is_older = known is not None and leave.rank() < known.rank()
+    is_older = was_lacking or (known is not None and leave.rank() < known.rank())
     return Decision(
         leave=leave,
         is_news=is_news,
@@ -159,7 +165,7 @@ def _decision_on_inferred_end(arrival: Arrival, known: Leave | None, all_seen_at
     if not is_as_it_was:
         # It may have ended before: what Calven has not accepted since is sent once more.
         return _no_news(before, reason="superseded")
-    leave = replace(before, state="ended", inferred=True, recorded=arrival.leave.recorded)
+    leave = replace(before, state="ended", inferred=True, lacked_at=began, recorded=arrival.leave.recorded)
     return replace(_no_news(leave, reason="not_approved"), is_news=True)
 
 

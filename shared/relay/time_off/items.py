@@ -51,11 +51,12 @@ def leave_update(source: str, leave_id: str, leave: Leave, known: Leave | None) 
     values = {
         **_leave_values(leave),
         "inferred": leave.inferred,
+        "lacked_at": leave.lacked_at,
         "received": leave.received,
         SOURCE: source,
         "expires_at": _expires_at(leave.recorded, leave.end),
     }
-    # A leave has no revision. The two values beside these are not compared: older items lack them.
+    # A leave has no revision. The values beside these are not compared: older items lack them.
     expected = _leave_values(known) if known else {"version": None}
     return Update(key=leave_key(source, leave_id), set=values, expect=expected)
 
@@ -184,6 +185,7 @@ def _leave(item: Item) -> Leave:
         content=item["content"],
         config=item["config"],
         inferred=item.get("inferred", False),
+        lacked_at=item.get("lacked_at", 0),
         received=item.get("received", 0),
     )
 

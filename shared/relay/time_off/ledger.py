@@ -14,11 +14,9 @@ from uuid import uuid4
 from relay.aws.conflicts import until_written
 from relay.aws.early import counted_as, marked
 from relay.aws.table import Item, Key, Table, Update
-from relay.config.model import Source
 from relay.deadline import Deadline
 from relay.errors import Contended, InvalidLeave
-from relay.events import LeaveChange
-from relay.time_off.decision import Arrival, Decision, arrival_of, decision_on, plan_for
+from relay.time_off.decision import Arrival, Decision, decision_on, plan_for
 from relay.time_off.items import (
     as_written,
     complete_key,
@@ -99,32 +97,35 @@ class Leaves:
 
     def record(
         self,
-        change: LeaveChange,
-        source_name: str,
-        source: Source,
+        arrival: Arrival,
+        received_at: float,
         seconds: float,
         deadline: Deadline,
-        config: int = 0,
         *,
         shadowed: frozenset[str] = frozenset(),
     ) -> Recorded:
         """Record a change and take the employee's lease, in one write, where there is something to send.
 
-        The caller has that many `seconds` to submit it; `deadline` bounds the recording. `config` says which
-        configuration `source` is of: the later one is the greater. `shadowed` are the keys of the sources of
-        which nothing is sent.
+        `received_at` is when the change first came (Unix seconds). The caller has that many `seconds` to
+        submit it; `deadline` bounds the recording. `shadowed` are the keys of the sources of which nothing is
+        sent.
         """
-        arrival = arrival_of(change, source_name, source, self._today(), config)
-        return until_written(lambda: self._record(arrival, seconds, shadowed), deadline)
+        received = round(received_at * 1000)
+        return until_written(lambda: self._record(arrival, received, seconds, shadowed), deadline)
 
-    def _record(self, arrival: Arrival, seconds: float, shadowed: frozenset[str]) -> Recorded:
+    def _record(self, arrival: Arrival, received: int, seconds: float, shadowed: frozenset[str]) -> Recorded:
         keys = _Keys.of(arrival)
         found = self._table.get(keys.all())
         known = leave_from(found.get(keys.leave))
         replaced = leave_from(found.get(keys.replaced)) if keys.replaced else None
         all_seen_at = found[keys.complete]["at"] if keys.complete in found else None
         decision = decision_on(
-            arrival, known, replaced, counted_as(found.get(keys.marker)), all_seen_at=all_seen_at
+            arrival,
+            known,
+            replaced,
+            counted_as(found.get(keys.marker)),
+            received_at=received,
+            all_seen_at=all_seen_at,
         )
         employees = self._employees(decision.emails, keys, found)
         term = self._term(seconds)

@@ -35,7 +35,8 @@ class Leave:
     `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
     that it is all that is known of a leave. `content` is a digest of what the vendor said, `config` tells
     with which configuration it was read: the later one is the greater. `inferred` is the end of a leave that
-    a complete list lacked. `received` is when its last news came (Unix milliseconds).
+    a complete list lacked, `lacked_at` when that list began, `received` when the last news came (both Unix
+    milliseconds).
     """
 
     state: LeaveState
@@ -52,12 +53,13 @@ class Leave:
     content: str = ""
     config: int = 0
     inferred: bool = False
+    lacked_at: int = 0
     received: int = 0
 
     def rank(self) -> tuple[str, int, str]:
         """What decides between two versions: the later change, at equal times an ending, then content.
 
-        An inferred end gives way to anything that the vendor says, also to what it said before.
+        An inferred end gives way to anything that the vendor says, also to the same once more.
         """
         state = -1 if self.inferred else STATES.index(self.state)
         return self.version, state, self.content
@@ -70,6 +72,15 @@ class Leave:
             return self.rank() > known.rank()
         # A container with older configuration must not read leave back into what it was.
         return self.config >= known.config and self.reading() != known.reading()
+
+    def was_lacking(self, known: "Leave | None", said_at: int) -> bool:
+        """Whether a list that began after this was said (Unix milliseconds) has shown that it is over.
+
+        An end counts whenever it was said: after it, nothing of this version brings the leave back.
+        """
+        if known is None or not known.inferred or known.version != self.version:
+            return False
+        return self.state != "ended" and said_at <= known.lacked_at
 
     def is_read_later(self, known: "Leave | None") -> bool:
         """Whether this is what is known already, read with a later configuration that reads it alike."""
