@@ -81,6 +81,7 @@ def test_occupancy_accepted(calven: Calven, changes: dict[str, Any]) -> None:
         {"sourceId": 7, "occupancyEvents": [occupancy()]},
         {"sourceId": "Lobby", "occupancyEvents": occupancy()},
         {**counted(occupancy()), "extra": True},
+        {**counted(occupancy()), "source_id": "Lobby"},
         counted(occupancy(), occupancy()),
         counted(*(occupancy(eventId=str(number)) for number in range(101))),
         *(
@@ -111,6 +112,7 @@ def test_occupancy_accepted(calven: Calven, changes: dict[str, Any]) -> None:
                 {"occupancy": None},
                 {"email": "bob@example.com"},
                 {"personId": "x"},
+                {"location_id": "x"},
             )
         ),
     ],
@@ -166,6 +168,7 @@ def test_time_off_accepted(calven: Calven, changes: dict[str, Any]) -> None:
                 {"timeOffType": "vacation"},
                 {"timeOffType": None},
                 {"note": "surgery"},
+                {"time_off_type": "sick"},
             )
         ),
     ],

@@ -120,6 +120,7 @@ def test_hang_does_not_hold_up_the_stop() -> None:
     [
         ("fail", {"mode": "explode"}),
         ("fail", {"mode": "500", "count": 0}),
+        ("fail", {"mode": "429", "retry_after": 7}),
         ("fail", {}),
         ("unknown", {"people": []}),
         ("locations", {}),

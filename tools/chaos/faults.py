@@ -57,14 +57,14 @@ _modes = cycle(CALVEN_MODES)
 
 def _another_mode(stage: Stage) -> None:
     mode = next(_modes)
-    stage.calven("fail", {"mode": mode, "count": 3, **({"retry_after": 1} if mode == "429" else {})})
+    stage.calven("fail", {"mode": mode, "count": 3, **({"retryAfter": 1} if mode == "429" else {})})
 
 
 FAULTS = (
     Fault("none"),
     Fault("Calven 500", calven("500")),
     Fault("Calven 503", calven("503")),
-    Fault("Calven 429, Retry-After 2", calven("429", retry_after=2)),
+    Fault("Calven 429, Retry-After 2", calven("429", retryAfter=2)),
     Fault("Calven hangs", calven("hang"), weight=2),
     Fault("Calven resets", calven("reset")),
     Fault("Calven unreadable 200", calven("garbage")),

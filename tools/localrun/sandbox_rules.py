@@ -45,6 +45,12 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, alias_generator=to_camel)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_is(cls, said: object) -> object:
+        # Straight from JSON Pydantic ignores what goes by a field's own name: "retry_after" for "retryAfter".
+        return said
+
 
 class Hmac(Body):
     """`POST /v1/auth`."""
