@@ -200,3 +200,27 @@ def test_said_end(others: Rig, lister: Lister) -> None:
     waited(others, {**LEAVE, "state": "ended"}, received_at)
     webhook(others, LEAVE)
     assert others.away("kim@example.com") == {}
+
+
+def test_repeat_while_the_end_waits(others: Rig, lister: Lister) -> None:
+    """Leave that is said once more after the list began is not ended by it, but by the next one."""
+    webhook(others, LEAVE)
+    assert lister(others, OTHERS).ends == 1
+    webhook(others, LEAVE)
+    settled(others)
+    assert others.away("kim@example.com") == AWAY
+    ended(others, lister)
+
+
+def test_old_repeat_while_the_end_waits(others: Rig, lister: Lister) -> None:
+    """What was received before the list began and is settled before the end does not keep the leave."""
+    webhook(others, LEAVE)
+    others.clock.advance(1)
+    received_at = others.clock()
+    assert lister(others, OTHERS).ends == 1
+    [end] = others.waiting()
+    others.aws.sqs.purge_queue(QueueUrl=others.resources.unprocessed_queue_url)
+    waited(others, LEAVE, received_at)
+    others.relay.queues.retry_later([(Envelope.model_validate(end), 0)])
+    settled(others)
+    assert others.away("kim@example.com") == {}

@@ -63,7 +63,7 @@ def test_leave() -> None:
     """A leave is written where it still is what was read, or is not there yet."""
     new = leave_update("deel", "1", LEAVE, None)
     assert (new.key, new.expect) == (leave_key("deel", "1"), {"version": None})
-    found_by_source = {"leave_of": "deel", "inferred": False, "lacked_at": 0, "received": 0}
+    found_by_source = {"leave_of": "deel", "inferred": False, "lacked_at": 0, "received": 0, "repeated_at": 0}
     assert new.set == {**LEAVE_ITEM, **found_by_source, "expires_at": EXPIRES_AT}
     ended = leave_update("deel", "1", replace(LEAVE, state="ended", start=None, end=None), LEAVE)
     assert ended.expect == LEAVE_ITEM

@@ -184,6 +184,20 @@ def test_read_alike(read_anew: Leave, is_later: bool) -> None:
     assert not read_anew.is_read_later(None)
 
 
+@pytest.mark.parametrize(
+    ("state", "said_at", "repeated_at"),
+    [("approved", 1000, 0), ("approved", 1001, 1001), ("ended", 1001, 0), ("requested", 1001, 0)],
+)
+def test_repeat(state: LeaveState, said_at: int, repeated_at: int) -> None:
+    """Approved leave that is said once more is noted, but not another attempt at what is known."""
+    known = replace(leave(1, 5), state=state, received=1000)
+    noted = known.noted_on(known, said_at)
+    assert (noted.repeated_at if noted else 0) == repeated_at
+    if noted:
+        assert (noted.heard_at, noted.noted_on(noted, said_at)) == (said_at, None)
+    assert replace(known, version="9").noted_on(known, said_at) is None
+
+
 def test_wanted() -> None:
     """Wanted are the days of all approved leave; where two types cover a day, the newest one's counts."""
     leaves = [

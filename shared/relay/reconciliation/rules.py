@@ -125,7 +125,7 @@ def missing(
         leave_id: leave
         for leave_id, leave in known.items()
         # What was heard of since may not have been there yet when its page was read.
-        if leave_id not in seen and leave.received <= began and _overlaps(leave, first, last)
+        if leave_id not in seen and leave.heard_at <= began and _overlaps(leave, first, last)
     }
 
 

@@ -77,8 +77,8 @@ class Decision:
     `is_news` says that `leave` takes the place of what the ledger had, `ends_unseen` that it is the end of a
     leave that the ledger has never seen. `replaced` is what becomes of the leave that it replaces, None where
     that stays as it is. `emails` are those whose days it may touch. `reason` is why there may be nothing to
-    send. `refused` is why the change itself cannot be told. `is_read_later` says that it is no news, but that
-    a later configuration than before has read it alike.
+    send. `refused` is why the change itself cannot be told. `noted` is the leave as the ledger has it with
+    what is noted of a change that is no news.
     """
 
     leave: Leave
@@ -88,7 +88,7 @@ class Decision:
     emails: tuple[str, ...]
     reason: str
     refused: InvalidLeave | None
-    is_read_later: bool = False
+    noted: Leave | None = None
 
 
 def decision_on(
@@ -137,7 +137,7 @@ def decision_on(
         emails=_touched(leave, known_replaced),
         reason=_reason(arrival.change, leave, is_news=is_news),
         refused=None if is_older else arrival.refused,
-        is_read_later=leave.is_read_later(known),
+        noted=leave.noted_on(known, said_at),
     )
 
 
@@ -158,7 +158,7 @@ def _decision_on_inferred_end(arrival: Arrival, known: Leave | None, all_seen_at
         known is not None
         and known.state == "approved"
         and known.version == change.version
-        and known.received <= began
+        and known.heard_at <= began
         and all_seen_at <= began
     )
     before = known or arrival.leave

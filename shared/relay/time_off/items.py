@@ -53,6 +53,7 @@ def leave_update(source: str, leave_id: str, leave: Leave, known: Leave | None) 
         "inferred": leave.inferred,
         "lacked_at": leave.lacked_at,
         "received": leave.received,
+        "repeated_at": leave.repeated_at,
         SOURCE: source,
         "expires_at": _expires_at(leave.recorded, leave.end),
     }
@@ -187,6 +188,7 @@ def _leave(item: Item) -> Leave:
         inferred=item.get("inferred", False),
         lacked_at=item.get("lacked_at", 0),
         received=item.get("received", 0),
+        repeated_at=item.get("repeated_at", 0),
     )
 
 

@@ -162,10 +162,8 @@ class Leaves:
             # When it comes into the ledger, not when it was sent: what a list can have known ends then.
             leave = replace(decision.leave, received=round(self._clock() * 1000))
             updates.append(leave_update(arrival.source, arrival.change.leave_id, leave, known))
-        elif known and decision.is_read_later:
-            # Else a container with configuration from between the two would read it as news.
-            noted = replace(known, config=decision.leave.config)
-            updates.append(leave_update(arrival.source, arrival.change.leave_id, noted, known))
+        elif decision.noted:
+            updates.append(leave_update(arrival.source, arrival.change.leave_id, decision.noted, known))
         if arrival.change.early and keys.marker not in found:
             updates.append(marked(keys.marker, arrival.change.early, self._clock()))
         if decision.replaced and arrival.replaces and keys.replaced:

@@ -35,8 +35,8 @@ class Leave:
     `recorded` the day when it was last heard of; `dated` says whether the change had usable dates, `unseen`
     that it is all that is known of a leave. `content` is a digest of what the vendor said, `config` tells
     with which configuration it was read: the later one is the greater. `inferred` is the end of a leave that
-    a complete list lacked, `lacked_at` when that list began, `received` when the last news came (both Unix
-    milliseconds).
+    a complete list lacked, `lacked_at` when that list began. `received` is when the last news came,
+    `repeated_at` when these were said once more (all three Unix milliseconds).
     """
 
     state: LeaveState
@@ -55,6 +55,12 @@ class Leave:
     inferred: bool = False
     lacked_at: int = 0
     received: int = 0
+    repeated_at: int = 0
+
+    @property
+    def heard_at(self) -> int:
+        """When the leave was last heard of as it is."""
+        return max(self.received, self.repeated_at)
 
     def rank(self) -> tuple[str, int, str]:
         """What decides between two versions: the later change, at equal times an ending, then content.
@@ -87,6 +93,18 @@ class Leave:
         if known is None or self.rank() != known.rank():
             return False
         return self.config > known.config and self.reading() == known.reading()
+
+    def noted_on(self, known: "Leave | None", said_at: int) -> "Leave | None":
+        """What is known already with what is to be noted of this, which is no news; None where nothing is."""
+        if known is None or self.rank() != known.rank():
+            return None
+        # Else a container with configuration from between the two would read it as news.
+        config = self.config if self.is_read_later(known) else known.config
+        # What came before the ledger heard of it is another attempt at the same message, and no repeat.
+        is_repeat = self.state == "approved" and said_at > known.heard_at
+        repeated_at = said_at if is_repeat else known.repeated_at
+        noted = replace(known, config=config, repeated_at=repeated_at)
+        return None if noted == known else noted
 
     def reading(self) -> tuple[object, ...]:
         """What configuration and address make of the vendor's words."""
