@@ -13,7 +13,6 @@ from relay.envelope import Envelope
 from relay.errors import Ignore, Never, NotNow, Stop, TableUnavailable, Unparseable
 from relay.events import LeaveChange
 from relay.invocation import Invocation
-from relay.time_off.decision import arrival_of
 from relay.time_off.submission import Submission
 
 NO_TIME = Result(status="waiting", reason="no_time")
@@ -111,9 +110,9 @@ class TimeOff:
         config = invocation.config
         source = self._source(change, step.envelope)
         key, order = config.key(step.envelope.source), invocation.configuration.order
-        arrival = arrival_of(change, key, source, invocation.utc_now().date(), order)
-        recorded = invocation.leaves.record(
-            arrival,
+        leaves = invocation.leaves
+        recorded = leaves.record(
+            leaves.arrival(change, key, source, order),
             step.envelope.received_at.timestamp(),
             seconds,
             invocation.deadline,

@@ -14,9 +14,11 @@ from uuid import uuid4
 from relay.aws.conflicts import until_written
 from relay.aws.early import counted_as, marked
 from relay.aws.table import Item, Key, Table, Update
+from relay.config.model import Source
 from relay.deadline import Deadline
 from relay.errors import Contended, InvalidLeave
-from relay.time_off.decision import Arrival, Decision, decision_on, plan_for
+from relay.events import LeaveChange
+from relay.time_off.decision import Arrival, Decision, arrival_of, decision_on, plan_for
 from relay.time_off.items import (
     as_written,
     complete_key,
@@ -94,6 +96,10 @@ class Leaves:
     def __init__(self, table: Table, clock: "Clock" = time.time) -> None:
         self._table = table
         self._clock = clock
+
+    def arrival(self, change: LeaveChange, source_name: str, source: Source, config: int) -> Arrival:
+        """Read a change of a source (by its key) today; `config` tells which configuration `source` is of."""
+        return arrival_of(change, source_name, source, self._today(), config)
 
     def record(
         self,
