@@ -93,6 +93,66 @@ def test_source_removed(absent: Operator) -> None:
     absent.settle()
     assert absent.rig.away("noa@example.com") == {}
     assert absent.run("leave", "end", "generic", "--yes", "--json").stdout.strip() == '{\n  "ended": 0\n}'
+    again = absent.run("leave", "end", "generic", "--yes")
+    assert (again.exit_code, again.stdout) == (0, "generic has no approved leave that is not over\n")
+
+
+def renamed(absent: Operator, **keys: Any) -> None:
+    """Push the source of leave under another name."""
+    for family in ("hris", "access-control"):
+        copy_secret(absent.rig, family, "generic", "people")
+    absent.sources = {"people": {**GENERIC, **keys}}
+    absent.doors = {"people": absent.doors["generic"]}
+    absent.pushed()
+
+
+def end_leave(absent: Operator, source: str) -> tuple[int, str]:
+    """Exit code and output of `relayctl leave end`."""
+    result = absent.run("leave", "end", source, "--yes")
+    absent.settle()
+    return result.exit_code, result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("generic", "'generic' is now 'people', which is live"), ("people", "'people' is live")],
+)
+def test_end_of_leave_of_a_renamed_source(absent: Operator, name: str, said: str) -> None:
+    """A live source keeps its leave, by whichever of its names somebody would end it."""
+    renamed(absent)
+    code, output = end_leave(absent, name)
+    assert (code, said in output) == (1, True), output
+    assert len(absent.rig.away("noa@example.com")) == 5
+
+
+@pytest.mark.parametrize("name", ["generic", "people"])
+def test_end_of_leave_of_a_renamed_and_shadowed_source(absent: Operator, name: str) -> None:
+    """The leave of a shadowed source is ended by each of its names."""
+    renamed(absent)
+    absent.sources["people"]["shadow"] = True
+    absent.pushed()
+    code, output = end_leave(absent, name)
+    assert (code, "1 leave" in output) == (0, True), output
+
+
+def test_renamed_source_removed(absent: Operator) -> None:
+    """A source that goes under another name than its first one leaves its leave behind no less."""
+    renamed(absent)
+    absent.sources, absent.doors = {}, {}
+    pushed = absent.push("--yes")
+    assert "people goes, and 1 of its leaves stays as it is: `relayctl leave end generic`" in pushed.stderr
+    absent.settle()
+    code, output = end_leave(absent, "people")
+    assert (code, "leave is left of: generic" in output) == (1, True), output
+    assert end_leave(absent, "generic")[0] == 0
+    assert absent.rig.away("noa@example.com") == {}
+
+
+def test_end_of_leave_of_nothing(absent: Operator) -> None:
+    """A name that nothing knows is a mistake, and the command says what it may have meant."""
+    code, output = end_leave(absent, "generik")
+    assert code == 1
+    assert output == "Error: nothing is known of a source 'generik': did you mean 'generic'?\n"
 
 
 CLOCKED = """

@@ -10,6 +10,7 @@ import click
 
 from relay.aws.queues import Queues
 from relay.aws.table import Table
+from relay.config.file import did_you_mean
 from relay.config.model import Config
 from relay.config.store import ConfigStore
 from relay.envelope import Envelope
@@ -22,8 +23,9 @@ from relay.time_off.ledger import Leaves
 from relay.time_off.rules import runs, source_of
 from relay.time_off.submission import Employee
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json, print_table, printable
-from relayctl.pushing import ApprovedLeave, approved
+from relayctl.output import print_json, print_table, printable, working
+from relayctl.pushing import ApprovedLeave, approved, with_leave
+from relayctl.target import Target
 
 COLUMNS = ("site", "place", "day", "count", "Calven has been told", "at", "source")
 LEAVES = ("leave", "state", "start", "end", "type", "version")
@@ -168,30 +170,59 @@ def end_leave(common: Common, source: str, yes: bool) -> None:
     Each goes through the Unprocessed queue; Calven is told to give its days back.
     """
     target = common.target()
-    configured = ConfigStore(target.ledger()).current().sources.get(source)
-    if configured is not None and not configured.shadow:
-        raise click.ClickException(f"{source!r} is live: take it out of relay.yaml, and push that first")
-    found = [each for each in approved(target) if each.source == source]
+    config = ConfigStore(target.ledger()).current()
+    _check_not_live(config, source)
+    found = _not_over(target, config, source)
     if found and not yes:
         click.confirm(f"End {_leaves(len(found))} of {source}?", abort=True, err=True)
-    envelopes = [(_ending(each), 0.0) for each in found]
-    Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url).retry_later(
-        envelopes
-    )
+    envelopes = [(_ending(each, config), 0.0) for each in found]
+    queues = Queues(target.client("sqs"), target.unprocessed_queue_url, target.dead_letter_queue_url)
+    with working("ending leave"):
+        queues.retry_later(envelopes)
     if common.as_json:
         print_json({"ended": len(found)})
-    else:
+    elif found:
         click.echo(f"{_leaves(len(found))} of {source} on the way to its end: `dlq list` shows what fails")
+    else:
+        click.echo(f"{source} has no approved leave that is not over")
+
+
+def _check_not_live(config: Config, source: str) -> None:
+    """An error for a source that is live, by the name that it has or by one that it had."""
+    name = config.called(source)
+    if name not in config.sources or config.sources[name].shadow:
+        return
+    live = f"{source!r} is live" if name == source else f"{source!r} is now {name!r}, which is live"
+    raise click.ClickException(f"{live}: take it out of relay.yaml, and push that first")
+
+
+def _not_over(target: Target, config: Config, source: str) -> list[ApprovedLeave]:
+    """The approved leave of a source; an error for a name that nothing knows."""
+    key = config.key(source)
+    with working("reading the ledger"):
+        leaves = list(approved(target))
+        found = [each for each in leaves if each.source == key]
+        if found or config.called(source) in config.sources:
+            return found
+        known = {*with_leave(target), *config.lineage.shadowed}
+    if key not in known:
+        configured = {config.key(name) for name in config.sources}
+        behind = ", ".join(sorted({each.source for each in leaves} - configured))
+        left = f"; leave is left of: {behind}" if behind else ""
+        meant = did_you_mean(source, known.union(config.sources))
+        raise click.ClickException(f"nothing is known of a source {source!r}{meant}{left}")
+    return found
 
 
 def _leaves(number: int) -> str:
     return "1 leave" if number == 1 else f"{number} leaves"
 
 
-def _ending(leave: ApprovedLeave) -> Envelope:
+def _ending(leave: ApprovedLeave, config: Config) -> Envelope:
     """The end of a leave, of the version that it has: of equal ones an ending wins."""
     return Envelope(
-        source=leave.source,
+        # By its name now: another source may have come to have the name that is this one's key.
+        source=config.named(leave.source),
         vendor="unknown",
         kind="time_off",
         received_at=datetime.now(UTC),

@@ -3,8 +3,9 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -39,10 +40,10 @@ def ask(target: Target, relay: RelayYaml, *, yes: bool) -> None:
     with working("looking who is inside"):
         change = planned(table, relay, time.time())
         effects = _relocation(table).preview(change) if change else []
-    lines = [*said(effects)]
-    if change is not None:
-        lines += orphaned(target, change.old, change.new)
-    lines += shadows(in_force(table) or Config(), change.new if change else relay.config())
+    # The changeover's old configuration has the new one's lineage, which knows no key of what goes.
+    old = in_force(table) or Config()
+    new = change.new if change else relay.config()
+    lines = [*said(effects), *orphaned(target, old, new), *shadows(old, new)]
     for line in lines:
         click.echo(line, err=True)
     if not effects or yes:
@@ -73,7 +74,8 @@ def orphaned(target: Target, old: Config, new: Config) -> Iterator[str]:
     gone = {old.key(name): name for name in old.sources if old.key(name) not in kept}
     if not gone:
         return
-    left = Counter(leave.source for leave in approved(target))
+    with working("looking for leave"):
+        left = Counter(leave.source for leave in approved(target))
     for key, name in gone.items():
         if left[key]:
             stay = "stays as it is" if left[key] == 1 else "stay as they are"
@@ -115,25 +117,40 @@ class ApprovedLeave:
 def approved(target: Target) -> Iterator[ApprovedLeave]:
     """Every leave that is approved and not over. It reads the whole table."""
     today = time.strftime("%Y-%m-%d", time.gmtime())
-    pages = (
-        target.client("dynamodb")
-        .get_paginator("scan")
-        .paginate(
-            TableName=target.table,
-            FilterExpression="begins_with(pk, :leave) AND #state = :approved AND #end >= :today",
-            ExpressionAttributeNames={"#state": "state", "#end": "end"},
-            ExpressionAttributeValues={
-                ":leave": {"S": "leave#"},
-                ":approved": {"S": "approved"},
-                ":today": {"S": today},
-            },
-        )
+    scan = target.client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(
+        TableName=target.table,
+        FilterExpression="begins_with(pk, :leave) AND #state = :approved AND #end >= :today",
+        ExpressionAttributeNames={"#state": "state", "#end": "end"},
+        ExpressionAttributeValues={
+            ":leave": {"S": "leave#"},
+            ":approved": {"S": "approved"},
+            ":today": {"S": today},
+        },
     )
     for page in pages:
         for item in page["Items"]:
-            source, _, leave_id = str(item["pk"]["S"]).removeprefix("leave#").partition("#")
+            source, leave_id = _leave_of(item)
             said = {name: str(item[name]["S"]) for name in ("email", "start", "end", "version")}
             yield ApprovedLeave(source, leave_id, **said)
+
+
+def with_leave(target: Target) -> set[str]:
+    """The keys of all sources that the table has leave of, ended leave too. It reads the whole table."""
+    scan = target.client("dynamodb").get_paginator("scan")
+    pages = scan.paginate(
+        TableName=target.table,
+        ProjectionExpression="pk",
+        FilterExpression="begins_with(pk, :leave)",
+        ExpressionAttributeValues={":leave": {"S": "leave#"}},
+    )
+    return {_leave_of(item)[0] for page in pages for item in page["Items"]}
+
+
+def _leave_of(item: Mapping[str, Any]) -> tuple[str, str]:
+    """The source's key and the leave's id that an item of the table is of."""
+    source, _, leave_id = str(item["pk"]["S"]).removeprefix("leave#").partition("#")
+    return source, leave_id
 
 
 def carry_out(target: Target) -> int:
