@@ -40,6 +40,8 @@ CHOICES: dict[str, tuple[Sequence[str], set[int]]] = {
     "two ids": (("--id", "letter-3", "--id", "letter-1"), {1, 3}),
     "older": (("--older-than", "2h"), {2, 3}),
     "newer": (("--newer-than", "2d"), {1, 2}),
+    "older than nothing": (("--older-than", "0s"), {1, 2, 3}),
+    "newer than nothing": (("--newer-than", "0s"), set()),
     "between": (("--older-than", "90m", "--newer-than", "1d"), {2}),
     "both": (("--reason", "unmapped_door", "--source", "deel"), {3}),
     "none": (("--reason", "open_ended"), set()),
@@ -120,6 +122,8 @@ def test_ids(rig: Rig, command: Command, act: Sequence[str]) -> None:
         ("show", ""),
         ("redrive", "--older-than", "soon"),
         ("redrive", "--rate", "0"),
+        ("redrive", "--rate", "nan"),
+        ("redrive", "--rate", "1e400"),
         ("show",),
     ],
 )

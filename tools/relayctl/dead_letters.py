@@ -89,7 +89,12 @@ class Selection:
         if self.older_than is None and self.newer_than is None:
             return True
         seconds = age_seconds(envelope, now)
-        return seconds is not None and (self.older_than or 0) <= seconds <= (self.newer_than or seconds)
+        if seconds is None:
+            return False
+        # A bound of no seconds is one: `--newer-than 0s` means hardly any letter, not all.
+        if self.older_than is not None and seconds < self.older_than:
+            return False
+        return self.newer_than is None or seconds <= self.newer_than
 
 
 @dataclass(frozen=True)

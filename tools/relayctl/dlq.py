@@ -17,7 +17,7 @@ from rich.progress import Progress
 from relay.config.file import did_you_mean
 from relayctl import dead_letters
 from relayctl.dead_letters import Reading, Selection
-from relayctl.options import Age, Common, common_options, pass_common
+from relayctl.options import Age, Common, Number, common_options, pass_common
 from relayctl.output import print_json, print_json_array, print_table, printable
 from relayctl.target import Target
 
@@ -208,11 +208,11 @@ def export(common: Common, selection: Selection) -> None:
 
 @dlq.command()
 @selecting
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="At most so many letters a second.")
+@click.option("--rate", type=Number(min=0, min_open=True), help="At most so many letters a second.")
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=15,
     show_default=True,
     help="So many seconds at most to see what becomes of them.",

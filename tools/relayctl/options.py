@@ -1,5 +1,6 @@
 """The options that every command takes, before or after the command's own name."""
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,17 @@ class Age(click.ParamType[float]):
         if found is None:
             self.fail(f"{value!r} is no age such as 90s, 15m, 2h or 3d", parameter, context)
         return float(found[1]) * UNITS[found[2]]
+
+
+class Number(click.FloatRange):
+    """A number within a range, which neither `inf` nor `nan` is."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+        """The number; a usage error for any other text."""
+        number: float = super().convert(value, parameter, context)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number", parameter, context)
+        return number
 
 
 @dataclass
