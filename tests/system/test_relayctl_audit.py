@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -198,6 +198,13 @@ def test_extra(stack: Rig) -> None:
     of_source = audited("--extra", "--source", "deel")["extra"]
     assert of_source == [{"employee": KIM, "start": in_days(11), "end": in_days(11)}]
     assert "away at Calven, and never told by the relay:" in command("--extra").stdout
+
+
+@pytest.mark.parametrize("last", [(), ("--to", "9999-12-31")])
+def test_extra_at_the_end_of_the_calendar(stack: Rig, last: Sequence[str]) -> None:
+    """There is no day after the year 9999, and none is asked about."""
+    found = audited("--extra", "--from", "9999-12-20", *last)
+    assert (found["to"], found["extra"]) == ("9999-12-31", [])
 
 
 def test_days_and_source(stack: Rig) -> None:

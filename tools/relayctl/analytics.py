@@ -150,7 +150,7 @@ def analytics_of(target: Target) -> Iterator[Analytics]:
 
 def _pieces(first: date, last: date) -> Iterator[tuple[date, date]]:
     """The days from one to another, in pieces that Calven answers."""
-    while first <= last:
-        end = min(last, first + timedelta(days=DAYS_A_CALL - 1))
-        yield first, end
-        first = end + timedelta(days=1)
+    days = (last - first).days + 1
+    for start in range(0, days, DAYS_A_CALL):
+        end = min(start + DAYS_A_CALL, days) - 1
+        yield first + timedelta(days=start), first + timedelta(days=end)

@@ -164,7 +164,9 @@ def _last_day(ours: Mapping[str, _Ours], first: date, asked: date | None, *, ext
         return asked
     days = [day for one in ours.values() for day in one.confirmed]
     last = max(days, default=first - timedelta(days=1))
-    return max(last, first + timedelta(days=DAYS_A_CALL - 1)) if extra else last
+    # There is no day after the year 9999.
+    a_call = min(timedelta(days=DAYS_A_CALL - 1), date.max - first)
+    return max(last, first + a_call) if extra else last
 
 
 def _told(

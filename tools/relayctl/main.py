@@ -1,10 +1,12 @@
 """The commands. Exit codes: 0 done, 1 failed or a check found a problem, 2 wrong usage."""
 
+from typing import Any
+
 import click
 
 from relay.errors import TableUnavailable, TooLarge
 from relay.vendors.support.memory import VendorMemory
-from relayctl import stopping, vendors
+from relayctl import stopping, streams, vendors
 from relayctl.audit import audit_calven
 from relayctl.calven import calven
 from relayctl.configure import config
@@ -27,7 +29,18 @@ from relayctl.trace import trace_event
 
 
 class _Commands(click.Group):
-    """A group whose commands fail in one line when AWS does."""
+    """A group whose commands fail in one line when AWS or this machine does."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run as a program; a file or a stream that fails becomes a message and exit code 1."""
+        streams.open_closed()
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:
+            streams.drop_unwritten()
+            file = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {file}{error.strerror or error}", err=True)
+            raise SystemExit(1) from None
 
     def invoke(self, context: click.Context) -> object:
         """Run the command; AWS's errors become a message and exit code 1."""
