@@ -218,6 +218,7 @@ def test_leave_of_nobody(rig: Rig) -> None:
     result = command("leave", "show", "nobody@example.com")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "Error: the ledger holds nothing of 'nobody@example.com'\n"
+    assert command("leave", "show", "").exit_code == 2
 
 
 @pytest.mark.usefixtures("front_door")

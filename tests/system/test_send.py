@@ -121,6 +121,11 @@ def test_at_where_there_is_no_time(own: Rig) -> None:
         ("kisi", "--at", "noon"),
         ("kisi", "--at", "25:00"),
         ("kisi", "--at", "0001-01-01T00:00:00+14:00"),
+        ("kisi", "--door", ""),
+        ("deel", "--person", " "),
+        ("kisi", "--source", ""),
+        ("kisi", "--url", ""),
+        ("kisi", ""),
         ("kisi", "--set", "nothing"),
         ("kisi", "--set", "object_id.x=1"),
         ("kisi", "--count", "0"),
@@ -145,6 +150,27 @@ def test_nothing_configured_of_that_vendor(own: Rig) -> None:
         "no source of vendor genea is configured; this fits: relayctl send kisi --door 777" in result.stderr
     )
     assert "did you mean 'front'?" in command("send", "kisi", "--source", "frnt").stderr
+
+
+@pytest.mark.parametrize("vendor", ["deel", "butlr"])
+def test_source_of_another_vendor(own: Rig, vendor: str) -> None:
+    """Where a source's secret signs nothing, as it is another vendor's, that is said: none is missing."""
+    deploy(own, "relay")
+    result = command("send", vendor, "--source", "front")
+    assert result.exit_code == 1
+    assert result.stderr.endswith(
+        f"Error: 'front' is a source of kisi: its secret signs no webhook of {vendor}\n"
+    )
+
+
+def test_vendor_without_webhooks(own: Rig) -> None:
+    """Of a vendor that sends none, nothing can be sent, and no secret would change that."""
+    deploy(own, "relay")
+    result = command("send", "bamboohr")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "Error: BambooHR sends no webhooks: relayctl reconcile asks it what happened\n",
+    )
 
 
 def test_suggestion(own: Rig, tmp_path: Path) -> None:

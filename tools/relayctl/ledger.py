@@ -22,7 +22,7 @@ from relay.occupancy.sensors import Readings
 from relay.time_off.ledger import Leaves
 from relay.time_off.rules import runs, source_of
 from relay.time_off.submission import Employee
-from relayctl.options import Common, common_options, pass_common
+from relayctl.options import Common, SomeText, common_options, pass_common
 from relayctl.output import print_json, print_table, printable, working
 from relayctl.pushing import ApprovedLeave, approved, with_leave
 from relayctl.target import Target
@@ -132,7 +132,7 @@ def leave() -> None:
 
 
 @leave.command("show")
-@click.argument("email", metavar="E-MAIL")
+@click.argument("email", type=SomeText(), metavar="E-MAIL")
 @common_options
 @pass_common
 def show_leave(common: Common, email: str) -> None:

@@ -28,6 +28,18 @@ class Age(click.ParamType[float]):
         return float(found[1]) * UNITS[found[2]]
 
 
+class SomeText(click.ParamType[str]):
+    """A text that is not empty, as a variable of a script is that is not set."""
+
+    name = "text"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> str:
+        """The text as it is; a usage error for one without anything but blanks."""
+        if not str(value).strip():
+            self.fail("it is empty", parameter, context)
+        return str(value)
+
+
 class Number(click.FloatRange):
     """A number within a range, which neither `inf` nor `nan` is."""
 

@@ -84,11 +84,13 @@ class Wanted:
 class Plan:
     """An event that can be sent: where to, as what, and what of it is changed.
 
-    `payload` is None for a body that is no JSON. `sample` is None for a file.
+    `source_vendor` is whose source it is, which may be another vendor. `payload` is None for a body that is
+    no JSON. `sample` is None for a file.
     """
 
     vendor: Vendor
     source: str
+    source_vendor: str
     topic: str | None
     sample: str | None
     body: bytes
@@ -141,13 +143,17 @@ def _plan(target: Target, wanted: Wanted, configuration: Configuration) -> Plan:
     captured = read_file(wanted.file) if wanted.file else None
     named = wanted.source or (captured.source if captured else None)
     vendor = _vendor(wanted.vendor, named, configuration)
+    if not vendor.sends_webhooks:
+        raise ValueError(f"{vendor.title} sends no webhooks: relayctl reconcile asks it what happened")
+    source = _source_of(target, configuration, vendor, named)
     sample = wanted.event or samples.names(vendor.name)[0]
     body = captured.body if captured else samples.body(vendor.name, wanted.event)
     topic = captured.topic if captured else None
     is_new = not (wanted.as_is or captured) or wanted.count > 1
     return Plan(
         vendor=vendor,
-        source=_source_of(target, configuration, vendor, named),
+        source=source,
+        source_vendor=configuration.config.sources[source].vendor,
         topic=topic or (None if captured and not wanted.event else samples.topic(vendor, wanted.event)),
         sample=None if captured else sample,
         body=body,
@@ -259,6 +265,9 @@ def _send(target: Target, made: Plan, url: str | None, number: int) -> tuple[str
     try:
         signature = samples.signed(vendor, content, _secret(target, family, made.source), time.time())
     except ValueError as error:
+        if made.source_vendor != vendor.name:
+            why = f"{made.source!r} is a source of {made.source_vendor}"
+            raise click.ClickException(f"{why}: its secret signs no webhook of {vendor.name}") from None
         raise click.ClickException(f"{error}: relayctl secrets put {made.source}") from None
     route = "/".join(filter(None, (family, made.source, made.topic)))
     webhook_url = _webhook_url(url or target.api_url, route)

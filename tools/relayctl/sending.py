@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from relayctl.changes import Changes, NoField, as_value
-from relayctl.options import Common, common_options, pass_common
+from relayctl.options import Common, SomeText, common_options, pass_common
 from relayctl.output import counting, print_json, printable
 from relayctl.send import ManySent, Plan, Sent, Wanted, plan, send_many
 from relayctl.send import send as send_one
@@ -56,13 +56,15 @@ class _Field(click.ParamType[tuple[str, Any]]):
 
 
 @click.command()
-@click.argument("vendor", required=False)
-@click.argument("event", required=False)
-@click.option("--source", help="The source to post to; else the first one of that vendor.")
-@click.option("--url", help="Post to this URL instead: the API's, or the webhook's whole URL.")
+@click.argument("vendor", type=SomeText(), required=False)
+@click.argument("event", type=SomeText(), required=False)
+@click.option("--source", type=SomeText(), help="The source to post to; else the first one of that vendor.")
+@click.option(
+    "--url", type=SomeText(), help="Post to this URL instead: the API's, or the webhook's whole URL."
+)
 @click.option("--as-is", is_flag=True, help="The sample as recorded, with its old ids and times.")
-@click.option("--door", metavar="ID", help="At this door, or by this sensor.")
-@click.option("--person", metavar="E-MAIL|ID", help="By this person.")
+@click.option("--door", type=SomeText(), metavar="ID", help="At this door, or by this sensor.")
+@click.option("--person", type=SomeText(), metavar="E-MAIL|ID", help="By this person.")
 @click.option("--at", type=_Moment(), help="At this time: ISO 8601, or 09:15 for today's at the site.")
 @click.option(
     "--count",
