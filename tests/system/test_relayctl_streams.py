@@ -1,8 +1,10 @@
-"""What `relayctl` does where its standard streams are closed or full, and where it is stopped early."""
+"""What `relayctl` does where its streams are closed, full or a terminal, and where it is stopped early."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,43 @@ def test_stopped_while_it_loads(tmp_path: Path) -> None:
     """Ctrl-C before a command is loaded ends it quietly, as a signal does: exit code 130."""
     result = run(STOPPED_EARLY + PROGRAM, "vendors", output=tmp_path / "output")
     assert (result.returncode, result.stderr) == (130, "")
+
+
+class Terminal(StringIO):
+    """Standard error as it is on a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("secrets", "check"), "reading the secrets"),
+        (("doctor",), "checking: front door"),
+        (("calven", "check"), "asking Calven"),
+        (("leave", "end", "deel", "--yes"), "reading the ledger"),
+        (("occupancy",), "reading the ledger"),
+        (("config", "pull"), "reading the configuration"),
+        (("dlq", "redrive"), "waiting for what becomes of them"),
+    ],
+)
+def test_signs_of_life(
+    rig: Rig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: Sequence[str],
+    said: str,
+) -> None:
+    """What may take a while says on a terminal what it does; standard output has JSON alone."""
+    deploy(rig)
+    rig.push("sources: {deel: {vendor: deel, shadow: true}}", tmp_path)
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with pytest.raises(SystemExit):
+        main(["--stack", STACK, *arguments, "--json"])
+    assert said in terminal.getvalue()
+    assert json.loads(capsys.readouterr().out) is not None

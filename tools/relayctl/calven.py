@@ -13,6 +13,7 @@ from relayctl.checks import Finding, report
 from relayctl.in_process import http_of
 from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
+from relayctl.output import working
 from relayctl.target import Target
 
 SECONDS = 15.0
@@ -37,7 +38,10 @@ def calven() -> None:
 @pass_common
 def check_calven(common: Common) -> None:
     """Ask Calven for a token with the `calven` secret. Exit code 1 if it gives none."""
-    report(list(check(common.target())), common.as_json)
+    target = common.target()
+    with working("asking Calven"):
+        findings = list(check(target))
+    report(findings, common.as_json)
 
 
 def check(target: Target) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What a check found out, and how it is told."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import click
@@ -35,14 +35,16 @@ def guarded(name: str, check: Callable[[], Iterable[Finding]]) -> list[Finding]:
         return [Finding(check=name, ok=False, detail=said, next=todo)]
 
 
-def report(findings: Sequence[Finding], as_json: bool) -> None:
-    """Print all of them; exit code 1 if there is a problem."""
-    if as_json:
-        print_json([finding.as_dict() for finding in findings])
-    else:
-        for finding in findings:
+def report(findings: Iterable[Finding], as_json: bool) -> None:
+    """Print each as it is found, or all of them as JSON; exit code 1 if there is a problem."""
+    found: list[Finding] = []
+    for finding in findings:
+        found.append(finding)
+        if not as_json:
             click.echo(_line(finding))
-    if not all(finding.ok for finding in findings):
+    if as_json:
+        print_json([finding.as_dict() for finding in found])
+    if not all(finding.ok for finding in found):
         raise SystemExit(1)
 
 

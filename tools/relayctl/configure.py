@@ -68,7 +68,8 @@ def _first_few(problems: list[str]) -> str:
 def _looked_at(file: Path) -> tuple[list[str], dict[str, int], list[str]]:
     """What is wrong with a file; else what it holds, and what is odd about it."""
     try:
-        relay = relay_yaml.load(file)
+        with working("reading the file"):
+            relay = relay_yaml.load(file)
     except relay_yaml.InvalidConfig as invalid:
         return invalid.problems, {}, []
     holds = {
@@ -119,7 +120,9 @@ def push_file(common: Common, file: Path | None, yes: bool) -> None:
 @pass_common
 def pull_version(common: Common, version: int | None) -> None:
     """Print the stored configuration as YAML that `config push` takes."""
-    relay = _stored(common.target(), version)
+    target = common.target()
+    with working("reading the configuration"):
+        relay = _stored(target, version)
     if common.as_json:
         print_json(relay_yaml.as_mapping(relay))
     else:
@@ -133,7 +136,9 @@ def pull_version(common: Common, version: int | None) -> None:
 def diff(common: Common, file: Path | None) -> None:
     """Compare FILE with the current configuration: what a push of it would change. Exit code 1 if any."""
     target = common.target()
-    pushed, ours = (relay_yaml.dump(relay) for relay in (_stored(target, None), _loaded(file)))
+    with working("reading what is in force"):
+        current = _stored(target, None)
+    pushed, ours = (relay_yaml.dump(relay) for relay in (current, _loaded(file)))
     lines = list(
         difflib.unified_diff(pushed.splitlines(), ours.splitlines(), "current", str(_file(file)), lineterm="")
     )
@@ -236,7 +241,8 @@ def _tell_sandbox(target: Target, relay: RelayYaml, before: Sequence[str] = ()) 
 
 def _loaded(file: Path | None) -> RelayYaml:
     try:
-        return relay_yaml.load(_file(file))
+        with working("reading the file"):
+            return relay_yaml.load(_file(file))
     except relay_yaml.InvalidConfig as error:
         raise click.ClickException(str(error)) from None
 

@@ -18,7 +18,7 @@ from relay.config.file import did_you_mean
 from relayctl import dead_letters
 from relayctl.dead_letters import Reading, Selection
 from relayctl.options import Age, Common, Number, common_options, pass_common
-from relayctl.output import print_json, print_json_array, print_table, printable
+from relayctl.output import print_json, print_json_array, print_table, printable, working
 from relayctl.target import Target
 
 REASONS = (
@@ -238,8 +238,9 @@ def redrive(common: Common, rate: float | None, dry_run: bool, wait: float, sele
     redriven = _with_progress(
         common, target, "redriving", lambda done: dead_letters.redrive(target, selection, done, rate=rate)
     )
-    waiting = dead_letters.until_tried(target, wait) if redriven.sent else 0
-    back = dead_letters.came_back(target, redriven.sent) if redriven.sent else []
+    with working("waiting for what becomes of them"):
+        waiting = dead_letters.until_tried(target, wait) if redriven.sent else 0
+        back = dead_letters.came_back(target, redriven.sent) if redriven.sent else []
     reasons = Counter(str(letter.get("reason")) for letter in back)
     number = len(redriven.sent)
     if common.as_json:

@@ -18,6 +18,7 @@ from relayctl.checks import Finding, guarded, report
 from relayctl.event_log import DOCTOR
 from relayctl.network import UnusableProxy
 from relayctl.options import Common, common_options, pass_common
+from relayctl.output import working
 from relayctl.target import Target
 
 WAITING = (
@@ -51,10 +52,15 @@ def doctor(common: Common) -> None:
         todo = "name the stack in the right region with AWS credentials that may read it, or start `make run`"
         report([Finding(check="target", ok=False, detail=error.message, next=todo)], common.as_json)
         return
-    report(
-        [finding for name, check in CHECKS for finding in guarded(name, partial(check, target))],
-        common.as_json,
-    )
+    report(_findings(target), common.as_json)
+
+
+def _findings(target: Target) -> Iterator[Finding]:
+    """What each check finds, as soon as it has found it."""
+    for name, check in CHECKS:
+        with working(f"checking: {name}"):
+            found = guarded(name, partial(check, target))
+        yield from found
 
 
 def _target(target: Target) -> Iterator[Finding]:

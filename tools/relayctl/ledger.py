@@ -43,10 +43,11 @@ def occupancy(common: Common) -> None:
     """
     table = common.target().ledger()
     config = ConfigStore(table).current()
-    counts, readings = list(counts_now(table, config)), list(readings_now(table, config))
-    if config.shadowed:
-        counts += counts_now(table, config, shadow=True)
-        readings += readings_now(table, config, shadow=True)
+    with working("reading the ledger"):
+        counts, readings = list(counts_now(table, config)), list(readings_now(table, config))
+        if config.shadowed:
+            counts += counts_now(table, config, shadow=True)
+            readings += readings_now(table, config, shadow=True)
     if common.as_json:
         print_json({"counts": counts, "readings": readings})
         return

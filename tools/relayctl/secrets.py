@@ -15,7 +15,7 @@ from relay.vendors.support.proof import Credentials, Scheme
 from relayctl import secret_store
 from relayctl.checks import report
 from relayctl.options import Common, common_options, pass_common
-from relayctl.output import print_json
+from relayctl.output import print_json, working
 from relayctl.secret_store import BASE_URL, CALVEN, CALVEN_READER, BadSecret, Content
 from relayctl.target import Target
 
@@ -238,7 +238,10 @@ def _ask(what: str, default: str | None = None) -> str:
 @pass_common
 def check_secrets(common: Common, source: str | None) -> None:
     """Check that each secret, or that of SOURCE, is there and holds what it must. Exit code 1 if not."""
+    target = common.target()
     try:
-        report(list(secret_store.check(common.target(), source)), common.as_json)
+        with working("reading the secrets"):
+            findings = list(secret_store.check(target, source))
     except BadSecret as error:
         raise click.ClickException(str(error)) from None
+    report(findings, common.as_json)

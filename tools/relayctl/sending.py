@@ -11,7 +11,7 @@ import click
 
 from relayctl.changes import Changes, NoField, as_value
 from relayctl.options import Common, SomeText, common_options, pass_common
-from relayctl.output import counting, print_json, printable
+from relayctl.output import counting, print_json, printable, working
 from relayctl.send import ManySent, Plan, Sent, Wanted, plan, send_many
 from relayctl.send import send as send_one
 
@@ -110,7 +110,8 @@ def _send(common: Common, wanted: Wanted) -> None:
         _show(common, many.as_dict(), warnings, lambda: _print_many(many))
         failed = any(status >= 400 for status, _ in many.answers)
     else:
-        sent = send_one(target, made, wanted.url)
+        with working("sending"):
+            sent = send_one(target, made, wanted.url)
         _show(common, sent.as_dict(), warnings, lambda: _print_sent(sent))
         failed = sent.status >= 400 and not sent.lost
     if failed:
