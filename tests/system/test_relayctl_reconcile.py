@@ -225,7 +225,17 @@ def test_unknown_source(stack: Rig) -> None:
     assert "no source 'kisi-sidney' is configured: did you mean 'kisi-sydney'?" in result.stderr
 
 
-@pytest.mark.parametrize("days", [("--from", "2026-13-01"), ("--from", "2027-02-01", "--to", "2027-01-01")])
+@pytest.mark.parametrize(
+    "days",
+    [
+        ("--from", "2026-13-01"),
+        ("--from", "2027-02-01", "--to", "2027-01-01"),
+        ("--from", "9999-12-20"),
+        ("--from", "9999-12-20", "--to", "9999-12-31"),
+        ("--from", "0001-01-01"),
+        ("--to", "2020-01-01"),
+    ],
+)
 def test_wrong_days(stack: Rig, days: Sequence[str]) -> None:
-    """Days that are none, or end before they begin, are wrong usage."""
+    """Days that are none, end before they begin, or are where the calendar ends, are wrong usage."""
     assert command(*days).exit_code == 2

@@ -10,6 +10,7 @@ from relay.aws.queues import QueueUnavailable
 from relay.config.file import did_you_mean
 from relay.errors import NotNow
 from relay.invocation import Invocation
+from relay.reconciliation import rules
 from relay.reconciliation.report import Report
 from relay.reconciliation.source import hindrance, reconcile
 from relay.reconciliation.wishes import Wishes
@@ -20,6 +21,8 @@ from relayctl.output import listing, print_json
 from relayctl.recent_push import wait_for_push
 
 DAY = click.DateTime(["%Y-%m-%d"])
+EARLIEST, LATEST = date(1900, 1, 1), date(2999, 12, 31)
+"""What is asked for is counted on from these days, month by month: the calendar must not end there."""
 
 
 @click.command("reconcile")
@@ -47,6 +50,7 @@ def reconcile_sources(
     if not dry:
         wait_for_push(target)
     with invocation_of(target) as invocation:
+        _check_window(first_day, last_day, invocation.utc_now().date())
         names = _named(sources, invocation) if sources else _askable(invocation)
         found: list[Found] = []
         for name in names:
@@ -78,6 +82,15 @@ def as_days(first: datetime | None, last: datetime | None) -> tuple[date | None,
     if first and last and last < first:
         raise click.UsageError("--to is before --from")
     return first and first.date(), last and last.date()
+
+
+def _check_window(asked_first: date | None, asked_last: date | None, today: date) -> None:
+    """A usage error for days that nothing can be asked about: none at all, or those of another age."""
+    first, last = asked_first or rules.first_day(today), asked_last or rules.last_day(today)
+    if last < first:
+        raise click.UsageError(f"the last day, {last}, is before the first one, {first}")
+    if first < EARLIEST or last > LATEST:
+        raise click.UsageError(f"--from and --to are days from {EARLIEST} to {LATEST}")
 
 
 def check_source(name: str, invocation: Invocation) -> None:
