@@ -23,7 +23,7 @@ from relay.container import Container
 from relay.deadline import LEAST_AWS_SECONDS, QUEUE_RESERVE_SECONDS, Deadline
 from relay.entrypoints import webhook
 from relay.settings import Settings
-from relayctl import dead_letters, relay_yaml, samples
+from relayctl import ages, relay_yaml, samples
 from tests.servers import wire
 from tests.timed import Timed, tolerance, wait_until
 
@@ -71,7 +71,7 @@ class Cloud:
         """Post a sample; the answer, and after how many seconds."""
         record, began = vendors.load(vendor), time.time()
         source = next(name for name, of in self.config.sources.items() if of.vendor == vendor)
-        body = samples.renewed(record, samples.body(vendor, event), dead_letters.now())
+        body = samples.renewed(record, samples.body(vendor, event), ages.now())
         signature = record.scheme.sign(body, self.secrets[source][record.scheme.credentials][0], began)
         request = {
             "headers": signature.headers,

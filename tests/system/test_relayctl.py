@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from localrun.settings import DEMO
 from relay import vendors
-from relayctl import dead_letters, samples, target
+from relayctl import ages, samples, target
 from relayctl.main import main
 from tests.rig import Rig, sample
 from tests.stack import deploy
@@ -133,7 +133,7 @@ def test_message_that_is_no_envelope(rig: Rig) -> None:
     rig.aws.sqs.send_message(QueueUrl=rig.resources.dead_letter_queue_url, MessageBody="hello")
     [letter] = rig.dead_letters()
     assert (letter["reason"], letter["detail"]) == ("unreadable", "hello")
-    assert dead_letters.age(letter, dead_letters.now()) == "?"
+    assert ages.age(letter, ages.now()) == "?"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5 s"), (120, "2 m"), (7200, "2 h"), (2 * 86400, "2 d")])
@@ -141,8 +141,8 @@ def test_age(seconds: int, text: str) -> None:
     """An age is said in one unit."""
     from datetime import timedelta  # noqa: PLC0415
 
-    now = dead_letters.now()
-    assert dead_letters.age({"received_at": (now - timedelta(seconds=seconds)).isoformat()}, now) == text
+    now = ages.now()
+    assert ages.age({"received_at": (now - timedelta(seconds=seconds)).isoformat()}, now) == text
 
 
 def test_push(rig: Rig, command: Command, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_samples(vendor: str) -> None:
     record = samples.vendor_named(vendor)
     for name in samples.names(vendor):
         recorded = samples.body(vendor, name)
-        renewed = json.loads(samples.renewed(record, recorded, dead_letters.now()))
+        renewed = json.loads(samples.renewed(record, recorded, ages.now()))
         assert _keys(renewed) == _keys(json.loads(recorded))
     assert samples.names(vendor)[0] in ("approved", "approved-v1", "badge-in")
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from relay.aws.queues import Queues
 from relay.envelope import Envelope
 from relayctl import stopping
+from relayctl.ages import age_seconds, now
 from relayctl.network import AWS_ERRORS, is_local
 from relayctl.recent_push import wait_for_push
 from relayctl.target import CONNECTIONS, Target
@@ -89,11 +90,9 @@ class Selection:
         if self.older_than is None and self.newer_than is None:
             return True
         seconds = age_seconds(envelope, now)
-        if seconds is None:
+        if seconds is None or seconds < (self.older_than or 0):
             return False
         # A bound of no seconds is one: `--newer-than 0s` means hardly any letter, not all.
-        if self.older_than is not None and seconds < self.older_than:
-            return False
         return self.newer_than is None or seconds <= self.newer_than
 
 
@@ -398,27 +397,3 @@ def _change_visibility(queue: Any, url: str, receipts: Sequence[str], seconds: i
         wait([threads.submit(change, start) for start in range(0, len(receipts), BATCH)])
     if failures:
         raise failures[0]
-
-
-def age_seconds(envelope: dict[str, Any], now: datetime) -> float | None:
-    """How long ago the event was received; None where the envelope does not say."""
-    try:
-        return (now - datetime.fromisoformat(envelope["received_at"])).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def age(envelope: dict[str, Any], now: datetime) -> str:
-    """The same in words short enough for a table."""
-    seconds = age_seconds(envelope, now)
-    if seconds is None:
-        return "?"
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def now() -> datetime:
-    """The present, aware."""
-    return datetime.now(UTC)

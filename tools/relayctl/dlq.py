@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from relay.config.file import did_you_mean
-from relayctl import dead_letters
+from relayctl import ages, dead_letters
 from relayctl.dead_letters import Reading, Selection
 from relayctl.options import Age, Common, Number, common_options, pass_common
 from relayctl.output import print_json, print_json_array, print_table, printable, working
@@ -104,7 +104,7 @@ def list_letters(common: Common, selection: Selection) -> None:
         print_json_array(envelopes)
         _complete(reading)
         return
-    now = dead_letters.now()
+    now = ages.now()
     if envelopes:
         _print_summary(envelopes, now)
         print_table(COLUMNS, [_row(envelope, COLUMNS, now) for envelope in envelopes[:SHOWN]])
@@ -162,13 +162,13 @@ def _print_summary(envelopes: Sequence[dict[str, Any]], now: datetime) -> None:
     """How many there are of each reason and source, and how old the oldest is; the most first."""
     counts = Counter((str(e.get("reason", "")), str(e.get("source", ""))) for e in envelopes)
     oldest = {(str(e.get("reason", "")), str(e.get("source", ""))): e for e in reversed(envelopes)}
-    rows = [[number, *key, dead_letters.age(oldest[key], now)] for key, number in counts.most_common()]
+    rows = [[number, *key, ages.age(oldest[key], now)] for key, number in counts.most_common()]
     print_table(("letters", "reason", "source", "oldest"), rows)
     click.echo()
 
 
 def _row(envelope: dict[str, Any], columns: Sequence[str], now: datetime) -> list[Any]:
-    return [dead_letters.age(envelope, now) if c == "age" else envelope.get(c, "") for c in columns]
+    return [ages.age(envelope, now) if c == "age" else envelope.get(c, "") for c in columns]
 
 
 def _letters(number: int) -> str:

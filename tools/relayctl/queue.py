@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from relayctl import dead_letters
+from relayctl import ages, dead_letters
 from relayctl.options import Common, common_options, pass_common
 from relayctl.output import listing, print_json, print_table
 
@@ -33,7 +33,7 @@ def list_waiting(common: Common) -> None:
     with listing("reading") as done:
         read = _Total(done)
         reading = dead_letters.read(target, None, read.add, FIELDS, target.unprocessed_queue_url)
-    found = waiting(reading.letters, dead_letters.now())
+    found = waiting(reading.letters, ages.now())
     if common.as_json:
         print_json({"waiting": found, "unseen": reading.hidden})
     else:
@@ -71,7 +71,7 @@ def waiting(envelopes: Sequence[dict[str, Any]], now: datetime) -> list[dict[str
             "source": source,
             "count": len(group),
             "oldest": group[0].get("received_at"),
-            "age": dead_letters.age(group[0], now),
+            "age": ages.age(group[0], now),
         }
         for (reason, source), group in groups.items()
     ]
