@@ -3,8 +3,6 @@
 import json
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -13,22 +11,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 
-from relay.config.file import RelayYaml
-from relayctl.relay_yaml import load
 from relayctl.yaml_reader import Malformed, read
 from tests.config_files import EXAMPLE, LOCATION_TYPES, Loads, problems
-
-
-@pytest.fixture
-def loads(tmp_path: Path) -> Loads:
-    """Load a text as `relay.yaml`."""
-
-    def loads(text: str | bytes) -> RelayYaml:
-        path = tmp_path / "relay.yaml"
-        path.write_bytes(text if isinstance(text, bytes) else dedent(text).encode())
-        return load(path)
-
-    return loads
 
 
 @pytest.mark.parametrize(
