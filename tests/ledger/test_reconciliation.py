@@ -203,6 +203,19 @@ def test_list_that_would_end_many(rig: Rig, before: int, left: int) -> None:
     assert len(days(rig, "kim")) == min(left, 28)
 
 
+def test_refused_look_at_some_days(rig: Rig) -> None:
+    """A list of some days that is not trusted has not read all of the source: the schedule still asks."""
+    truth = Truth()
+    truth.put("kim-1", "2026-11-10", "2026-11-10")
+    reconcile(rig, truth.lists())
+    read = Runs(rig.relay.table, rig.clock).state("deel").read
+    truth.leaves.clear()
+    rig.clock.advance(60)
+    november = replace(BY_HAND, first=date(2026, 11, 1), last=date(2026, 11, 30))
+    assert reconcile(rig, truth.lists(), november).status == "refused"
+    assert Runs(rig.relay.table, rig.clock).state("deel").read == read > 0
+
+
 def test_leave_that_is_over(rig: Rig) -> None:
     """Leave that is over ends where a list lacks it, and does not make the list suspect."""
     truth = Truth()

@@ -8,6 +8,7 @@ import pytest
 
 from relay import vendors
 from relay.deadline import BATCH, Deadline
+from relay.errors import VendorUnavailable
 from relay.events import BadgeEvent, Event, MalformedEvent, SensorReading, iso
 from relay.invocation import Invocation
 from relay.observability import Telemetry
@@ -201,3 +202,22 @@ def test_nobody_is_named(rig: Rig) -> None:
     ).run()
     [envelope] = rig.waiting()
     assert "kim" not in str(envelope)
+
+
+def test_run_that_is_broken_off(rig: Rig) -> None:
+    """Each process says what it has found itself: together they come to what was missing."""
+    log = Log()
+    reconcile(rig, log)
+    rig.clock.advance(60)
+    for number in range(3):
+        log.badge(f"p{number}@example.com", rig.clock() - 30 + number)
+
+    def silent(api: VendorApi, span: Span, following: str | None) -> Page:
+        if following == "2":
+            raise VendorUnavailable("the vendor's API answered 503")
+        return log.page(api, span, following)
+
+    runs = [reconcile(rig, log, Wishes(), page) for page in (silent, silent, log.page)]
+    assert [run.status for run in runs] == ["incomplete", "incomplete", "complete"]
+    assert [run.found_now for run in runs] == [2, 0, 1]
+    assert [run.found for run in runs] == [2, 2, 3]

@@ -80,7 +80,7 @@ def _run(asked: _Asked, invocation: Invocation) -> None:
         vendor=report.vendor,
         status=report.status,
         detail=report.detail,
-        differences=report.found,
+        differences=report.found_now,
         listed=report.listed,
         queued=report.queued,
         ends=report.ends,

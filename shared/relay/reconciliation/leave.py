@@ -230,7 +230,7 @@ class LeaveRun(SourceRun):
     def _refuse(self, lacking: Mapping[str, Leave], detail: str) -> None:
         self.report.ends = len(lacking)
         self.wishes.look(list(inferred_ends(lacking, self.current.began)))
-        self.finish("refused", detail)
+        self.finish("refused", detail, is_whole=self.is_whole)
 
     def _lacking(self, known: Mapping[str, Leave], seen: set[str]) -> dict[str, Leave]:
         run = self.current

@@ -31,3 +31,5 @@ class Report:
     """What differs, where somebody looks at it."""
     found: int = 0
     """How many differences there were, those of events at doors included."""
+    found_now: int = 0
+    """How many of them this process has found: a run that was broken off goes on in another."""

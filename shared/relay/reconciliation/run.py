@@ -44,6 +44,7 @@ class SourceRun(ABC):
         kept = DryRuns if wishes.dry else Runs
         self._runs = kept(invocation.table, invocation.now)
         self._state = State()
+        self._found_before = 0
 
     def run(self) -> Report:
         """Read the list, and queue what differs from the ledger; what was found."""
@@ -52,6 +53,7 @@ class SourceRun(ABC):
             self.report.status, self.report.detail = "busy", "another run of this source is under way"
             return self.report
         self._state = state
+        self._found_before = self._found
         try:
             self.reconcile()
         except Conflict:
@@ -163,7 +165,7 @@ class SourceRun(ABC):
 
     def pause(self) -> None:
         """Let the next process go on."""
-        self.report.detail = OUT_OF_TIME
+        self._fill(self.report.status, OUT_OF_TIME)
         self._runs.let_go(self.key, self._state)
 
     def finish(self, status: Status, detail: str = "", *, is_whole: bool = True) -> None:
@@ -201,9 +203,15 @@ class SourceRun(ABC):
         self._fill("incomplete", detail)
         self._runs.let_go(self.key, replace(self._state, status="incomplete", detail=detail[:500]))
 
+    @property
+    def _found(self) -> int:
+        """What the run has found, be it in this process or in one before."""
+        return self.current.found + self.current.ends
+
     def _fill(self, status: Status, detail: str) -> None:
         self.report.status, self.report.detail = status, detail
-        self.report.found = self.current.found + self.current.ends
+        self.report.found = self._found
+        self.report.found_now = self._found - self._found_before
         self.report.unreadable = self.current.unreadable
 
 
