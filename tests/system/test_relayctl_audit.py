@@ -141,6 +141,26 @@ def test_resubmit_waits_for_others(stack: Rig) -> None:
     assert f"not sent: {KIM}: another submission is under way" in result.stderr
 
 
+def test_resubmit_of_what_has_ended(stack: Rig) -> None:
+    """A day that is missing, and no longer wanted, is not sent again, and that is told: exit code 1."""
+    approve(stack, KIM, 10, 11)
+    take_out(stack, KIM, 10)
+    leaves, deadline = Leaves(stack.relay.table), Deadline(time.time() + 60)
+    employee = leaves.lease(KIM, 60, deadline)
+    assert employee is not None
+    changes = {
+        "data__resource__id": f"{KIM}-10",
+        "data__resource__start_date": in_days(10),
+        "data__resource__end_date": in_days(11),
+        "data__resource__requester__work_email": KIM,
+    }
+    assert stack.post("deel", sample("deel", "canceled", **changes))[0] == 202
+    leaves.release(employee, deadline)
+    result = command("--resubmit")
+    assert result.exit_code == 1
+    assert f"not taken: {KIM}: some of the days are not wanted so any more" in result.stderr
+
+
 def test_change_meanwhile(stack: Rig) -> None:
     """What changes while days are sent again waits for that, and is not lost."""
     approve(stack, KIM, 10, 10)

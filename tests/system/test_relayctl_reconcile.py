@@ -239,3 +239,10 @@ def test_unknown_source(stack: Rig) -> None:
 def test_wrong_days(stack: Rig, days: Sequence[str]) -> None:
     """Days that are none, end before they begin, or are where the calendar ends, are wrong usage."""
     assert command(*days).exit_code == 2
+
+
+def test_days_at_doors(stack: Rig) -> None:
+    """Doors are listed for the open day, whatever days are asked for, and that is said."""
+    with listed_by(stack, "kisi", []) as source:
+        result = command(source, "--from", in_days(-3), "--to", in_days(-2))
+    assert f"{source} is listed for its open days: --from and --to are about leave" in result.stderr

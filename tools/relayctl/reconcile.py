@@ -52,6 +52,8 @@ def reconcile_sources(
     with invocation_of(target) as invocation:
         _check_window(first_day, last_day, invocation.utc_now().date())
         names = _named(sources, invocation) if sources else _askable(invocation)
+        if first_day or last_day:
+            _say_what_days_are_for(names, invocation)
         found: list[Found] = []
         for name in names:
             sight = Sight(invocation.table)
@@ -91,6 +93,14 @@ def _check_window(asked_first: date | None, asked_last: date | None, today: date
         raise click.UsageError(f"the last day, {last}, is before the first one, {first}")
     if first < EARLIEST or last > LATEST:
         raise click.UsageError(f"--from and --to are days from {EARLIEST} to {LATEST}")
+
+
+def _say_what_days_are_for(names: Sequence[str], invocation: Invocation) -> None:
+    """Name the sources of which `--from` and `--to` say nothing: their events are those of the open days."""
+    for name in names:
+        families = vendors.load(invocation.config.sources[name].vendor).families
+        if "hris" not in families:
+            click.echo(f"{name} is listed for its open days: --from and --to are about leave", err=True)
 
 
 def check_source(name: str, invocation: Invocation) -> None:

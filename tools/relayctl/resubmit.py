@@ -12,6 +12,7 @@ from relay.time_off.submission import LEASE_GRACE_SECONDS, Employee
 
 EMPLOYEES_A_BATCH = 50
 LEASE_SECONDS = 60.0
+OTHERWISE = "some of the days are not wanted so any more: they wait to be told otherwise"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,13 @@ def _resubmit(missing: Sequence[Missing], invocation: Invocation, found: Resubmi
         employee = invocation.leaves.lease(one.email, LEASE_SECONDS, invocation.deadline)
         if employee is None:
             found.busy.append(one.email)
-        else:
-            turns.append(_Turn(employee, _events(employee, one.days, invocation.config.shadowed)))
+            continue
+        wanted = _wanted(employee, one.days, invocation.config.shadowed)
+        if len(wanted) < len(one.days):
+            # It is to be given back, or told with another type, and waits for that.
+            found.failed.append((one.email, OTHERWISE))
+        events = [_event(employee, start, end, held) for start, end, held in runs(wanted)]
+        turns.append(_Turn(employee, events))
     # What goes wrong from here on leaves the leases to run out: Calven may yet take a request.
     results = invocation.calven.submit(
         [event for turn in turns for event in turn.events],
@@ -74,15 +80,15 @@ def _resubmit(missing: Sequence[Missing], invocation: Invocation, found: Resubmi
         _conclude(turn, results, invocation, found)
 
 
-def _events(employee: Employee, days: Sequence[date], shadowed: frozenset[str]) -> list[CalvenEvent]:
-    """What is sent of an employee: the days that are wanted, as Calven confirmed them."""
+def _wanted(employee: Employee, days: Sequence[date], shadowed: frozenset[str]) -> dict[date, Held]:
+    """Those of an employee's days that are wanted, as Calven confirmed them."""
     want = employee.wanted_days(shadowed)
     still: dict[date, Held] = {}
     for day in days:
         held = employee.held.get(day)
         if held is not None and held.confirmed and held.type and want.get(day) == held.type:
             still[day] = held
-    return [_event(employee, start, end, held) for start, end, held in runs(still)]
+    return still
 
 
 def _event(employee: Employee, start: date, end: date, held: Held) -> CalvenEvent:
